@@ -1,0 +1,34 @@
+//! A SIP user agent that owns no socket, no clock, no task and no lock.
+//!
+//! [`Endpoint`] is a state machine in the manner of quinn-proto: `handle_*` puts the world in, verbs put commands
+//! in, `poll_*` takes everything out, `poll_timeout` says when to come back. What is signalled is decided here;
+//! bodies (SDP for the most part) are carried and never looked into.
+//!
+//! ```text
+//!   bytes ─► message ─► transaction ─► leg / register ─► Event
+//!   bytes ◄─ message ◄─ transaction ◄─ leg / register ◄─ verb
+//! ```
+//!
+//! [`net`] (cargo feature `net`, on by default) is the thin shell: sockets, the clock, the seed, and one task.
+//!
+//! Which sentences of the RFCs are kept, which are not and why: `docs/sip.md`.
+
+#![forbid(unsafe_code)]
+#![warn(missing_debug_implementations)]
+
+mod config;
+mod endpoint;
+mod error;
+mod event;
+pub mod message;
+#[cfg(feature = "net")]
+pub mod net;
+
+pub use config::{Admission, Advertised, Config, Path, Timers, Transport};
+pub use endpoint::Endpoint;
+pub use error::SyntaxError;
+pub use event::{
+    Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, Invite, LegId, Password, ReasonHeader,
+    Register, RegistrationId, RegistrationState, Reject, Stats, Transmit,
+};
+pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};

@@ -1,0 +1,315 @@
+//! What goes out of the [`Endpoint`](crate::Endpoint): events and datagrams; and what goes in with its verbs.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::Path;
+use crate::message::{NameAddr, Uri};
+
+/// One call leg: one dialog (or the attempt at one) between us and one peer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct LegId(pub u64);
+
+/// One registration that keeps itself refreshed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct RegistrationId(pub u64);
+
+/// One message to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Transmit {
+    pub path: Path,
+    pub bytes: Bytes,
+}
+
+/// A body that we carry and do not understand; SDP for the most part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Body {
+    pub content_type: String,
+    pub bytes: Vec<u8>,
+}
+
+impl Body {
+    pub fn sdp(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { content_type: "application/sdp".into(), bytes: bytes.into() }
+    }
+}
+
+/// A password that stays out of logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Password {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credentials {
+    pub username: String,
+    pub password: Password,
+}
+
+/// What to register. See [`Endpoint::register`](crate::Endpoint::register).
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// The Request-URI: the registrar's domain, no user part.
+    pub registrar: Uri,
+    /// Address of record: goes into To and From.
+    pub aor: Uri,
+    pub contact_user: String,
+    pub credentials: Credentials,
+    /// What we ask for. The registrar may give less, or demand more (423).
+    pub expires: Duration,
+    /// Transport and resolved next hop.
+    pub path: Path,
+}
+
+/// A call to place. See [`Endpoint::invite`](crate::Endpoint::invite).
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// Request-URI and To.
+    pub to: Uri,
+    pub from: NameAddr,
+    pub credentials: Option<Credentials>,
+    /// Transport and resolved next hop (of the first route, where there is one, else of `to`).
+    pub path: Path,
+    /// Preloaded Route set (outbound proxy, Service-Route), nearest first.
+    pub route: Vec<Uri>,
+    /// Further headers, for instance P-Asserted-Identity. Those that the endpoint itself writes are ignored.
+    pub headers: Vec<(String, String)>,
+    /// The offer; `None` asks the far end to offer.
+    pub body: Option<Body>,
+}
+
+/// How to refuse an inbound call. See [`Endpoint::reject`](crate::Endpoint::reject).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reject {
+    /// 300–699; anything else becomes 500.
+    pub status: u16,
+    /// Reason phrase; `None` gives the RFC's.
+    pub reason: Option<String>,
+    pub retry_after: Option<Duration>,
+    /// The text of a `Warning: 399`.
+    pub warning: Option<String>,
+}
+
+impl Reject {
+    pub fn new(status: u16) -> Self {
+        Self { status, reason: None, retry_after: None, warning: None }
+    }
+}
+
+impl From<u16> for Reject {
+    fn from(status: u16) -> Self {
+        Self::new(status)
+    }
+}
+
+/// RFC 3326.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReasonHeader {
+    /// `SIP` or `Q.850`.
+    pub protocol: String,
+    pub cause: u16,
+    pub text: Option<String>,
+}
+
+impl fmt::Display for ReasonHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{};cause={}", self.protocol, self.cause)?;
+        if let Some(text) = &self.text {
+            write!(f, ";text={}", crate::message::quote(text))?;
+        }
+        Ok(())
+    }
+}
+
+/// An inbound call, as its INVITE tells it. Nothing in it is proven but `path`.
+#[derive(Clone, Debug)]
+pub struct IncomingCall {
+    pub path: Path,
+    pub request_uri: Uri,
+    pub to: NameAddr,
+    pub from: NameAddr,
+    /// P-Asserted-Identity (RFC 3325): to be believed only of a trusted `path`.
+    pub asserted: Option<NameAddr>,
+    pub call_id: String,
+    /// The offer; `None` when the caller wants ours (delayed offer).
+    pub body: Option<Body>,
+    /// All headers in their order, names in the RFC's spelling.
+    pub headers: Vec<(String, String)>,
+}
+
+impl IncomingCall {
+    /// The first header of this name, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
+}
+
+/// What happened. Taken out with [`Endpoint::poll_event`](crate::Endpoint::poll_event).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Someone calls. Answer with `ring`, `answer` or `reject`; 100 Trying is sent already.
+    Incoming {
+        leg: LegId,
+        request: Box<IncomingCall>,
+    },
+    /// 180 or 183 (or another 1xx, not 100) on an outbound leg.
+    Progress {
+        leg: LegId,
+        status: u16,
+        body: Option<Body>,
+    },
+    /// 2xx to our INVITE; the ACK is sent already.
+    Answered {
+        leg: LegId,
+        status: u16,
+        body: Option<Body>,
+    },
+    /// The ACK for our first 2xx came; with a body when the offer was ours.
+    Established {
+        leg: LegId,
+        body: Option<Body>,
+    },
+    /// re-INVITE or UPDATE. Answer with `accept_offer` or `refuse_offer`. No body: they want our offer.
+    Reoffer {
+        leg: LegId,
+        body: Option<Body>,
+    },
+    /// The answer to an offer of ours inside the call: in the ACK of a re-INVITE that came without offer
+    /// (status 200), or the final response to our own [`reoffer`](crate::Endpoint::reoffer).
+    Reanswer {
+        leg: LegId,
+        status: u16,
+        body: Option<Body>,
+    },
+    /// A key pressed, by INFO.
+    Dtmf {
+        leg: LegId,
+        digit: char,
+        duration: Duration,
+    },
+    /// Exactly once per leg, and its last event.
+    Ended {
+        leg: LegId,
+        cause: Cause,
+    },
+    Registration {
+        id: RegistrationId,
+        state: RegistrationState,
+    },
+}
+
+/// Why a leg ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cause {
+    pub by: EndedBy,
+    pub kind: CauseKind,
+    /// Final status, where there was one.
+    pub status: Option<u16>,
+    /// The Reason header, or the phrase of the final response.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndedBy {
+    Remote,
+    Local,
+    Network,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CauseKind {
+    /// BYE in an established call.
+    Bye,
+    /// The caller gave up before the answer.
+    Cancel,
+    /// A final response of 300–699 to the INVITE.
+    Rejected,
+    /// No final response in time (Timer B, or the ring timeout).
+    Timeout,
+    /// Our 2xx was never acknowledged (64*T1).
+    NoAck,
+    /// The transport could not deliver.
+    TransportError,
+    /// The peer no longer knows the dialog (481 or 408 to a request inside it).
+    DialogGone,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum RegistrationState {
+    /// Bound for this long; the refresh is on its own.
+    Registered {
+        expires: Duration,
+    },
+    /// Not now; tried again by itself in `retry_in`. Status 408 when nobody answered.
+    Failed {
+        status: u16,
+        retry_in: Duration,
+    },
+    /// Refused for good (403, or the credentials are wrong). Nothing more is tried.
+    Rejected {
+        status: u16,
+    },
+    Unregistered,
+}
+
+/// Counters since start, and gauges (`legs`, `transactions`, `registrations`).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages put in.
+    pub received: u64,
+    /// Messages sent, retransmissions included.
+    pub sent: u64,
+    /// Bytes that are no SIP, and SIP that breaks its own rules.
+    pub malformed: u64,
+    /// Messages that we sent again because nothing came back.
+    pub retransmits_sent: u64,
+    /// Requests that we had seen already.
+    pub retransmits_received: u64,
+    /// Responses that belong to nothing of ours.
+    pub stray_responses: u64,
+    /// ACKs that belong to nothing of ours.
+    pub stray_acks: u64,
+    /// Calls refused by a ceiling or while draining.
+    pub refused_admission: u64,
+    /// Client transactions that ended without a final response.
+    pub timeouts: u64,
+    /// Challenges that we answered.
+    pub challenges_answered: u64,
+    pub calls_in: u64,
+    pub calls_out: u64,
+    pub legs: usize,
+    pub transactions: usize,
+    pub registrations: usize,
+}
