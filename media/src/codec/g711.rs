@@ -1,0 +1,131 @@
+//! G.711: logarithmic PCM at 64 kbit/s, µ-law and A-law.
+//!
+//! Decoding is a table of 256 samples, made by the compiler from the law itself; encoding finds the segment by the position of
+//! the highest bit. Both are tested exhaustively against the definition: the encoder must choose the nearest of the 256 values that
+//! the decoder knows (for A-law: the same interval, as the standard's decision values fall between them).
+
+/// What is added to the magnitude in µ-law before its logarithm is taken, on the 16-bit scale.
+const ULAW_BIAS: i32 = 0x84;
+/// The largest magnitude that µ-law can hold on the 16-bit scale.
+const ULAW_CLIP: i32 = 32_635;
+
+static ULAW: [i16; 256] = ulaw_table();
+static ALAW: [i16; 256] = alaw_table();
+
+/// The µ-law byte of silence.
+pub const ULAW_SILENCE: u8 = 0xff;
+/// The A-law byte nearest to silence.
+pub const ALAW_SILENCE: u8 = 0xd5;
+
+/// One µ-law byte to a 16-bit sample.
+pub fn decode_ulaw(byte: u8) -> i16 {
+    ULAW[byte as usize]
+}
+
+/// One A-law byte to a 16-bit sample.
+pub fn decode_alaw(byte: u8) -> i16 {
+    ALAW[byte as usize]
+}
+
+/// One 16-bit sample to a µ-law byte. The wire carries the bits inverted (G.711 table 2).
+pub fn encode_ulaw(sample: i16) -> u8 {
+    let sign: u8 = if sample < 0 { 0x80 } else { 0 };
+    let magnitude = (sample as i32).abs().min(ULAW_CLIP) + ULAW_BIAS;
+    // The bias makes bit 7 the lowest that can be highest.
+    let segment = 24 - magnitude.leading_zeros();
+    let mantissa = (magnitude >> (segment + 3)) as u8 & 0x0f;
+    !(sign | (segment as u8) << 4 | mantissa)
+}
+
+/// One 16-bit sample to an A-law byte. The wire carries the even bits inverted (G.711 table 1).
+pub fn encode_alaw(sample: i16) -> u8 {
+    // A-law has 13 bits; a negative sample counts from −1, so that both signs have 4,096 steps.
+    let (sign, magnitude) = if sample >= 0 { (0x80, sample as i32 >> 3) } else { (0, !(sample as i32) >> 3) };
+    let code = if magnitude < 32 {
+        (magnitude >> 1) as u8
+    } else {
+        let segment = 27 - magnitude.leading_zeros();
+        (segment as u8) << 4 | (magnitude >> segment) as u8 & 0x0f
+    };
+    (sign | code) ^ 0x55
+}
+
+const fn ulaw_table() -> [i16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let code = !(byte as u8);
+        let segment = (code >> 4) & 7;
+        let magnitude = ((((code & 0x0f) as i32) << 3) + ULAW_BIAS << segment) - ULAW_BIAS;
+        table[byte] = if code & 0x80 == 0 { magnitude as i16 } else { -magnitude as i16 };
+        byte += 1;
+    }
+    table
+}
+
+const fn alaw_table() -> [i16; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let code = byte as u8 ^ 0x55;
+        let segment = (code >> 4) & 7;
+        let mantissa = (code & 0x0f) as i32;
+        let magnitude =
+            if segment == 0 { (mantissa << 4) + 8 } else { ((mantissa << 4) + 0x108) << (segment - 1) };
+        table[byte] = if code & 0x80 != 0 { magnitude as i16 } else { -magnitude as i16 };
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The laws as G.711 draws them: value of segment and step, in 14 (µ) and 13 (A) bit units.
+    fn reference_ulaw(byte: u8) -> i32 {
+        let code = !byte;
+        let (segment, step) = ((code >> 4 & 7) as u32, (code & 15) as i32);
+        let value = (2 * step + 33) * 2i32.pow(segment) - 33;
+        4 * if code & 0x80 == 0 { value } else { -value }
+    }
+
+    fn reference_alaw(byte: u8) -> i32 {
+        let code = byte ^ 0x55;
+        let (segment, step) = ((code >> 4 & 7) as u32, (code & 15) as i32);
+        let value = if segment == 0 { 2 * step + 1 } else { (2 * step + 33) * 2i32.pow(segment - 1) };
+        8 * if code & 0x80 != 0 { value } else { -value }
+    }
+
+    #[test]
+    fn decoding_is_the_law() {
+        for byte in 0..=255 {
+            assert_eq!(decode_ulaw(byte) as i32, reference_ulaw(byte), "µ {byte:#x}");
+            assert_eq!(decode_alaw(byte) as i32, reference_alaw(byte), "A {byte:#x}");
+        }
+        assert_eq!(decode_ulaw(ULAW_SILENCE), 0);
+        assert_eq!(decode_alaw(ALAW_SILENCE), 8);
+    }
+
+    #[test]
+    fn every_byte_survives_the_round_trip() {
+        for byte in 0..=255u8 {
+            assert_eq!(encode_alaw(decode_alaw(byte)), byte);
+            // µ-law has two zeroes; the negative one (0x7f) comes back as the positive.
+            assert_eq!(encode_ulaw(decode_ulaw(byte)), if byte == 0x7f { 0xff } else { byte });
+        }
+    }
+
+    #[test]
+    fn every_sample_gets_its_nearest_value() {
+        let nearest = |table: &[i16; 256], sample: i16| {
+            table.iter().map(|&value| (value as i32 - sample as i32).abs()).min().unwrap_or(i32::MAX)
+        };
+        for sample in i16::MIN..=i16::MAX {
+            let ulaw = (decode_ulaw(encode_ulaw(sample)) as i32 - sample as i32).abs();
+            assert!(ulaw <= nearest(&ULAW, sample) + 4, "µ {sample}: {ulaw}");
+            let alaw = (decode_alaw(encode_alaw(sample)) as i32 - sample as i32).abs();
+            assert!(alaw <= nearest(&ALAW, sample) + 8, "A {sample}: {alaw}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Session descriptions: what each side can hear and speak, and where.
+//!
+//! [`parse()`] turns any bytes into a [`Description`] or an error, never a panic (RFC 8866). [`offer`],
+//! [`answer`] and [`accept`] are the three moves of RFC 3264; what they agree on is a [`Negotiated`], which is right by
+//! construction: whoever holds one can start media with it.
+//!
+//! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
+
+mod negotiate;
+mod parse;
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+pub use negotiate::{accept, answer, offer};
+pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
+
+/// The content type of a session description.
+pub const CONTENT_TYPE: &str = "application/sdp";
+
+/// A codec that we speak.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Codec {
+    /// G.711 µ-law (RFC 3551 §4.5.14).
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+}
+
+impl Codec {
+    /// The encoding name in `a=rtpmap` (RFC 3551 §6).
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+        }
+    }
+
+    /// The payload type that needs no `a=rtpmap` (RFC 3551 §6, table 4).
+    pub fn static_payload_type(self) -> u8 {
+        match self {
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        }
+    }
+
+    /// Ticks of the RTP timestamp per second.
+    pub fn clock_rate(self) -> u32 {
+        8_000
+    }
+}
+
+/// What we are willing to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// In order of preference.
+    pub codecs: Vec<Codec>,
+    /// Milliseconds of audio per packet that we like to receive, and send unless the peer wishes otherwise.
+    pub ptime_ms: u8,
+    /// Whether to speak telephone-event (RFC 4733).
+    pub dtmf: bool,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true }
+    }
+}
+
+/// Our end, as the peer is told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LocalMedia {
+    /// Advertised; need not be an address of this machine.
+    pub ip: IpAddr,
+    /// RTP; RTCP is one above.
+    pub port: u16,
+    /// `o=` session id: the same through all of a call.
+    pub session_id: u64,
+    /// `o=` version: one more whenever the description changes (RFC 3264 §8).
+    pub version: u64,
+}
+
+impl LocalMedia {
+    /// The same end with the next `o=` version, for a description that differs from the one before.
+    #[must_use]
+    pub fn bumped(self) -> Self {
+        LocalMedia { version: self.version.wrapping_add(1), ..self }
+    }
+}
+
+/// Which way media flows, seen from the side that says it (RFC 3264 §5.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Direction {
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    /// From its two halves.
+    pub fn new(send: bool, receive: bool) -> Self {
+        match (send, receive) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
+    /// The same flow seen from the other side.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Direction::new(self.receives(), self.sends())
+    }
+
+    /// The attribute's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+}
+
+/// What both sides agreed on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Negotiated {
+    pub codec: Codec,
+    /// The number that both directions use for the codec.
+    pub payload_type: u8,
+    /// The number of telephone-event/8000, if both sides speak it.
+    pub dtmf_payload_type: Option<u8>,
+    /// Where the peer says that it wants RTP. Its address is unspecified (0.0.0.0) when it holds the old way (RFC 3264 §8.4).
+    pub remote: SocketAddr,
+    /// Where the peer says that it wants RTCP (RFC 3605, else one port above).
+    pub remote_rtcp: SocketAddr,
+    /// Ours.
+    pub direction: Direction,
+    /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
+    pub ptime_ms: u8,
+}
+
+impl Negotiated {
+    /// Whether the peer put us on hold: it does not listen.
+    pub fn held(&self) -> bool {
+        !self.direction.sends()
+    }
+}
+
+/// Why two sides cannot talk.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum NegotiateError {
+    /// No codec in common: 488 Not Acceptable Here.
+    #[error("no codec in common (they offer {offered}; we speak {ours})")]
+    NoCommonCodec { offered: String, ours: String },
+    /// No audio stream that we could take (none at all, rejected, or over a transport we do not speak): 488.
+    #[error("no usable audio stream: {0}")]
+    NoAudio(&'static str),
+    /// Not a session description: 400 Bad Request.
+    #[error("malformed session description: {0}")]
+    Malformed(#[from] ParseError),
+}
+
+impl NegotiateError {
+    /// The SIP status that answers an INVITE with such an offer (RFC 3261 §13.3.1.3, §21.4.26).
+    pub fn status(&self) -> u16 {
+        match self {
+            NegotiateError::Malformed(_) => 400,
+            NegotiateError::NoCommonCodec { .. } | NegotiateError::NoAudio(_) => 488,
+        }
+    }
+}

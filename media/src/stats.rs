@@ -1,0 +1,65 @@
+//! Counters of one session. They only grow, except where a doc says otherwise, and are cheap to copy.
+
+/// What a session has seen and done since it was made.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// RTP packets from the latched source, telephone-events included.
+    pub received: u64,
+    /// Payload bytes of those.
+    pub received_bytes: u64,
+    /// RTP packets sent.
+    pub sent: u64,
+    /// Payload bytes of those.
+    pub sent_bytes: u64,
+    /// Packets that never came, by sequence number (RFC 3550 A.3). May shrink when a late one arrives after all.
+    pub lost: u64,
+    /// Packets that came after their turn to be played.
+    pub late: u64,
+    pub duplicate: u64,
+    /// Packets that came after one with a higher sequence number.
+    pub reordered: u64,
+    /// Packets from a source other than the latched one.
+    pub strangers: u64,
+    /// Datagrams that are no RTP.
+    pub malformed: u64,
+    /// Packets with a payload type that was not negotiated.
+    pub unknown_payload: u64,
+    /// Packets that found the jitter buffer full.
+    pub overflow: u64,
+    /// Times that the stream started anew: another SSRC, or a jump of the timestamp.
+    pub resyncs: u64,
+    /// Interarrival jitter now (RFC 3550 §6.4.1).
+    pub jitter_ms: f32,
+    /// What the jitter buffer aims at now.
+    pub target_ms: f32,
+    /// What it really holds back now.
+    pub delay_ms: f32,
+    /// Ticks in which at least a part was made up.
+    pub concealed_frames: u64,
+    /// Times that buffered audio was shortened to lose delay.
+    pub accelerated: u64,
+    /// Ticks.
+    pub ticks: u64,
+    /// Frames handed to the owner.
+    pub frames: u64,
+    /// Frames dropped because the owner was slow.
+    pub frames_dropped: u64,
+    /// Control events lost because the owner had not listened for very long.
+    pub events_lost: u64,
+    /// DTMF digits received.
+    pub digits_received: u64,
+    /// DTMF digits sent.
+    pub digits_sent: u64,
+    /// Chunks that were refused because of their rate.
+    pub chunks_refused: u64,
+    /// Round-trip time by RTCP, if the peer reports.
+    pub round_trip_ms: Option<f32>,
+    /// Share of our packets that the peer lost lately, by its RTCP reports, 0 to 1.
+    pub peer_loss: Option<f32>,
+    /// 20 ms blocks recorded.
+    pub recorded_blocks: u64,
+    /// 20 ms blocks that the recording lacks (they are silence there), because the disk was slow.
+    pub recording_gaps: u64,
+    /// Why the recording is incomplete, if it is.
+    pub recording_error: Option<String>,
+}
