@@ -1,0 +1,269 @@
+//! The gateway under test: the release binary, with a configuration of its own, watched over its HTTP interface.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::http;
+use super::kamailio::{DID, Kamailio};
+use super::place::{Folder, HERE, free_port, free_ports};
+use super::process::Process;
+use super::watch::Watch;
+
+/// Models are loaded at the start, maybe beside a compiler.
+const READY: Duration = Duration::from_secs(120);
+
+/// What the gateway is to be, in the words of its configuration file.
+pub(crate) struct Plan {
+    /// `None`: a trunk that does not register, and takes calls from loopback.
+    pub(crate) registrar: Option<SocketAddr>,
+    /// `None`: the local model.
+    pub(crate) brain: Option<String>,
+    pub(crate) prompt: &'static str,
+    pub(crate) first_message: &'static str,
+    pub(crate) max_calls: u32,
+    pub(crate) sip: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) media: (u16, u16),
+}
+
+impl Plan {
+    pub(crate) fn new() -> Plan {
+        Plan {
+            registrar: None,
+            brain: None,
+            prompt: "You answer the telephone of a plumber. Use one short sentence.",
+            first_message: "Good morning, this is the front desk. How can I help you today?",
+            max_calls: 10,
+            sip: free_port(HERE),
+            http: free_port(HERE),
+            media: free_ports(120),
+        }
+    }
+
+    pub(crate) fn behind(mut self, registrar: &Kamailio) -> Plan {
+        self.registrar = Some(registrar.address);
+        self
+    }
+
+    pub(crate) fn thinking_with(mut self, url: String) -> Plan {
+        self.brain = Some(url);
+        self
+    }
+
+    pub(crate) fn greeting(mut self, first_message: &'static str) -> Plan {
+        self.first_message = first_message;
+        self
+    }
+
+    pub(crate) fn at_most(mut self, max_calls: u32) -> Plan {
+        self.max_calls = max_calls;
+        self
+    }
+
+    /// The one place that knows how the gateway's configuration is written.
+    fn toml(&self, data: &Path) -> String {
+        let registrar = match self.registrar {
+            Some(address) => {
+                format!("registrar = \"sip:{address}\"\nusername = \"gw\"\npassword = \"gw-pw\"")
+            }
+            None => String::new(),
+        };
+        let (brain, definition) = match &self.brain {
+            Some(url) => (
+                "scripted",
+                format!("[[brain]]\nname = \"scripted\"\nkind = \"chat-completions\"\nurl = \"{url}\"\n"),
+            ),
+            None => ("local", String::new()),
+        };
+        let (data, sip, http) = (data.display(), self.sip, self.http);
+        let (first, last) = self.media;
+        let (prompt, first_message, max_calls) = (self.prompt, self.first_message, self.max_calls);
+        format!(
+            r#"data = "{data}"
+[sip]
+listen = "{sip}"
+[media]
+ports = "{first}-{last}"
+[http]
+listen = "{http}"
+[[trunk]]
+name = "carrier"
+{registrar}
+allow = ["127.0.0.0/8"]
+{definition}
+[[agent]]
+name = "front-desk"
+prompt = "{prompt}"
+first_message = "{first_message}"
+brain = "{brain}"
+[[number]]
+number = "{DID}"
+agent = "front-desk"
+trunk = "carrier"
+[limits]
+max_calls = {max_calls}
+max_duration_s = 600
+[recording]
+enabled = true
+"#
+        )
+    }
+}
+
+pub(crate) struct Gateway {
+    pub(crate) sip: SocketAddr,
+    pub(crate) http: SocketAddr,
+    process: Process,
+    key: String,
+    events: Arc<Watch<Vec<Value>>>,
+    data: PathBuf,
+    folder: Folder,
+}
+
+/// The binary under test.
+pub(crate) fn binary() -> PathBuf {
+    let path = std::env::var_os("OFFHOOK_BIN").map(PathBuf::from);
+    let path = path.or_else(|| option_env!("CARGO_BIN_EXE_offhook").map(PathBuf::from));
+    let path = path.expect("OFFHOOK_BIN names the gateway's binary");
+    assert!(path.exists(), "{} is missing: `make build` makes it", path.display());
+    path
+}
+
+impl Gateway {
+    /// Starts it and waits until it is ready for calls.
+    pub(crate) fn start(plan: &Plan) -> Gateway {
+        let folder = Folder::new("gateway");
+        let data = folder.join("data");
+        let process = spawn(plan, &folder, &data);
+        process.wait_for_line("READY", READY);
+        let key = std::fs::read_to_string(data.join("admin.key"))
+            .unwrap_or_else(|error| panic!("admin.key: {error}\n{}", process.tail()))
+            .trim()
+            .to_owned();
+        let events = Arc::new(Watch::<Vec<Value>>::default());
+        let stream = http::events(plan.http, "/v1/events", &key)
+            .unwrap_or_else(|error| panic!("/v1/events: {error}\n{}", process.tail()));
+        let into = Arc::clone(&events);
+        thread::spawn(move || stream.for_each(|event| into.change(|events| events.push(event))));
+        Gateway { sip: plan.sip, http: plan.http, process, key, events, data, folder }
+    }
+
+    /// Starts one that is expected to refuse; returns how it ended and all that it said.
+    pub(crate) fn refuse(plan: &Plan, data: Option<&Path>) -> (ExitStatus, String) {
+        let folder = Folder::new("gateway-refused");
+        let process = spawn(plan, &folder, data.unwrap_or(&folder.join("data")));
+        let status = process.wait(READY);
+        (status, process.output(super::SOON))
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
+
+    pub(crate) fn tail(&self) -> String {
+        self.process.tail()
+    }
+
+    /// The gateway and its engines.
+    pub(crate) fn family(&self) -> Vec<(u32, String)> {
+        self.process.group()
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let response = http::get(self.http, path, Some(&self.key))
+            .unwrap_or_else(|error| panic!("GET {path}: {error}\n{}", self.tail()));
+        assert_eq!(response.status, 200, "GET {path}: {response:?}\n{}", self.tail());
+        response.json()
+    }
+
+    /// Places a call and returns its id.
+    pub(crate) fn place_call(&self, from: &str, to: &str) -> String {
+        let body = json!({ "from": from, "to": to });
+        let response = http::post(self.http, "/v1/calls", Some(&self.key), &body)
+            .unwrap_or_else(|error| panic!("POST /v1/calls: {error}\n{}", self.tail()));
+        assert!((200..300).contains(&response.status), "POST /v1/calls: {response:?}\n{}", self.tail());
+        let call = response.json();
+        call["id"].as_str().unwrap_or_else(|| panic!("no id in {call}")).to_owned()
+    }
+
+    pub(crate) fn call(&self, id: &str) -> Value {
+        self.get(&format!("/v1/calls/{id}"))
+    }
+
+    /// What `look` finds in the events so far, now or within the time. Panics with the events that were.
+    pub(crate) fn wait<R>(
+        &self,
+        what: &str,
+        within: Duration,
+        mut look: impl FnMut(&[Value]) -> Option<R>,
+    ) -> R {
+        self.events.wait(within, |events| look(events)).unwrap_or_else(|| {
+            let seen: Vec<String> = self.events.read(|events| events.iter().map(Value::to_string).collect());
+            panic!(
+                "{what} did not come within {within:?}. The events were:\n{}\n{}",
+                seen.join("\n"),
+                self.tail()
+            )
+        })
+    }
+
+    /// The first event of this kind of that call.
+    pub(crate) fn wait_event(&self, kind: &str, call: &str, within: Duration) -> Value {
+        self.wait(&format!("{kind} of {call}"), within, |events| {
+            events.iter().find(|event| event["type"] == kind && event["call_id"] == call).cloned()
+        })
+    }
+
+    /// The id of the `count`-th call since the start, as soon as it is answered.
+    pub(crate) fn wait_call(&self, count: usize, within: Duration) -> String {
+        let started = self.wait(&format!("call.started, number {count}"), within, |events| {
+            events.iter().filter(|event| event["type"] == "call.started").nth(count - 1).cloned()
+        });
+        started["call_id"].as_str().expect("every event of a call names it").to_owned()
+    }
+
+    pub(crate) fn count_events(&self, kind: &str) -> usize {
+        self.events.read(|events| events.iter().filter(|event| event["type"] == kind).count())
+    }
+
+    pub(crate) fn events_of(&self, kind: &str, call: &str) -> Vec<Value> {
+        let matches = |event: &&Value| event["type"] == kind && event["call_id"] == call;
+        self.events.read(|events| events.iter().filter(matches).cloned().collect())
+    }
+
+    /// As Ctrl-C would.
+    pub(crate) fn interrupt(&self) {
+        self.process.signal(Signal::INT);
+    }
+
+    pub(crate) fn wait_exit(&self, within: Duration) -> ExitStatus {
+        self.process.wait(within)
+    }
+
+    /// Ends it and returns its folder, to look at what is left on the disk.
+    pub(crate) fn stop(self, within: Duration) -> (ExitStatus, Folder) {
+        self.interrupt();
+        let status = self.process.wait(within);
+        (status, self.folder)
+    }
+}
+
+fn spawn(plan: &Plan, folder: &Folder, data: &Path) -> Process {
+    let config = folder.write("offhook.toml", &plan.toml(data));
+    Process::spawn("offhook", binary(), &["serve", "--config", &config.display().to_string()], |_| ())
+}

@@ -1,0 +1,167 @@
+//! Sound and words: WAV files for the phones, real recorded sentences with their texts, and how far two texts differ.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Mono, 16 bit, 8 kHz: what a phone line carries.
+#[derive(Clone)]
+pub(crate) struct Wav(Vec<i16>);
+
+const RATE: u32 = 8_000;
+
+impl Wav {
+    pub(crate) fn silence(length: Duration) -> Wav {
+        Wav(vec![0; (length.as_secs_f64() * f64::from(RATE)) as usize])
+    }
+
+    pub(crate) fn read(path: &Path) -> Wav {
+        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Wav::parse(&bytes).unwrap_or_else(|| panic!("{} is no mono 16-bit WAV at 8 kHz", path.display()))
+    }
+
+    /// Walks the chunks; the data chunk of a file that is still being written may claim more or less than there is.
+    fn parse(bytes: &[u8]) -> Option<Wav> {
+        let mut rest = bytes.strip_prefix(b"RIFF")?.get(4..)?.strip_prefix(b"WAVE")?;
+        let mut right_format = false;
+        loop {
+            let name = rest.get(..4)?;
+            let length = u32::from_le_bytes(rest.get(4..8)?.try_into().ok()?) as usize;
+            let body = &rest[8..];
+            match name {
+                b"fmt " => {
+                    let rate = u32::from_le_bytes(body.get(4..8)?.try_into().ok()?);
+                    right_format = body[2..4] == [1, 0] && rate == RATE && body.get(14..16)? == [16, 0];
+                }
+                b"data" if right_format => {
+                    let data = if length == 0 { body } else { &body[..length.min(body.len())] };
+                    let samples = data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+                    return Some(Wav(samples.collect()));
+                }
+                b"data" => return None,
+                _ => {}
+            }
+            rest = body.get(length + length % 2..)?;
+        }
+    }
+
+    pub(crate) fn write(&self, path: &Path) {
+        let data = self.0.len() as u32 * 2;
+        let mut bytes = Vec::with_capacity(44 + data as usize);
+        bytes.extend_from_slice(b"RIFF");
+        bytes.extend_from_slice(&(36 + data).to_le_bytes());
+        bytes.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+        bytes.extend_from_slice(&RATE.to_le_bytes());
+        bytes.extend_from_slice(&(RATE * 2).to_le_bytes());
+        bytes.extend_from_slice(b"\x02\0\x10\0data");
+        bytes.extend_from_slice(&data.to_le_bytes());
+        bytes.extend(self.0.iter().flat_map(|sample| sample.to_le_bytes()));
+        std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    pub(crate) fn then_silence(&self, length: Duration) -> Wav {
+        Wav([&self.0[..], &Wav::silence(length).0[..]].concat())
+    }
+
+    pub(crate) fn then(&self, other: &Wav) -> Wav {
+        Wav([&self.0[..], &other.0[..]].concat())
+    }
+
+    pub(crate) fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.0.len() as f64 / f64::from(RATE))
+    }
+
+    pub(crate) fn samples(&self) -> &[i16] {
+        &self.0
+    }
+
+    /// The best normalised correlation of `self` with any stretch of `other` of the same length.
+    pub(crate) fn best_correlation(&self, other: &Wav) -> f64 {
+        let energy = |samples: &[i16]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+        let mine = energy(&self.0);
+        let stretches = other.0.windows(self.0.len());
+        let product = |other: &[i16]| -> f64 {
+            // Whole numbers in a tight loop: this runs once per sample of the recording.
+            self.0.iter().zip(other).map(|(a, b)| i64::from(i32::from(*a) * i32::from(*b))).sum::<i64>()
+                as f64
+        };
+        let best = stretches.map(|other| (product(other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
+        best.map_or(0.0, |(product, other)| product / (mine * energy(other)).sqrt().max(1.0))
+    }
+
+    /// How much of it is sound, in steps of 20 ms louder than the quantisation noise of a silent G.711 line.
+    pub(crate) fn sounding(&self) -> Duration {
+        let loud = self.0.chunks(160).filter(|frame| frame.iter().any(|sample| sample.unsigned_abs() > 300));
+        Duration::from_millis(20) * loud.count() as u32
+    }
+}
+
+/// One real recorded sentence of Debian's `asterisk-core-sounds-en-wav`, with what is said in it.
+pub(crate) struct Sentence {
+    file: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// Sentences without digits and names, which people write in more than one way.
+pub(crate) const PLEASE_HOLD: Sentence =
+    Sentence { file: "pls-hold-while-try", text: "Please hold while we try to connect you." };
+pub(crate) const NOBODY_IN: Sentence =
+    Sentence { file: "vm-nobodyavail", text: "Nobody is available to take your call at the moment." };
+pub(crate) const PASSWORD: Sentence =
+    Sentence { file: "vm-newpassword", text: "Please enter your new password followed by the pound key." };
+pub(crate) const CHECK_NUMBER: Sentence =
+    Sentence { file: "check-number-dial-again", text: "Please check the number and dial again." };
+
+impl Sentence {
+    pub(crate) fn wav(&self) -> Wav {
+        let path = PathBuf::from(format!("/usr/share/asterisk/sounds/en_US_f_Allison/{}.wav", self.file));
+        assert!(path.exists(), "{} is missing: scripts/setup-test.sh installs it", path.display());
+        Wav::read(&path)
+    }
+}
+
+/// What our own Whisper hears in a file.
+pub(crate) fn transcribe(offhook: &Path, file: &Path) -> String {
+    let output = Command::new(offhook).arg("transcribe").arg(file).output().expect("offhook starts");
+    let (text, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "offhook transcribe {} failed: {log}", file.display());
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Word error rate of `heard` against `said`: words to change, add or drop, over the number of words said.
+pub(crate) fn word_error_rate(said: &str, heard: &str) -> f64 {
+    let (said, heard) = (words(said), words(heard));
+    let mut row: Vec<usize> = (0..=heard.len()).collect();
+    for (i, word) in said.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in heard.iter().enumerate() {
+            let change = diagonal + usize::from(word != other);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[heard.len()] as f64 / said.len().max(1) as f64
+}
+
+fn words(text: &str) -> Vec<String> {
+    let plain: String = text.to_lowercase().chars().filter(|c| *c != '\'' && *c != '’').collect::<String>();
+    plain.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_word_error_rate_counts_words_not_letters() {
+    assert_eq!(word_error_rate("Good morning, how can I help?", "good morning how can i help"), 0.0);
+    assert_eq!(word_error_rate("one two three four", "one too three"), 0.5);
+    assert_eq!(word_error_rate("one two", ""), 1.0);
+    assert_eq!(word_error_rate("don't hang up", "Don’t hang up!"), 0.0);
+}
+
+#[test]
+fn a_wav_is_read_back_as_it_was_written() {
+    let folder = super::place::Folder::new("wav");
+    let path = folder.join("a.wav");
+    Wav(vec![1, -2, 300, i16::MIN]).write(&path);
+    assert_eq!(Wav::read(&path).samples(), [1, -2, 300, i16::MIN]);
+    assert_eq!(std::fs::metadata(&path).expect("just written").len(), 52);
+}
