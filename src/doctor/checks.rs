@@ -1,0 +1,502 @@
+//! The judgements. Each function asks the probe one thing and says what that means for calls.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::probe::{Bind, ModelState, Probe, Reach, Runtime};
+use super::{Check, Status};
+use crate::config::{Config, Mistakes};
+
+/// What must be installed to run: (package, what it is for).
+const PACKAGES: &[(&str, &str)] = &[
+    ("libespeak-ng1", "turns words into sounds for the Piper voices"),
+    ("espeak-ng-data", "the rules of pronunciation that go with it"),
+];
+const ENGINES: &[(&str, &str)] = &[
+    ("offhook-whisper", "understands callers"),
+    ("offhook-llama", "thinks of answers"),
+    ("offhook-piper", "speaks"),
+];
+/// The three starter engines with their models stay below this.
+const NEEDED_MEMORY: u64 = 1 << 30;
+const LITTLE_DISK: u64 = 200 << 20;
+const ENOUGH_DISK: u64 = 2 << 30;
+/// 2025-01-01: before that, the clock was never set.
+const EARLIEST: u64 = 1_735_689_600;
+
+pub(super) fn note(name: &str, detail: impl Into<String>) -> Check {
+    Check { name: name.into(), status: Status::Skip, detail: detail.into(), advice: None }
+}
+
+fn ok(name: &str, detail: impl Into<String>) -> Check {
+    Check { name: name.into(), status: Status::Ok, detail: detail.into(), advice: None }
+}
+
+fn warn(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Check {
+    Check { name: name.into(), status: Status::Warn, detail: detail.into(), advice: Some(advice.into()) }
+}
+
+fn fail(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Check {
+    Check { name: name.into(), status: Status::Fail, detail: detail.into(), advice: Some(advice.into()) }
+}
+
+pub(super) fn configuration(path: &Path, config: &Config) -> Check {
+    let detail = format!(
+        "{}: {} trunk(s), {} number(s), {} agent(s)",
+        path.display(),
+        config.trunks.len(),
+        config.numbers.len(),
+        config.agents.len()
+    );
+    if config.numbers.is_empty() {
+        return warn("configuration", detail, "declare at least one [[number]], or every caller hears 404");
+    }
+    ok("configuration", detail)
+}
+
+pub(super) fn mistakes(mistakes: &Mistakes) -> Vec<Check> {
+    let file = mistakes.path.display();
+    mistakes
+        .list
+        .iter()
+        .map(|m| {
+            let key = if m.key.is_empty() { "the file".to_owned() } else { m.key.clone() };
+            fail("configuration", format!("{file}: {key} {}", m.reason), format!("correct {key} in {file}"))
+        })
+        .collect()
+}
+
+pub(super) fn cpu(probe: &dyn Probe) -> Check {
+    let (cores, missing) = probe.cpu();
+    if !missing.is_empty() {
+        return fail(
+            "processor",
+            format!("{cores} core(s), without {}", missing.join(", ")),
+            "the engines are built for AVX2, FMA and F16C; build them for this processor with GGML_AVX2=OFF GGML_FMA=OFF \
+             GGML_F16C=OFF in .cargo/config.toml, or use a processor made after 2013",
+        );
+    }
+    if cores < 2 {
+        return warn(
+            "processor",
+            "1 core",
+            "give the machine 2 cores or more: with one, sound and models wait for one another",
+        );
+    }
+    ok("processor", format!("{cores} cores with all needed features"))
+}
+
+pub(super) fn memory(probe: &dyn Probe) -> Check {
+    match probe.memory() {
+        None => note("memory", "cannot be told on this system"),
+        Some(memory) if memory.available < NEEDED_MEMORY => warn(
+            "memory",
+            format!("{} of {} available", size(memory.available), size(memory.total)),
+            format!("the starter models need about {}; free some, or add memory", size(NEEDED_MEMORY)),
+        ),
+        Some(memory) => {
+            ok("memory", format!("{} of {} available", size(memory.available), size(memory.total)))
+        }
+    }
+}
+
+pub(super) fn packages(probe: &dyn Probe) -> Vec<Check> {
+    let check = |(package, purpose): &(&str, &str)| {
+        let name = format!("package {package}");
+        match probe.package(package) {
+            Some(true) => ok(&name, "installed"),
+            Some(false) => fail(
+                &name,
+                format!("not installed; it {purpose}"),
+                format!("sudo apt-get install --no-install-recommends {package}"),
+            ),
+            None => note(&name, "no dpkg here, so it cannot be told"),
+        }
+    };
+    PACKAGES.iter().map(check).collect()
+}
+
+pub(super) fn engines(config: &Config, probe: &dyn Probe) -> Vec<Check> {
+    let check = |(engine, purpose): &(&str, &str)| {
+        let name = format!("engine {engine}");
+        match probe.engine(config, engine) {
+            (path, true) => ok(&name, path.display().to_string()),
+            (path, false) => fail(
+                &name,
+                format!("not at {}; it {purpose}", path.display()),
+                "build the engines (`make engines`), or say where they are with engines.folder",
+            ),
+        }
+    };
+    ENGINES.iter().map(check).collect()
+}
+
+pub(super) fn runtime(config: &Config, probe: &dyn Probe) -> Check {
+    match probe.runtime(config) {
+        Runtime::Found(path) => ok("ONNX Runtime", path.display().to_string()),
+        Runtime::Missing(places) => {
+            let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
+            fail(
+                "ONNX Runtime",
+                format!("not found ({})", places.join(", ")),
+                "run `offhook models pull starter`; without it nothing is spoken",
+            )
+        }
+    }
+}
+
+pub(super) fn models(config: &Config, probe: &dyn Probe) -> Vec<Check> {
+    let check = |(key, name): (&str, &String)| {
+        let title = format!("model {name}");
+        match probe.model(config, name) {
+            ModelState::Verified { bytes } => ok(&title, format!("{}, SHA-256 verified", size(bytes))),
+            ModelState::OwnFile { path } => ok(&title, format!("{} (your own file, not verified)", path.display())),
+            ModelState::Missing { path } => fail(
+                &title,
+                format!("not at {}", path.display()),
+                format!("offhook models pull {name}   (or `starter` for all three)"),
+            ),
+            ModelState::Corrupt { reason } => {
+                fail(&title, reason, format!("offhook models pull {name}   fetches it anew"))
+            }
+            ModelState::Unknown { known } => fail(
+                &title,
+                format!("{key} names neither a model of the catalogue nor a file"),
+                format!("use a path or one of {}", known.join(", ")),
+            ),
+        }
+    };
+    let engines = &config.engines;
+    [("engines.stt", &engines.stt), ("engines.llm", &engines.llm), ("engines.tts", &engines.tts)]
+        .into_iter()
+        .map(check)
+        .collect()
+}
+
+pub(super) fn ports(config: &Config, probe: &dyn Probe) -> Vec<Check> {
+    let judge = |key: &str, addr: SocketAddr, kind: &str, bind: Bind| {
+        let name = format!("port {key}");
+        match bind {
+            Bind::Free => ok(&name, format!("{kind} {addr} is free")),
+            Bind::InUse => warn(
+                &name,
+                format!("{kind} {addr} is in use"),
+                format!(
+                    "good if that is offhook itself; else see `ss -lnp sport = :{}`, or change {key}",
+                    addr.port()
+                ),
+            ),
+            Bind::Failed(reason) => {
+                fail(&name, format!("{kind} {addr}: {reason}"), format!("give {key} an address of this machine"))
+            }
+        }
+    };
+    let media_ip = config.media.bind.unwrap_or(config.sip.listen.ip());
+    let first = SocketAddr::new(media_ip, *config.media.ports.start());
+    let busy = config
+        .media
+        .ports
+        .clone()
+        .filter(|&port| probe.bind_udp(SocketAddr::new(media_ip, port)) == Bind::InUse)
+        .count();
+    let all = config.media.ports.clone().count();
+    let media = match probe.bind_udp(first) {
+        Bind::Failed(reason) => judge("media.ports", first, "UDP", Bind::Failed(reason)),
+        _ if busy * 2 > all => warn(
+            "port media.ports",
+            format!("{busy} of {all} ports are in use"),
+            "move media.ports to a range that nothing else uses",
+        ),
+        _ => ok("port media.ports", format!("{} of {all} ports are free", all - busy)),
+    };
+    vec![
+        judge("sip.listen", config.sip.listen, "UDP", probe.bind_udp(config.sip.listen)),
+        judge("http.listen", config.http.listen, "TCP", probe.bind_tcp(config.http.listen)),
+        media,
+    ]
+}
+
+pub(super) fn trunks(config: &Config, probe: &dyn Probe) -> Vec<Check> {
+    if config.trunks.is_empty() {
+        return vec![note("trunk", "none is declared")];
+    }
+    let check = |trunk: &crate::config::Trunk| {
+        let name = format!("trunk {}", trunk.name);
+        let Some(uri) = trunk.outbound() else {
+            return note(&name, "has neither registrar nor proxy, so there is nobody to be asked");
+        };
+        match probe.options(uri) {
+            Reach::Answered { status, after } => {
+                ok(&name, format!("{uri} answered {status} after {} ms", after.as_millis()))
+            }
+            Reach::Silent { after } => fail(
+                &name,
+                format!("{uri} did not answer OPTIONS within {:.1} s", after.as_secs_f32()),
+                "check the address and that a firewall lets UDP out and its answers in; some carriers answer only to \
+                 addresses that they know",
+            ),
+            Reach::Unresolved(reason) => fail(
+                &name,
+                format!("{uri} has no address: {reason}"),
+                "check the name and this machine's DNS (`getent hosts NAME`)",
+            ),
+            Reach::Failed(reason) => {
+                fail(&name, format!("{uri}: {reason}"), "check this machine's network and routes")
+            }
+        }
+    };
+    config.trunks.iter().map(check).collect()
+}
+
+pub(super) fn clock(probe: &dyn Probe) -> Check {
+    let clocks = probe.clocks();
+    if clocks.wall < EARLIEST {
+        return fail(
+            "clock",
+            "the clock stands before 2025, so it was never set",
+            "set it (`timedatectl set-ntp true`): certificates, records and digest nonces depend on it",
+        );
+    }
+    if !clocks.monotonic || clocks.drift > Duration::from_millis(50) {
+        return warn(
+            "clock",
+            format!("unsteady: {} ms off over a short wait", clocks.drift.as_millis()),
+            "sound goes out every 20 ms by this clock; on a virtual machine, choose another clock source or less load",
+        );
+    }
+    if clocks.synchronized == Some(false) {
+        return warn(
+            "clock",
+            "steady, but not kept by NTP",
+            "timedatectl set-ntp true   keeps the records' times right",
+        );
+    }
+    ok("clock", "set and steady")
+}
+
+pub(super) fn disk(config: &Config, probe: &dyn Probe) -> Check {
+    let path = &config.data;
+    if let Err(reason) = probe.writable(path) {
+        return fail(
+            "disk",
+            format!("{}: {reason}", path.display()),
+            "let the user that runs offhook write there, or change `data`",
+        );
+    }
+    // Stereo, 8 kHz, 16 bits.
+    let hours = |bytes: u64| bytes / (8000 * 2 * 2 * 3600);
+    match probe.free_bytes(path) {
+        None => note("disk", format!("{}: free space cannot be told", path.display())),
+        Some(free) if free < LITTLE_DISK => fail(
+            "disk",
+            format!("{} free for {}", size(free), path.display()),
+            "make room, or move `data`: recordings and records would be lost",
+        ),
+        Some(free) if free < ENOUGH_DISK => warn(
+            "disk",
+            format!(
+                "{} free for {}, about {} hours of recordings",
+                size(free),
+                path.display(),
+                hours(free)
+            ),
+            "make room soon, or turn recording off",
+        ),
+        Some(free) => ok(
+            "disk",
+            format!(
+                "{} free for {}, about {} hours of recordings",
+                size(free),
+                path.display(),
+                hours(free)
+            ),
+        ),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_048_576 => format!("{} KiB", bytes >> 10),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::probe::{Clocks, Memory};
+    use super::super::{Report, examine};
+    use super::*;
+
+    /// A box on which everything is right, until a test breaks something.
+    struct Fake {
+        missing_cpu: Vec<&'static str>,
+        available: u64,
+        package: Option<bool>,
+        engine: bool,
+        runtime: Runtime,
+        model: ModelState,
+        bind: Bind,
+        reach: Reach,
+        clocks: Clocks,
+        free: Option<u64>,
+        writable: Result<(), String>,
+    }
+
+    impl Default for Fake {
+        fn default() -> Fake {
+            Fake {
+                missing_cpu: Vec::new(),
+                available: 8 << 30,
+                package: Some(true),
+                engine: true,
+                runtime: Runtime::Found("/models/libonnxruntime.so".into()),
+                model: ModelState::Verified { bytes: 77 << 20 },
+                bind: Bind::Free,
+                reach: Reach::Answered { status: 200, after: Duration::from_millis(12) },
+                clocks: Clocks {
+                    wall: EARLIEST + 1,
+                    monotonic: true,
+                    drift: Duration::ZERO,
+                    synchronized: Some(true),
+                },
+                free: Some(100 << 30),
+                writable: Ok(()),
+            }
+        }
+    }
+
+    impl Probe for Fake {
+        fn cpu(&self) -> (usize, Vec<&'static str>) {
+            (4, self.missing_cpu.clone())
+        }
+        fn memory(&self) -> Option<Memory> {
+            Some(Memory { total: 16 << 30, available: self.available })
+        }
+        fn package(&self, _: &str) -> Option<bool> {
+            self.package
+        }
+        fn engine(&self, _: &Config, name: &str) -> (PathBuf, bool) {
+            (Path::new("/opt/offhook").join(name), self.engine)
+        }
+        fn runtime(&self, _: &Config) -> Runtime {
+            self.runtime.clone()
+        }
+        fn model(&self, _: &Config, _: &str) -> ModelState {
+            self.model.clone()
+        }
+        fn bind_udp(&self, _: SocketAddr) -> Bind {
+            self.bind.clone()
+        }
+        fn bind_tcp(&self, _: SocketAddr) -> Bind {
+            self.bind.clone()
+        }
+        fn options(&self, _: &sip::Uri) -> Reach {
+            self.reach.clone()
+        }
+        fn clocks(&self) -> Clocks {
+            self.clocks
+        }
+        fn free_bytes(&self, _: &Path) -> Option<u64> {
+            self.free
+        }
+        fn writable(&self, _: &Path) -> Result<(), String> {
+            self.writable.clone()
+        }
+    }
+
+    fn with_trunk(fake: &Fake) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("offhook.toml");
+        std::fs::write(
+            &file,
+            "[[trunk]]\nname = 'carrier'\nregistrar = 'sip:sip.example.net'\nusername = 'u'\npassword = 'p'\n\
+             [[agent]]\nname = 'a'\n[[number]]\nnumber = '+15550100001'\nagent = 'a'\ntrunk = 'carrier'\n",
+        )
+        .unwrap();
+        examine(Some(&file), fake)
+    }
+
+    fn found<'a>(report: &'a Report, name: &str) -> &'a Check {
+        report.checks.iter().find(|check| check.name.starts_with(name)).unwrap()
+    }
+
+    #[test]
+    fn a_healthy_box_is_ok() {
+        let report = with_trunk(&Fake::default());
+        assert_eq!(report.status, Status::Ok, "{report:#?}");
+        assert_eq!(report.exit_code(), 0);
+        assert!(found(&report, "trunk carrier").detail.contains("answered 200 after 12 ms"));
+    }
+
+    #[test]
+    fn whatever_fails_says_what_to_do() {
+        let broken = [
+            ("processor", Fake { missing_cpu: vec!["AVX2"], ..Fake::default() }),
+            ("package libespeak-ng1", Fake { package: Some(false), ..Fake::default() }),
+            ("engine offhook-whisper", Fake { engine: false, ..Fake::default() }),
+            ("ONNX", Fake { runtime: Runtime::Missing(vec![]), ..Fake::default() }),
+            ("model whisper", Fake { model: ModelState::Missing { path: "/m".into() }, ..Fake::default() }),
+            ("model smollm2", Fake { model: ModelState::Corrupt { reason: "sum".into() }, ..Fake::default() }),
+            ("model piper", Fake { model: ModelState::Unknown { known: vec![] }, ..Fake::default() }),
+            ("port sip.listen", Fake { bind: Bind::Failed("not ours".into()), ..Fake::default() }),
+            ("trunk", Fake { reach: Reach::Silent { after: Duration::from_secs(3) }, ..Fake::default() }),
+            ("trunk", Fake { reach: Reach::Unresolved("no such name".into()), ..Fake::default() }),
+            ("clock", Fake { clocks: Clocks { wall: 0, ..Fake::default().clocks }, ..Fake::default() }),
+            ("disk", Fake { free: Some(1 << 20), ..Fake::default() }),
+            ("disk", Fake { writable: Err("permission denied".into()), ..Fake::default() }),
+        ];
+        for (name, fake) in broken {
+            let report = with_trunk(&fake);
+            let check = found(&report, name);
+            assert_eq!(check.status, Status::Fail, "{check:?}");
+            assert!(check.advice.as_ref().is_some_and(|advice| !advice.is_empty()), "{check:?}");
+            assert_eq!(report.exit_code(), 1);
+        }
+    }
+
+    #[test]
+    fn what_still_works_is_a_warning() {
+        let worse = [
+            ("memory", Fake { available: 1 << 20, ..Fake::default() }),
+            ("port sip.listen", Fake { bind: Bind::InUse, ..Fake::default() }),
+            ("clock", Fake { clocks: Clocks { synchronized: Some(false), ..Fake::default().clocks }, ..Fake::default() }),
+            ("disk", Fake { free: Some(1 << 30), ..Fake::default() }),
+        ];
+        for (name, fake) in worse {
+            let report = with_trunk(&fake);
+            assert_eq!(found(&report, name).status, Status::Warn, "{report:#?}");
+            assert_eq!(report.exit_code(), 0);
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_debian_packages_are_skipped() {
+        let report = with_trunk(&Fake { package: None, ..Fake::default() });
+        assert_eq!(found(&report, "package").status, Status::Skip);
+        assert_eq!(report.exit_code(), 0);
+    }
+
+    #[test]
+    fn every_mistake_of_the_configuration_is_a_failure_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("offhook.toml");
+        std::fs::write(&file, "[sip]\nlisten = 5060\n[limits]\nmax_calls = 'many'\n").unwrap();
+        let report = examine(Some(&file), &Fake::default());
+        let failed: Vec<_> = report.checks.iter().filter(|c| c.status == Status::Fail).collect();
+        assert_eq!(failed.len(), 2, "{failed:#?}");
+        assert!(failed.iter().any(|c| c.detail.contains("sip.listen")));
+        assert!(failed.iter().any(|c| c.detail.contains("limits.max_calls")));
+    }
+
+    #[test]
+    fn the_report_is_plain_json() {
+        let json = serde_json::to_value(examine(None, &Fake::default())).unwrap();
+        assert_eq!(json["status"], "ok");
+        assert_eq!(json["checks"][0]["status"], "skip");
+        assert_eq!(json["checks"][0]["name"], "configuration");
+    }
+}
