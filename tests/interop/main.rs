@@ -4,4 +4,15 @@
 
 mod support;
 
+mod a_phone_calls_the_number_and_is_answered;
+mod a_registrar_may_ask_for_sha256;
+mod a_strangers_packets_are_not_heard;
+mod an_interrupt_says_goodbye;
+mod digits_pressed_on_the_phone_arrive;
+mod malformed_messages_are_survived;
+mod one_data_folder_has_one_gateway;
+mod sipp_places_two_hundred_calls;
+mod the_gateway_calls_the_phone;
 mod the_peers_work_without_us;
+mod the_record_says_who_hung_up;
+mod what_cannot_be_served_is_refused_by_its_own_status;

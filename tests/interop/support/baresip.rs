@@ -4,7 +4,7 @@
 //! can be changed in mid-call, so that a test lets it speak when something has happened, not when time has passed.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -41,7 +41,6 @@ pub(crate) struct Baresip {
     control: TcpStream,
     messages: Arc<Watch<Vec<Value>>>,
     folder: Folder,
-    address: SocketAddr,
 }
 
 impl Baresip {
@@ -77,13 +76,9 @@ impl Baresip {
         let from = control.try_clone().expect("a socket can be cloned");
         let into = Arc::clone(&messages);
         thread::spawn(move || read_netstrings(from, &into));
-        let phone = Baresip { process, control, messages, folder, address };
+        let phone = Baresip { process, control, messages, folder };
         registrar.wait_registered(user, 1, READY);
         phone
-    }
-
-    pub(crate) fn ip(&self) -> IpAddr {
-        self.address.ip()
     }
 
     pub(crate) fn dial(&self, uri: &str) {

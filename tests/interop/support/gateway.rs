@@ -27,7 +27,11 @@ pub(crate) struct Plan {
     pub(crate) brain: Option<String>,
     pub(crate) prompt: &'static str,
     pub(crate) first_message: &'static str,
+    /// The network whose calls are taken as the trunk's.
+    pub(crate) allow: &'static str,
     pub(crate) max_calls: u32,
+    /// How long a stop waits for calls to end by themselves.
+    pub(crate) grace_s: u32,
     pub(crate) sip: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) media: (u16, u16),
@@ -40,7 +44,9 @@ impl Plan {
             brain: None,
             prompt: "You answer the telephone of a plumber. Use one short sentence.",
             first_message: "Good morning, this is the front desk. How can I help you today?",
+            allow: "127.0.0.0/8",
             max_calls: 10,
+            grace_s: 1,
             sip: free_port(HERE),
             http: free_port(HERE),
             media: free_ports(120),
@@ -84,7 +90,7 @@ impl Plan {
         };
         let (data, sip, http) = (data.display(), self.sip, self.http);
         let (first, last) = self.media;
-        let (prompt, first_message, max_calls) = (self.prompt, self.first_message, self.max_calls);
+        let Plan { allow, prompt, first_message, max_calls, grace_s, .. } = self;
         format!(
             r#"data = "{data}"
 [sip]
@@ -96,7 +102,7 @@ listen = "{http}"
 [[trunk]]
 name = "carrier"
 {registrar}
-allow = ["127.0.0.0/8"]
+allow = ["{allow}"]
 {definition}
 [[agent]]
 name = "front-desk"
@@ -110,8 +116,11 @@ trunk = "carrier"
 [limits]
 max_calls = {max_calls}
 max_duration_s = 600
+grace_s = {grace_s}
 [recording]
 enabled = true
+[turn_taking]
+idle_s = 120
 "#
         )
     }
@@ -139,7 +148,11 @@ pub(crate) fn binary() -> PathBuf {
 impl Gateway {
     /// Starts it and waits until it is ready for calls.
     pub(crate) fn start(plan: &Plan) -> Gateway {
-        let folder = Folder::new("gateway");
+        Gateway::start_on(plan, Folder::new("gateway"))
+    }
+
+    /// As above, with what an earlier one left in its folder.
+    pub(crate) fn start_on(plan: &Plan, folder: Folder) -> Gateway {
         let data = folder.join("data");
         let process = spawn(plan, &folder, &data);
         process.wait_for_line("READY", READY);
@@ -251,19 +264,51 @@ impl Gateway {
         self.process.signal(Signal::INT);
     }
 
-    pub(crate) fn wait_exit(&self, within: Duration) -> ExitStatus {
-        self.process.wait(within)
+    /// Waits for its end and returns what is left on the disk.
+    pub(crate) fn left(self, within: Duration) -> (ExitStatus, Folder) {
+        (self.process.wait(within), self.folder)
     }
 
-    /// Ends it and returns its folder, to look at what is left on the disk.
-    pub(crate) fn stop(self, within: Duration) -> (ExitStatus, Folder) {
-        self.interrupt();
-        let status = self.process.wait(within);
-        (status, self.folder)
+    pub(crate) fn hang_up(&self, call: &str) {
+        let response =
+            http::post(self.http, &format!("/v1/calls/{call}/hangup"), Some(&self.key), &json!({}))
+                .unwrap_or_else(|error| panic!("hangup: {error}\n{}", self.tail()));
+        assert!((200..300).contains(&response.status), "hangup: {response:?}\n{}", self.tail());
+    }
+
+    /// The record of a call that has ended: it is complete when its transcript and its recording are.
+    pub(crate) fn record(&self, call: &str, within: Duration) -> Record {
+        for kind in ["call.ended", "call.transcript.ready", "call.recording.ready"] {
+            self.wait_event(kind, call, within);
+        }
+        Record(self.call(call))
     }
 }
 
 fn spawn(plan: &Plan, folder: &Folder, data: &Path) -> Process {
     let config = folder.write("offhook.toml", &plan.toml(data));
     Process::spawn("offhook", binary(), &["serve", "--config", &config.display().to_string()], |_| ())
+}
+
+/// What is written down of one call.
+#[derive(Debug)]
+pub(crate) struct Record(pub(crate) Value);
+
+impl Record {
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.0[key].as_str().unwrap_or_else(|| panic!("{key} is no text in {}", self.0))
+    }
+
+    /// All that one side said, by the transcript.
+    pub(crate) fn words_of(&self, speaker: &str) -> String {
+        let fragments =
+            self.0["transcript"].as_array().unwrap_or_else(|| panic!("no transcript in {}", self.0));
+        let of_speaker = fragments.iter().filter(|fragment| fragment["speaker"] == speaker);
+        of_speaker.filter_map(|fragment| fragment["text"].as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The recording, wherever the record says it lies.
+    pub(crate) fn recording(&self, data: &Path) -> PathBuf {
+        data.join(self.text("recording"))
+    }
 }

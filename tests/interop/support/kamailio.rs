@@ -47,7 +47,8 @@ impl Kamailio {
         let script = folder.write("kamailio.cfg", &script(address, challenge, target, &modules()));
         let process = Process::spawn(
             "kamailio",
-            "kamailio",
+            // Not in the PATH of everybody.
+            "/usr/sbin/kamailio",
             &[
                 "-w",
                 &folder.path().display().to_string(),

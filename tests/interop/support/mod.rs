@@ -11,6 +11,7 @@ pub(crate) mod kamailio;
 pub(crate) mod line;
 pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod rtp;
 pub(crate) mod sipp;
 pub(crate) mod speech;
 pub(crate) mod watch;

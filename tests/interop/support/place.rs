@@ -66,16 +66,19 @@ pub(crate) fn free_port(ip: IpAddr) -> SocketAddr {
     panic!("no port of {ip} is free for both UDP and TCP");
 }
 
-/// A range of UDP ports that are free on all addresses now, apart from what this run gave out before.
+/// A range of UDP ports that are free on all addresses now, apart from what this run gave out before. The first is even.
 pub(crate) fn free_ports(count: u16) -> (u16, u16) {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
     // Below the kernel's ephemeral ports, which begin at 32768; by process id, so that two runs differ.
-    let base = 10_000 + (std::process::id() % 40) as u16 * 500;
-    loop {
-        let from = base + NEXT.fetch_add(count + count % 2, Ordering::Relaxed) % 20_000;
+    const FIRST: u16 = 10_000;
+    const ALL: u16 = 22_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % 44) as u16 * 500;
+    for _ in 0..200 {
+        let from = FIRST + (start + NEXT.fetch_add(count + count % 2, Ordering::Relaxed)) % ALL;
         let to = from + count - 1;
         if (from..=to).all(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()) {
             return (from, to);
         }
     }
+    panic!("no {count} UDP ports in a row are free");
 }

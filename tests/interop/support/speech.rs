@@ -63,14 +63,6 @@ impl Wav {
         Wav([&self.0[..], &Wav::silence(length).0[..]].concat())
     }
 
-    pub(crate) fn then(&self, other: &Wav) -> Wav {
-        Wav([&self.0[..], &other.0[..]].concat())
-    }
-
-    pub(crate) fn length(&self) -> Duration {
-        Duration::from_secs_f64(self.0.len() as f64 / f64::from(RATE))
-    }
-
     pub(crate) fn samples(&self) -> &[i16] {
         &self.0
     }
@@ -107,8 +99,6 @@ pub(crate) const PLEASE_HOLD: Sentence =
     Sentence { file: "pls-hold-while-try", text: "Please hold while we try to connect you." };
 pub(crate) const NOBODY_IN: Sentence =
     Sentence { file: "vm-nobodyavail", text: "Nobody is available to take your call at the moment." };
-pub(crate) const PASSWORD: Sentence =
-    Sentence { file: "vm-newpassword", text: "Please enter your new password followed by the pound key." };
 pub(crate) const CHECK_NUMBER: Sentence =
     Sentence { file: "check-number-dial-again", text: "Please check the number and dial again." };
 
@@ -126,6 +116,17 @@ pub(crate) fn transcribe(offhook: &Path, file: &Path) -> String {
     let (text, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "offhook transcribe {} failed: {log}", file.display());
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Word error rate, printed and bounded.
+#[track_caller]
+pub(crate) fn assert_words(what: &str, said: &str, heard: &str, bound: f64) {
+    let rate = word_error_rate(said, heard);
+    println!("{what}: word error rate {rate:.3} (at most {bound})\n  said:  {said}\n  heard: {heard}");
+    assert!(
+        rate <= bound,
+        "{what}: word error rate {rate:.3} is above {bound}\n  said:  {said}\n  heard: {heard}"
+    );
 }
 
 /// Word error rate of `heard` against `said`: words to change, add or drop, over the number of words said.

@@ -1,0 +1,96 @@
+# offhook. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/release
+export OFFHOOK_LOGS := $(TARGET)/logs
+
+PHASE := scripts/phase.sh
+# The hearts are small and are tested with every assertion of the dev profile. The appliance is tested as it is used:
+# in the release profile, which is the only one that the engines are built in.
+HEARTS := -p sip -p media -p models
+ENGINES := -p offhook-whisper -p offhook-llama -p offhook-piper
+
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn fuzz-smoke clean logs
+
+help:
+	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
+	sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS=$$'\t' read -r name text; do
+		printf '  %-12s %s\n' "$$name" "$$text"
+	done
+
+## demo: set everything up, hold a short conversation over a real SIP call, end with a line of JSON
+demo: setup engines build models
+	@printf '==> demo\n'
+	$(BIN)/offhook demo --config config/demo.toml
+
+## run: start the gateway with config/offhook.toml, and say what to dial
+run: setup engines build models
+	@exec $(BIN)/offhook serve --config config/offhook.toml
+
+## test: everything that proves the project (formats, lints, all tests, real peers)
+test: logs setup setup-test engines build models check
+	@$(PHASE) 'no two ggmls' scripts/one-ggml.sh
+	$(PHASE) 'service unit' scripts/verify-unit.sh
+	$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
+	$(PHASE) 'tests of the engines' cargo test --quiet --release $(ENGINES)
+	$(PHASE) 'tests of the appliance' cargo test --quiet --release -p offhook --lib --bins --test it
+	$(PHASE) 'tests with real peers' cargo test --quiet --release -p offhook --test interop -- --test-threads=1
+	scripts/summary.sh
+
+## test-quick: formats, lints and the tests that need no engine, no model and no peer
+test-quick: logs check
+	@$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
+	$(PHASE) 'tests of the appliance without engines' cargo test --quiet --release -p offhook --lib
+	scripts/summary.sh
+
+## check: formats and lints, no warning allowed
+check:
+	@$(PHASE) -q 'format' cargo fmt --all --check
+	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p offhook --all-targets -- -D warnings
+	$(PHASE) -q 'lints of the engines' cargo clippy --quiet --release $(ENGINES) --all-targets -- -D warnings
+
+## setup: install the Debian packages that building and running need
+setup:
+	@$(PHASE) 'setup' scripts/setup.sh
+
+## setup-test: install the programs that the tests talk to (SIPp, baresip, Kamailio, …)
+setup-test:
+	@$(PHASE) 'setup of the test peers' scripts/setup-test.sh
+
+## engines: build whisper.cpp, llama.cpp and Piper, each as a program of its own (about 6 minutes the first time)
+engines:
+	@$(PHASE) -q 'engines' cargo build --release $(ENGINES)
+
+## build: build the gateway
+build:
+	@$(PHASE) -q 'gateway' cargo build --release -p offhook
+
+## models: fetch the starter models into the user's cache folder
+models: build
+	@$(PHASE) 'models' $(BIN)/offhook models pull starter
+
+## bench-turn: measure voice to voice at the caller's ear
+bench-turn: setup engines build models
+	@$(PHASE) 'bench-turn' $(BIN)/offhook bench turn --config config/demo.toml --turns 30
+
+## fuzz-smoke: a minute of hostile bytes for every parser (needs a nightly toolchain and cargo-fuzz)
+fuzz-smoke:
+	@cd fuzz
+	for target in $$(cargo +nightly fuzz list); do
+		../$(PHASE) "fuzz $$target" cargo +nightly fuzz run "$$target" -- -max_total_time=60 -verbosity=0
+	done
+
+## clean: remove everything that was built (models stay in the cache folder)
+clean:
+	@cargo clean --quiet
+
+# A fresh folder for the logs of this run.
+logs:
+	@rm -rf $(OFFHOOK_LOGS)
+	mkdir -p $(OFFHOOK_LOGS)

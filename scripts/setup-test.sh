@@ -1,0 +1,20 @@
+#!/bin/sh
+# The programs that the gateway is tested against. None of them is needed to run it.
+set -eu
+cd "$(dirname "$0")"
+kamailio_was_there=$([ -x /usr/sbin/kamailio ] && echo yes || true)
+
+./install.sh setup-test <<'LIST'
+sip-tester                      SIPp, the load caller
+baresip-core                    baresip, the softphone
+kamailio                        the registrar and proxy that plays the carrier
+asterisk-core-sounds-en-wav     sentences spoken by a person, for the caller to say
+systemd                         systemd-analyze checks the service unit
+LIST
+
+# The package starts a server on port 5060, which only the tests would use, and they start their own.
+if [ -z "$kamailio_was_there" ] && [ -d /run/systemd/system ]; then
+    as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+    $as_root systemctl disable --quiet --now kamailio
+    echo "setup-test: the kamailio service, which the package starts, is stopped and disabled again"
+fi

@@ -1,0 +1,68 @@
+//! SIPp's own default caller, and what is left of its calls: nothing.
+
+use std::net::UdpSocket;
+
+use crate::support::brain::Brain;
+use crate::support::gateway::{Gateway, Plan};
+use crate::support::kamailio::DID;
+use crate::support::process::{descriptors, resident_kib};
+use crate::support::sipp::Sipp;
+use crate::support::{A_TURN, SOON, alone};
+
+/// Memory that 200 calls may leave behind: caches and the allocator's own slack, not calls (80 KiB each at most).
+const LEFT_BEHIND_KIB: u64 = 16 * 1024;
+
+#[test]
+fn none_of_them_fails_and_nothing_is_left_behind() {
+    let _alone = alone();
+    let brain = Brain::that_says(&["Thank you."]);
+    let plan = Plan::new().thinking_with(brain.url()).at_most(40);
+    let gateway = Gateway::start(&plan);
+    let engines = gateway.family();
+    assert_eq!(engines.len(), 4, "the gateway and its three engines: {engines:?}");
+
+    // What is made once and kept (threads, caches, the stock phrases' sound) is made by the first twenty.
+    place(&gateway, 20, 20);
+    let (memory, open) = (resident_kib(gateway.id()), descriptors(gateway.id()));
+    place(&gateway, 200, 220);
+    let (memory_after, open_after) = (resident_kib(gateway.id()), descriptors(gateway.id()));
+    println!("memory {memory} KiB, then {memory_after} KiB; open files {open}, then {open_after}");
+    assert!(memory_after <= memory + LEFT_BEHIND_KIB, "memory grew from {memory} to {memory_after} KiB");
+    // The connection of one more event listener or of the log is no leak; a socket per call would be.
+    assert!(open_after <= open + 4, "open files grew from {open} to {open_after}");
+    assert_eq!(gateway.family(), engines, "the same processes, none more and none restarted");
+
+    gateway.interrupt();
+    let leader = gateway.id();
+    let (status, folder) = gateway.left(SOON);
+    assert!(status.success(), "{status}");
+    let survivors = crate::support::process::group_of(leader);
+    assert!(survivors.is_empty(), "still alive: {survivors:?}");
+    UdpSocket::bind(plan.sip).expect("the SIP port is free again");
+    std::net::TcpListener::bind(plan.http).expect("the HTTP port is free again");
+    for port in plan.media.0..=plan.media.1 {
+        UdpSocket::bind((plan.sip.ip(), port)).unwrap_or_else(|error| panic!("RTP port {port}: {error}"));
+    }
+    drop(folder);
+}
+
+/// `calls` more; there have been `all` with them.
+fn place(gateway: &Gateway, calls: u32, all: usize) {
+    let sipp = Sipp::call(gateway.sip, DID, calls, 20, 20);
+    let score = sipp.finish(A_TURN);
+    println!("{} calls, {} retransmissions", score.succeeded, score.retransmitted);
+    assert_eq!(
+        (score.succeeded, score.failed, score.unexpected),
+        (calls.into(), 0, 0),
+        "{score:?}\n{}",
+        sipp.errors()
+    );
+    gateway.wait(&format!("the end of all {all} calls"), SOON, |events| {
+        let ends = events.iter().filter(|event| event["type"] == "call.ended");
+        (ends.filter(|end| end["end_reason"] == "caller_hung_up").count() == all).then_some(())
+    });
+    // A record is closed when its files are.
+    gateway.wait("the end of their recordings", SOON, |events| {
+        (events.iter().filter(|event| event["type"] == "call.recording.ready").count() == all).then_some(())
+    });
+}
