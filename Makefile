@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/release
@@ -36,6 +37,7 @@ run: setup engines build models
 ## test: everything that proves the project (formats, lints, all tests, real peers)
 test: logs setup setup-test engines build models check
 	@$(PHASE) 'no two ggmls' scripts/one-ggml.sh
+	$(PHASE) 'licences' scripts/licences.sh
 	$(PHASE) 'service unit' scripts/verify-unit.sh
 	$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
 	$(PHASE) 'tests of the engines' cargo test --quiet --release $(ENGINES)
@@ -73,11 +75,11 @@ build:
 
 ## models: fetch the starter models into the user's cache folder
 models: build
-	@$(PHASE) 'models' $(BIN)/offhook models pull starter
+	@$(PHASE) -a 'models' $(BIN)/offhook models pull starter
 
 ## bench-turn: measure voice to voice at the caller's ear
 bench-turn: setup engines build models
-	@$(PHASE) 'bench-turn' $(BIN)/offhook bench turn --config config/demo.toml --turns 30
+	@$(PHASE) -a 'bench-turn' $(BIN)/offhook bench turn --config config/demo.toml --turns 30
 
 ## fuzz-smoke: a minute of hostile bytes for every parser (needs a nightly toolchain and cargo-fuzz)
 fuzz-smoke:

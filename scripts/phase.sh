@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # One phase of a make target: a heading, the command, and how long it took.
-#   phase.sh [-q] NAME COMMAND [ARGUMENT…]
+#   phase.sh [-q | -a] NAME COMMAND [ARGUMENT…]
 # -q keeps a command that only matters when it fails out of sight (on a terminal it may still show its progress).
+# -a leaves it the terminal, for progress bars, and keeps no log.
 # All output is kept in $OFFHOOK_LOGS (default target/logs), from which the summary counts the tests.
 set -uo pipefail
-quiet=
-if [ "$1" = -q ]; then
-    quiet=1
-    shift
-fi
+how=log
+case $1 in
+-q) how=quiet ;;
+-a) how=attached ;;
+esac
+[ "$how" = log ] || shift
 name=$1
 shift
 logs=${OFFHOOK_LOGS:-target/logs}
@@ -17,10 +19,10 @@ log=$logs/${name//[^A-Za-z0-9]/-}.log
 
 printf '==> %s\n' "$name"
 start=$SECONDS
-if [ -z "$quiet" ]; then
+if [ "$how" = log ]; then
     "$@" 2>&1 | tee "$log"
     status=$?
-elif [ -t 2 ]; then
+elif [ "$how" = attached ] || [ -t 2 ]; then
     "$@"
     status=$?
 else
