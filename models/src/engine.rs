@@ -1,0 +1,228 @@
+//! The engine's side of [`crate::wire`]: what the three binaries share. Plain threads, no runtime.
+//!
+//! [`open`] takes standard input and output for the protocol and starts the thread that reads it. That thread does
+//! nothing else, so a ping is answered and a cancellation seen however deep the model is in its work; and when the
+//! input ends, the gateway is gone and the process ends at once: an engine has nothing to save, and an orphan would
+//! hold its model's memory for ever. Whatever C++ prints goes to standard error, never between two frames.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+
+use crate::wire::{self, Failure, Frame, Hello, JobId, Outcome, Task, WireError};
+
+/// Jobs that may lie here. The gateway sends no more than `lanes`, so it is never full in peace.
+const INBOX: usize = 64;
+
+/// Takes standard input and output and starts reading.
+pub fn open() -> io::Result<(Output, Inbox)> {
+    let private = rustix::io::dup(rustix::stdio::stdout())?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    let output = Output { pipe: Arc::new(Mutex::new(File::from(private))) };
+    let (jobs, inbox) = mpsc::sync_channel(INBOX);
+    let reader = Reader { output: output.clone(), jobs, running: HashMap::new(), greeted: false };
+    std::thread::Builder::new().name("wire".into()).spawn(move || reader.run())?;
+    Ok((output, Inbox { jobs: Arc::new(Mutex::new(inbox)) }))
+}
+
+/// Gives way to the gateway's media threads by `by` steps of niceness. Not allowed or not supported: nothing happens.
+pub fn give_way(by: i32) {
+    let _ = rustix::process::nice(by);
+}
+
+/// Where an engine's frames go. Clones are the same pipe.
+#[derive(Clone, Debug)]
+pub struct Output {
+    pipe: Arc<Mutex<File>>,
+}
+
+impl Output {
+    /// Says that the model is loaded and jobs may come.
+    pub fn hello(&self, hello: Hello) {
+        self.send(&Frame::Hello(Hello {
+            protocol: wire::VERSION,
+            version: env!("CARGO_PKG_VERSION").into(),
+            ..hello
+        }));
+    }
+
+    /// Says why the engine cannot start.
+    pub fn refuse(&self, failure: Failure) {
+        eprintln!("{failure}");
+        self.send(&Frame::Failed { job: JobId(0), failure });
+    }
+
+    fn send(&self, frame: &Frame) {
+        let mut pipe = lock(&self.pipe);
+        match wire::write(&mut *pipe, frame) {
+            Ok(()) => {}
+            Err(WireError::Length(n)) => eprintln!("a frame of {n} bytes was not sent"),
+            // The gateway is gone.
+            Err(_) => die(),
+        }
+    }
+}
+
+/// Where jobs come from. Clones take from the same queue: one per lane.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+}
+
+impl Inbox {
+    /// Waits for the next job.
+    pub fn next(&self) -> Job {
+        loop {
+            match lock(&self.jobs).recv() {
+                Ok(job) => return job,
+                // The reader ends only together with the process.
+                Err(_) => std::thread::park(),
+            }
+        }
+    }
+
+    /// The next job, if one is there.
+    pub fn try_next(&self) -> Option<Job> {
+        lock(&self.jobs).try_recv().ok()
+    }
+}
+
+/// One job. It ends by [`Job::done`] or [`Job::fail`]; one that is dropped without either (a panic in a lane) fails.
+#[derive(Debug)]
+pub struct Job {
+    id: JobId,
+    task: Option<Task>,
+    pcm: Vec<i16>,
+    cancelled: Arc<AtomicBool>,
+    output: Output,
+    ended: bool,
+}
+
+impl Job {
+    /// What is to be done; the second time, `None`.
+    pub fn take_task(&mut self) -> Option<Task> {
+        self.task.take()
+    }
+
+    pub fn take_pcm(&mut self) -> Vec<i16> {
+        std::mem::take(&mut self.pcm)
+    }
+
+    /// To be asked often: between two tokens, two clauses, two layers.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The same question for a callback that outlives the borrow.
+    pub fn cancellation(&self) -> Arc<AtomicBool> {
+        self.cancelled.clone()
+    }
+
+    pub fn text(&self, piece: &str) {
+        self.output.send(&Frame::Text { job: self.id, text: piece.to_owned() });
+    }
+
+    /// A piece of sound at `rate` Hz.
+    pub fn pcm(&self, rate: u32, pcm: Vec<i16>) {
+        self.output.send(&Frame::Pcm { job: self.id, rate, pcm });
+    }
+
+    pub fn done(mut self, outcome: Outcome) {
+        self.ended = true;
+        self.output.send(&Frame::Done { job: self.id, outcome });
+    }
+
+    pub fn fail(mut self, failure: Failure) {
+        self.ended = true;
+        self.output.send(&Frame::Failed { job: self.id, failure });
+    }
+
+    /// The end of a job that was cancelled.
+    pub fn give_up(self) {
+        self.fail(Failure::new("canceled", "nobody wants it any more"));
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if !self.ended {
+            let failure = Failure::new("engine", "the job was dropped inside the engine");
+            self.output.send(&Frame::Failed { job: self.id, failure });
+        }
+    }
+}
+
+struct Reader {
+    output: Output,
+    jobs: mpsc::SyncSender<Job>,
+    running: HashMap<JobId, Weak<AtomicBool>>,
+    greeted: bool,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut input = BufReader::new(io::stdin().lock());
+        loop {
+            match wire::read(&mut input) {
+                Ok(Some(frame)) => self.handle(frame),
+                Err(WireError::Malformed { job, reason }) => self.complain(job, "malformed", &reason),
+                Err(WireError::Length(n)) => {
+                    self.complain(JobId(0), "malformed", &WireError::Length(n).to_string());
+                    die()
+                }
+                Ok(None) | Err(WireError::Truncated | WireError::Io(_)) => die(),
+            }
+        }
+    }
+
+    fn handle(&mut self, frame: Frame) {
+        match frame {
+            Frame::Hello(hello) if hello.protocol == wire::VERSION => self.greeted = true,
+            Frame::Hello(hello) => {
+                let message = format!("protocol {} is not known, only {}", hello.protocol, wire::VERSION);
+                self.complain(JobId(0), "protocol", &message);
+            }
+            Frame::Ping(n) => self.output.send(&Frame::Pong(n)),
+            Frame::Cancel(job) => {
+                // Not there: it has ended in this very moment, and its last frame is on the way.
+                if let Some(flag) = self.running.remove(&job).and_then(|flag| flag.upgrade()) {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            }
+            Frame::Job { job, .. } if !self.greeted => self.complain(job, "protocol", "a job before hello"),
+            Frame::Job { job, task, pcm } => {
+                self.running.retain(|_, flag| flag.strong_count() > 0);
+                let cancelled = Arc::new(AtomicBool::new(false));
+                self.running.insert(job, Arc::downgrade(&cancelled));
+                let output = self.output.clone();
+                let job = Job { id: job, task: Some(task), pcm, cancelled, output, ended: false };
+                if let Err(mpsc::TrySendError::Full(job)) = self.jobs.try_send(job) {
+                    job.fail(Failure::new("busy", format!("{INBOX} jobs lie here already")));
+                }
+            }
+            Frame::Pong(_)
+            | Frame::Text { .. }
+            | Frame::Pcm { .. }
+            | Frame::Done { .. }
+            | Frame::Failed { .. } => {
+                self.complain(JobId(0), "malformed", "a frame that only an engine sends");
+            }
+        }
+    }
+
+    fn complain(&self, job: JobId, kind: &str, message: &str) {
+        self.output.send(&Frame::Failed { job, failure: Failure::new(kind, message) });
+    }
+}
+
+/// Ends the process now. Not by `exit`: destructors of a C++ library would run beneath its working threads.
+fn die() -> ! {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    std::process::abort()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

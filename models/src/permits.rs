@@ -1,0 +1,124 @@
+//! One pool of core permits over all engines.
+//!
+//! ggml's threads spin at barriers: two jobs of two threads each on two cores took fifty times as long as two jobs of
+//! one. So the law is that the threads of all running jobs together are never more than the cores, and this pool is
+//! where it is kept: a job waits here before it is sent to its engine, and gives back when its engine says that it is
+//! over. Who waits is served by [`Priority`], then by arrival.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::Priority;
+
+/// A shared pool. Clones are the same pool.
+#[derive(Clone, Debug)]
+pub struct Permits {
+    pool: Arc<Mutex<Pool>>,
+    cores: usize,
+}
+
+/// The right to run on [`Permit::cores`] threads; dropping it gives them back.
+#[derive(Debug)]
+pub struct Permit {
+    pool: Arc<Mutex<Pool>>,
+    cores: usize,
+}
+
+impl Permits {
+    /// A pool of `cores` (at least one).
+    pub fn new(cores: usize) -> Permits {
+        let cores = cores.max(1);
+        let pool = Pool { free: cores, next: 0, waiting: BTreeMap::new() };
+        Permits { pool: Arc::new(Mutex::new(pool)), cores }
+    }
+
+    /// All cores of the pool, free or not.
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+
+    /// Cores that nobody holds now.
+    pub fn free(&self) -> usize {
+        lock(&self.pool).free
+    }
+
+    /// Waits for at least one core, and takes up to `most` of those that are free then. Dropping the future gives up
+    /// the place in the queue.
+    pub async fn acquire(&self, priority: Priority, most: usize) -> Permit {
+        let (place, granted) = {
+            let mut pool = lock(&self.pool);
+            let place = (priority, pool.next);
+            pool.next += 1;
+            let (grant, granted) = oneshot::channel();
+            pool.waiting.insert(place, Waiter { most: most.max(1), grant });
+            pool.serve(&self.pool);
+            (place, granted)
+        };
+        let _place = Place { pool: &self.pool, place };
+        // A waiter leaves the queue only with its grant sent, or by `_place`'s drop, which comes after this.
+        granted.await.expect("a waiter is granted before it is removed")
+    }
+}
+
+#[derive(Debug)]
+struct Pool {
+    free: usize,
+    next: u64,
+    waiting: BTreeMap<(Priority, u64), Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    most: usize,
+    grant: oneshot::Sender<Permit>,
+}
+
+impl Pool {
+    fn serve(&mut self, pool: &Arc<Mutex<Pool>>) {
+        while self.free > 0 {
+            let Some((_, waiter)) = self.waiting.pop_first() else { return };
+            let cores = waiter.most.min(self.free);
+            self.free -= cores;
+            if let Err(mut unwanted) = waiter.grant.send(Permit { pool: pool.clone(), cores }) {
+                // Its future was dropped in this very moment. Emptied, so that its drop does not lock the pool again.
+                self.free += std::mem::take(&mut unwanted.cores);
+            }
+        }
+    }
+}
+
+impl Permit {
+    pub fn cores(&self) -> usize {
+        self.cores
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.cores == 0 {
+            return;
+        }
+        let mut pool = lock(&self.pool);
+        pool.free += self.cores;
+        pool.serve(&self.pool);
+    }
+}
+
+/// A place in the queue, given up when the waiting future is dropped.
+struct Place<'a> {
+    pool: &'a Arc<Mutex<Pool>>,
+    place: (Priority, u64),
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(self.pool).waiting.remove(&self.place);
+    }
+}
+
+/// The lock is held for a few instructions that do not panic, so what a poisoned one guards is still whole.
+fn lock(pool: &Arc<Mutex<Pool>>) -> std::sync::MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
