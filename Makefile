@@ -39,10 +39,13 @@ test: logs setup setup-test engines build models check
 	@$(PHASE) 'no two ggmls' scripts/one-ggml.sh
 	$(PHASE) 'licences' scripts/licences.sh
 	$(PHASE) 'service unit' scripts/verify-unit.sh
+	$(PHASE) -q 'build of the tests' cargo test --no-run $(HEARTS)
 	$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
+	$(PHASE) -q 'build of the release tests' cargo test --release --no-run $(ENGINES)
+	$(PHASE) -q 'build of the release tests of the appliance' cargo test --release --no-run -p offhook
 	$(PHASE) 'tests of the engines' cargo test --quiet --release $(ENGINES)
 	$(PHASE) 'tests of the appliance' cargo test --quiet --release -p offhook --lib --bins --test it
-	$(PHASE) 'tests with real peers' cargo test --quiet --release -p offhook --test interop -- --test-threads=1
+	$(PHASE) 'tests with real peers' cargo test --release -p offhook --test interop -- --test-threads=1 --show-output
 	scripts/summary.sh
 
 ## test-quick: formats, lints and the tests that need no engine, no model and no peer
