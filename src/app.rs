@@ -1,0 +1,269 @@
+//! Composition: builds everything in order, and takes it down in the opposite one.
+//!
+//! Start: configuration → store → models → media → SIP → HTTP → READY. Stop: the first signal ends admission and lets
+//! calls end within the grace, then says goodbye, hangs up, flushes; the second ends now.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use models::llm::remote::{ChatCompletions, Timeouts};
+use models::local::{Local, LocalConfig};
+use models::permits::Permits;
+use models::{Generator, Synthesizer, Transcriber};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::call::{Exchange, Journal, Manners, Mouth, Persona, Switchboard, Trunks};
+use crate::config::{Agent, Brain, Config};
+use crate::gateway::Gateway;
+use crate::http::{self, AdminKey};
+use crate::store::Store;
+use crate::telemetry;
+
+/// A configuration with mistakes: EX_USAGE of sysexits.h.
+const BAD_CONFIGURATION: u8 = 64;
+/// What the stack may take to say its last words.
+const LAST_MESSAGES: Duration = Duration::from_secs(3);
+
+/// Runs the gateway until it is told to stop.
+pub fn serve(path: &Path) -> ExitCode {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprint!("{mistakes}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    telemetry::start(&config.log);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("offhook: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("offhook: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> anyhow::Result<()> {
+    let mut stop = Signals::listen()?;
+    let store = Store::open(&config.data)?;
+    let interrupted = store.close_interrupted(chrono::Utc::now())?;
+    if interrupted > 0 {
+        warn!(interrupted, "calls that an earlier process left open are closed");
+    }
+    let key = AdminKey::open(&config.data, chance::<32>).context("the admin key in the data folder")?;
+    // Bound early, so that a port in use is known before the models load; nothing is accepted yet.
+    let http_listener = tokio::net::TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("http.listen: cannot listen on tcp {}", config.http.listen))?;
+    let (stack, sip_events) = bind_sip(&config).await?;
+    let engine = start_media(&config)?;
+
+    info!("loading the models");
+    let local = tokio::select! {
+        local = start_models(&config) => local?,
+        () = stop.recv() => return Ok(()),
+    };
+    let (journal, journal_task) = Journal::start(store.clone());
+    let trunks = Trunks::new(&config.trunks);
+    let personas = personas(&config, &local).await?;
+    let recordings = store.clone();
+    let exchange = Arc::new(Exchange {
+        stack: stack.clone(),
+        engine: engine.clone(),
+        personas,
+        trunks: trunks.clone(),
+        journal: journal.clone(),
+        recording_path: Box::new(move |id| recordings.recording_path(id)),
+        chance: Box::new(chance::<16>),
+        config,
+    });
+    let (switchboard, switchboard_task) = Switchboard::start(exchange.clone(), sip_events);
+    let mut tasks = JoinSet::new();
+    trunks.start(&stack, &mut tasks);
+
+    let ready = Arc::new(AtomicBool::new(true));
+    let http_stop = CancellationToken::new();
+    let gateway = Gateway::new(exchange.clone(), switchboard.clone(), journal.clone(), store);
+    let http_address = http_listener.local_addr()?;
+    let http_task = tokio::spawn(http::serve(http_listener, gateway, key, ready.clone(), http_stop.clone()));
+
+    announce(&exchange.config, stack.local_addr(), http_address);
+    stop.recv().await;
+
+    info!("stopping; a second signal ends at once");
+    ready.store(false, Ordering::Relaxed);
+    tell_systemd(&[sd_notify::NotifyState::Stopping]);
+    let farewell = async {
+        switchboard.drain(exchange.config.limits.grace).await;
+        trunks.unregister(&stack).await;
+    };
+    tokio::select! {
+        () = farewell => {}
+        () = stop.recv() => warn!("ending now; calls are cut"),
+    }
+    tasks.shutdown().await;
+    http_stop.cancel();
+    let _ = tokio::time::timeout(LAST_MESSAGES, http_task).await;
+    // Says BYE to whatever is left; its events end, and with them the switchboard and every call.
+    let _ = tokio::time::timeout(LAST_MESSAGES, stack.shutdown()).await;
+    drop(switchboard);
+    let _ = tokio::time::timeout(LAST_MESSAGES, switchboard_task).await;
+    drop((exchange, journal));
+    if tokio::time::timeout(LAST_MESSAGES, journal_task).await.is_err() {
+        error!("the journal did not end in time; the last records may be missing");
+    }
+    let _ = tokio::task::spawn_blocking(move || engine.shutdown()).await;
+    local.supervisors.shutdown().await;
+    info!("stopped");
+    Ok(())
+}
+
+async fn bind_sip(
+    config: &Config,
+) -> anyhow::Result<(sip::net::Stack, tokio::sync::mpsc::Receiver<sip::Event>)> {
+    let advertised = config.sip.advertise.map(|ip| sip::Advertised {
+        transport: sip::Transport::Udp,
+        host: ip.to_string(),
+        port: None,
+    });
+    let endpoint = sip::Config {
+        advertised: advertised.into_iter().collect(),
+        // A little more than what is let in, so that one too many is refused with a reason of ours.
+        max_legs: config.limits.max_calls * 2 + 50,
+        ring_timeout: config.limits.ring,
+        ..sip::Config::default()
+    };
+    let stack =
+        sip::net::StackConfig { endpoint, udp: vec![config.sip.listen], ..sip::net::StackConfig::default() };
+    sip::net::bind(stack).await.context("sip.listen")
+}
+
+fn start_media(config: &Config) -> anyhow::Result<media::net::Engine> {
+    let engine = media::net::EngineConfig {
+        bind: config.media.bind.unwrap_or(config.sip.listen.ip()),
+        ports: config.media.ports.clone(),
+        threads: config.media.threads,
+        ..media::net::EngineConfig::default()
+    };
+    media::net::Engine::start(engine).context("media.bind, media.ports")
+}
+
+/// Starts the engines that the configuration needs: the local mind only where an agent has it.
+async fn start_models(config: &Config) -> anyhow::Result<Local> {
+    let cores = match config.engines.cores {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        cores => cores,
+    };
+    let voices: Vec<String> = config.agents.iter().filter_map(|agent| agent.voice.clone()).collect();
+    let thinks_here = config.agents.iter().any(|agent| agent.brain.is_none());
+    let defaults = LocalConfig::default();
+    let local = LocalConfig {
+        engines_dir: config.engines.folder.clone().unwrap_or(defaults.engines_dir.clone()),
+        models_dir: config.engines.models.clone().unwrap_or(defaults.models_dir.clone()),
+        stt: Some(config.engines.stt.clone()),
+        llm: thinks_here.then(|| config.engines.llm.clone()),
+        tts: Some(config.engines.tts.clone()),
+        voices,
+        permits: Permits::new(cores),
+        ..defaults
+    };
+    Ok(models::local::start(local).await?)
+}
+
+/// Each agent with what it thinks and speaks with, its stock sentences synthesized.
+async fn personas(config: &Config, local: &Local) -> anyhow::Result<HashMap<String, Persona>> {
+    let missing = |what| anyhow!("no engine for {what} was started");
+    let transcriber: Arc<dyn Transcriber> = local.stt.clone().ok_or_else(|| missing("hearing"))?;
+    let synthesizer: Arc<dyn Synthesizer> = local.tts.clone().ok_or_else(|| missing("speaking"))?;
+    let mut personas = HashMap::new();
+    for agent in &config.agents {
+        let generator = match agent.brain.as_deref().and_then(|name| config.brain(name)) {
+            Some(brain) => remote(brain),
+            None => local.llm.clone().ok_or_else(|| missing("thinking"))?,
+        };
+        let mouth = mouth(agent, config, synthesizer.clone()).await;
+        let transcriber = transcriber.clone();
+        personas.insert(agent.name.clone(), Persona { agent: agent.clone(), transcriber, generator, mouth });
+    }
+    Ok(personas)
+}
+
+async fn mouth(agent: &Agent, config: &Config, synthesizer: Arc<dyn Synthesizer>) -> Mouth {
+    let manners = Manners::new(agent, &config.turn_taking, config.limits.max_duration);
+    info!(agent = agent.name, "synthesizing the stock sentences");
+    Mouth::prepare(synthesizer, agent.voice.clone(), agent.speed, &manners.stock()).await
+}
+
+fn remote(brain: &Brain) -> Arc<dyn Generator> {
+    let timeouts = Timeouts { first_token: brain.timeout, ..Timeouts::default() };
+    let key = brain.key.as_ref().map(|key| key.reveal().to_owned());
+    match brain.model.as_str() {
+        models::llm::remote::WEBHOOK_MODEL => Arc::new(ChatCompletions::webhook(&brain.url, key, timeouts)),
+        model => Arc::new(ChatCompletions::new(&brain.url, key, model, timeouts)),
+    }
+}
+
+/// Tells systemd, and on standard output whoever started us: one line that starts with READY.
+fn announce(config: &Config, sip: SocketAddr, http: SocketAddr) {
+    tell_systemd(&[sd_notify::NotifyState::Ready]);
+    println!("READY sip={sip} http={http} numbers={}", config.numbers.len());
+    for number in &config.numbers {
+        let aliases: Vec<_> = number.aliases.iter().map(|alias| format!("sip:{alias}@{sip}")).collect();
+        println!(
+            "  dial {} (agent {}) as sip:{}@{sip} {}",
+            number.number,
+            number.agent,
+            number.number,
+            aliases.join(" ")
+        );
+    }
+}
+
+fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "systemd could not be told");
+    }
+}
+
+/// Randomness of the operating system.
+fn chance<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Without randomness there are no ids, no keys and no SSRCs that a stranger cannot guess.
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

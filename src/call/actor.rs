@@ -1,0 +1,536 @@
+//! One task per call. It owns the conversation, the ears and the record, carries what the line, the trunk and the
+//! models tell into the conversation, and carries its decisions out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use media::net::Line;
+use media::sdp::{self, LocalMedia, Negotiated};
+use models::{ChatMessage, Generator, Prompt, Role, Sampling, Transcriber};
+use sip::{Body, LegId};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::ears::Ears;
+use super::ledger::Ledger;
+use super::turn::{Mouth, TurnTask};
+use super::{Action, Conversation, Input, Manners, Note};
+use crate::config::Agent;
+use crate::domain::{Direction, EndReason, EventKind, Fragment, LineReport, Private, Speaker, Status};
+
+/// What an agent thinks and speaks with.
+#[derive(Clone)]
+pub struct Persona {
+    pub agent: Agent,
+    pub transcriber: Arc<dyn Transcriber>,
+    pub generator: Arc<dyn Generator>,
+    pub mouth: Mouth,
+}
+
+/// What the switchboard, and through it the world, tells a call.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// The far end rings.
+    Ringing,
+    /// Our INVITE was answered.
+    Answered { body: Option<Body> },
+    /// Our 200 was acknowledged.
+    Established { body: Option<Body> },
+    /// The far end wants other media.
+    Reoffer { body: Option<Body> },
+    /// A key, by INFO.
+    Digit(char, Duration),
+    /// The leg is gone; `status` is what the far end said.
+    Ended { reason: EndReason, status: Option<u16> },
+    /// End it now.
+    HangUp(EndReason),
+    /// Say goodbye, then end it.
+    Leave(EndReason),
+}
+
+/// A line with its two ends, as the actor gets it.
+pub(super) struct Media {
+    pub(super) line: Line,
+    pub(super) events: mpsc::Receiver<media::Event>,
+    pub(super) local: LocalMedia,
+    pub(super) capabilities: sdp::Capabilities,
+    /// `None` while the answer is still to come.
+    pub(super) agreed: Option<Negotiated>,
+    pub(super) recording: Option<std::path::PathBuf>,
+    /// No packet for so long ends the call; zero: never.
+    pub(super) timeout: Duration,
+}
+
+pub(super) struct Actor {
+    pub(super) leg: LegId,
+    pub(super) stack: sip::net::Stack,
+    pub(super) ledger: Ledger,
+    pub(super) persona: Persona,
+    pub(super) manners: Manners,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) media: Media,
+    /// Chosen at random per call: what a local model files its memory of the conversation under.
+    pub(super) session: u64,
+}
+
+/// After the last word the far end's jitter buffer still holds some of it.
+const LAST_WORD_TRAVELS: Duration = Duration::from_millis(200);
+/// What the end of a call may wait for the words that the caller left with.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// Lines of history that the brain is given; a whole conversation of ordinary length.
+const HISTORY: usize = 40;
+/// Reports of stages that may wait for the actor.
+const REPORTS: usize = 64;
+
+impl Actor {
+    /// Runs the call to its end. The record is complete when this returns.
+    pub(super) async fn run(self) {
+        let (reports, inbox) = mpsc::channel(REPORTS);
+        let ears = Ears::new(self.persona.transcriber.clone(), self.persona.agent.language.clone(), reports.clone());
+        Running {
+            conversation: Conversation::new(self.manners.clone()),
+            line: Arc::new(self.media.line),
+            media_events: self.media.events,
+            local: self.media.local,
+            capabilities: self.media.capabilities,
+            agreed: self.media.agreed,
+            recording: self.media.recording,
+            media_timeout: self.media.timeout,
+            leg: self.leg,
+            stack: self.stack,
+            ledger: self.ledger,
+            persona: self.persona,
+            commands: self.commands,
+            session: self.session,
+            ears,
+            reports,
+            inbox,
+            turn: None,
+            answered_at: None,
+            voicing: false,
+            end: None,
+            hang_up_at: None,
+        }
+        .run()
+        .await;
+    }
+}
+
+struct Running {
+    conversation: Conversation,
+    line: Arc<Line>,
+    media_events: mpsc::Receiver<media::Event>,
+    local: LocalMedia,
+    capabilities: sdp::Capabilities,
+    agreed: Option<Negotiated>,
+    recording: Option<std::path::PathBuf>,
+    media_timeout: Duration,
+    leg: LegId,
+    stack: sip::net::Stack,
+    ledger: Ledger,
+    persona: Persona,
+    commands: mpsc::Receiver<Command>,
+    session: u64,
+    ears: Ears,
+    reports: mpsc::Sender<Input>,
+    inbox: mpsc::Receiver<Input>,
+    turn: Option<(u32, JoinHandle<()>)>,
+    answered_at: Option<Instant>,
+    voicing: bool,
+    end: Option<(EndReason, Option<u16>)>,
+    /// The BYE waits for the last word to arrive.
+    hang_up_at: Option<(Instant, EndReason)>,
+}
+
+impl Running {
+    async fn run(mut self) {
+        let begun = match self.ledger.call.direction {
+            Direction::Inbound => EventKind::Ringing {
+                direction: Direction::Inbound,
+                from: self.ledger.call.from.clone(),
+                to: self.ledger.call.to.clone(),
+                agent: self.ledger.call.agent.clone(),
+            },
+            Direction::Outbound => EventKind::Queued {
+                direction: Direction::Outbound,
+                from: self.ledger.call.from.clone(),
+                to: self.ledger.call.to.clone(),
+                agent: self.ledger.call.agent.clone(),
+            },
+        };
+        self.ledger.record([begun]).await;
+        if let Some(agreed) = self.agreed.clone() {
+            self.configure(agreed).await;
+        }
+        while self.end.is_none() {
+            let deadline =
+                [self.conversation.poll_timeout(), self.hang_up_at.map(|(at, _)| at)].into_iter().flatten().min();
+            tokio::select! {
+                biased;
+                Some(event) = self.media_events.recv() => self.media_event(event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command).await,
+                    // The switchboard is gone, and with it the trunk.
+                    None => self.end = Some((EndReason::Interrupted, None)),
+                },
+                Some(input) = self.inbox.recv() => self.conversation.handle(Instant::now(), input),
+                () = sleep_until(deadline.unwrap_or_else(far_future).into()), if deadline.is_some() => {
+                    let now = Instant::now();
+                    match self.hang_up_at {
+                        Some((at, reason)) if now >= at => self.hang_up(reason).await,
+                        _ => self.conversation.handle_timeout(now),
+                    }
+                }
+            }
+            self.act().await;
+        }
+        self.finish().await;
+    }
+
+    fn media_event(&mut self, event: media::Event) {
+        let now = Instant::now();
+        match event {
+            media::Event::Frame { pcm, .. } => self.ears.frame(&pcm),
+            media::Event::VoiceStart { at } => {
+                self.voicing = true;
+                self.ears.open();
+                self.conversation.handle(now, Input::VoiceStart { onset: at });
+            }
+            media::Event::VoiceEnd { at } => {
+                self.voicing = false;
+                self.conversation.handle(now, Input::VoiceEnd { since: at });
+            }
+            media::Event::Digit { digit, duration_ms } => self.digit(now, digit, duration_ms),
+            media::Event::Started { mark, at } => {
+                self.catch_up_with_reports();
+                self.conversation.handle(at, Input::Started { mark: mark.0 });
+            }
+            media::Event::Played { mark, at, .. } => {
+                self.catch_up_with_reports();
+                self.conversation.handle(at, Input::Played { mark: mark.0 });
+            }
+            media::Event::Silence { for_ms } => {
+                let silent = Duration::from_millis(for_ms.into());
+                if !self.media_timeout.is_zero() && silent >= self.media_timeout {
+                    info!(call = %self.ledger.call.id, for_ms, "no sound from the far end; the call ends");
+                    self.hang_up_at = Some((now, EndReason::MediaLost));
+                }
+            }
+            media::Event::Latched { remote } => debug!(call = %self.ledger.call.id, %remote, "sound flows"),
+            media::Event::RecordingFailed { reason } => {
+                warn!(call = %self.ledger.call.id, reason, "the recording stopped; the call goes on");
+            }
+            _ => {}
+        }
+    }
+
+    /// A phrase is reported before it can sound; so the conversation must have the report before the sound.
+    fn catch_up_with_reports(&mut self) {
+        while let Ok(input) = self.inbox.try_recv() {
+            self.conversation.handle(Instant::now(), input);
+        }
+    }
+
+    fn digit(&mut self, now: Instant, digit: char, duration_ms: u32) {
+        let mut digits = self.ledger.call.digits.reveal().clone();
+        digits.push(digit);
+        self.ledger.call.digits = Private::new(digits);
+        self.ledger.later(EventKind::Dtmf { digit: Private::new(digit), duration_ms });
+        self.conversation.handle(now, Input::Digit(digit));
+    }
+
+    async fn command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Ringing if self.ledger.call.status == Status::Dialing => {
+                self.ledger.call.status = Status::Ringing;
+                let call = &self.ledger.call;
+                let event = EventKind::Ringing {
+                    direction: call.direction,
+                    from: call.from.clone(),
+                    to: call.to.clone(),
+                    agent: call.agent.clone(),
+                };
+                self.ledger.record([event]).await;
+            }
+            Command::Ringing => {}
+            Command::Answered { body } | Command::Established { body } => self.answered(now, body).await,
+            Command::Reoffer { body } => self.reoffer(body).await,
+            Command::Digit(digit, duration) => {
+                self.digit(now, digit, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX));
+            }
+            Command::Ended { reason, status } => {
+                self.conversation.handle(now, Input::Gone);
+                self.end = Some((reason, status));
+            }
+            Command::HangUp(reason) => self.hang_up(reason).await,
+            Command::Leave(reason) => match self.answered_at {
+                Some(_) => self.conversation.handle(now, Input::Leave(reason)),
+                None => self.hang_up(reason).await,
+            },
+        }
+    }
+
+    async fn answered(&mut self, now: Instant, body: Option<Body>) {
+        if self.answered_at.is_some() {
+            return;
+        }
+        if self.agreed.is_none() {
+            let answer = body.as_ref().map(|body| sdp::accept(&body.bytes, &self.capabilities));
+            match answer {
+                Some(Ok(agreed)) => self.configure(agreed).await,
+                Some(Err(error)) => {
+                    warn!(call = %self.ledger.call.id, %error, "the far end's media cannot be used");
+                    return self.hang_up(EndReason::NoCommonCodec).await;
+                }
+                None => {
+                    warn!(call = %self.ledger.call.id, "the far end answered without saying where its media goes");
+                    return self.hang_up(EndReason::NoCommonCodec).await;
+                }
+            }
+        }
+        self.answered_at = Some(now);
+        self.ledger.call.status = Status::InProgress;
+        self.ledger.call.answered_at = Some(Utc::now());
+        let call = &self.ledger.call;
+        let event = EventKind::Started {
+            direction: call.direction,
+            from: call.from.clone(),
+            to: call.to.clone(),
+            agent: call.agent.clone(),
+        };
+        self.ledger.record([event]).await;
+        self.conversation.handle(now, Input::Answered);
+        self.warm_up();
+    }
+
+    /// Lets a local model read the agent's prompt while the greeting sounds.
+    fn warm_up(&self) {
+        let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
+        tokio::spawn(async move {
+            if let Err(error) = generator.prefill(prompt).await {
+                debug!(%error, "the prompt could not be read ahead");
+            }
+        });
+    }
+
+    async fn configure(&mut self, agreed: Negotiated) {
+        self.ledger.call.line = Some(LineReport { codec: agreed.codec.name().to_owned(), ..LineReport::default() });
+        if self.line.configure(agreed.clone()).await.is_err() {
+            self.end = Some((EndReason::Internal, None));
+        }
+        self.agreed = Some(agreed);
+    }
+
+    /// RFC 3264 §8: the far end changes the session. Media follows only what we agreed to.
+    async fn reoffer(&mut self, body: Option<Body>) {
+        let local = self.local.bumped();
+        let outcome = match &body {
+            Some(body) => sdp::answer(&body.bytes, &self.capabilities, &local),
+            // It wants our offer; its answer comes in the ACK and changes nothing that we do not offer.
+            None => {
+                let offer = sdp::offer(&self.capabilities, &local, sdp::Direction::SendRecv);
+                self.local = local;
+                let _ = self.stack.accept_offer(self.leg, Body::sdp(offer)).await;
+                return;
+            }
+        };
+        match outcome {
+            Ok((answer, agreed)) => {
+                self.local = local;
+                self.configure(agreed).await;
+                let _ = self.stack.accept_offer(self.leg, Body::sdp(answer)).await;
+            }
+            Err(error) => {
+                debug!(call = %self.ledger.call.id, %error, "a new offer is refused; the session stays as it was");
+                let _ = self.stack.refuse_offer(self.leg, 488).await;
+            }
+        }
+    }
+
+    /// Carries out what the conversation decided.
+    async fn act(&mut self) {
+        while let Some(action) = self.conversation.poll_action() {
+            match action {
+                Action::Transcribe { job } => self.ears.transcribe(job),
+                Action::Forget => self.ears.forget(self.voicing),
+                Action::Reply { turn } => {
+                    let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
+                    let task = self.turn_task(turn);
+                    self.turn = Some((turn, tokio::spawn(task.reply(generator, prompt))));
+                }
+                Action::Say { turn, text } => {
+                    let task = self.turn_task(turn);
+                    self.turn = Some((turn, tokio::spawn(task.say(text))));
+                }
+                Action::Cancel { turn } => self.cancel(turn).await,
+                Action::Pause => self.line.pause(),
+                Action::Resume => self.line.resume(),
+                Action::Hush => {
+                    let hushed = self.line.hush().await.unwrap_or_default();
+                    // What was played before the cut is told before the cut.
+                    while let Ok(event) = self.media_events.try_recv() {
+                        self.media_event(event);
+                    }
+                    let input = Input::Hushed { mark: hushed.mark.map(|mark| mark.0), played: hushed.played };
+                    self.conversation.handle(Instant::now(), input);
+                }
+                Action::Note(note) => self.note(note),
+                Action::HangUp(reason) => {
+                    self.hang_up_at = Some((Instant::now() + LAST_WORD_TRAVELS, reason));
+                }
+            }
+        }
+        self.ledger.flush().await;
+    }
+
+    fn turn_task(&self, turn: u32) -> TurnTask {
+        TurnTask { turn, mouth: self.persona.mouth.clone(), line: self.line.clone(), reports: self.reports.clone() }
+    }
+
+    /// Ends the task of a turn, and returns when it can put no more sound on the line.
+    async fn cancel(&mut self, turn: u32) {
+        if let Some((_, task)) = self.turn.take_if(|(running, _)| *running == turn) {
+            task.abort();
+            // It may be waiting to report to us; the abort does not let it.
+            let _ = task.await;
+        }
+    }
+
+    fn prompt(&self) -> Prompt {
+        let agent = &self.persona.agent;
+        let mut messages = vec![ChatMessage::new(Role::System, agent.prompt.clone())];
+        for example in &agent.examples {
+            messages.push(ChatMessage::new(Role::User, example.user.clone()));
+            messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
+        }
+        let history = self.conversation.history();
+        for line in &history[history.len().saturating_sub(HISTORY)..] {
+            let role = match line.speaker {
+                Speaker::Caller => Role::User,
+                Speaker::Agent => Role::Assistant,
+            };
+            match messages.last_mut() {
+                Some(last) if last.role == role => last.content = format!("{} {}", last.content, line.text),
+                _ => messages.push(ChatMessage::new(role, line.text.clone())),
+            }
+        }
+        Prompt {
+            max_tokens: agent.max_tokens,
+            sampling: Sampling {
+                temperature: agent.temperature,
+                top_p: agent.top_p,
+                repeat_penalty: agent.repeat_penalty,
+                ..Sampling::default()
+            },
+            session: self.session,
+            ..Prompt::new(messages)
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        let since_answer = |at: Instant, answered: Option<Instant>| {
+            answered.map_or(0, |answered| millis(at.saturating_duration_since(answered)))
+        };
+        match note {
+            Note::Heard { text, is_final } => {
+                let at_ms = since_answer(Instant::now(), self.answered_at);
+                let text = Private::new(text);
+                if is_final {
+                    let fragment = Fragment { speaker: Speaker::Caller, text: text.clone(), at_ms, interrupted: false };
+                    self.ledger.call.transcript.push(fragment);
+                }
+                self.ledger.later(EventKind::Transcript { speaker: Speaker::Caller, text, is_final, at_ms });
+            }
+            Note::Said { text, interrupted, started_at } => {
+                let at_ms = since_answer(started_at, self.answered_at);
+                let text = Private::new(text);
+                let fragment = Fragment { speaker: Speaker::Agent, text: text.clone(), at_ms, interrupted };
+                self.ledger.call.transcript.push(fragment);
+                self.ledger.later(EventKind::Transcript { speaker: Speaker::Agent, text, is_final: true, at_ms });
+            }
+            Note::Turn(turn) => {
+                self.ledger.call.turns.push(turn.clone());
+                self.ledger.later(EventKind::Turn(turn));
+            }
+            Note::BargeIn { turn, stop, resumed } => {
+                self.ledger.later(EventKind::BargeIn { turn, stop_ms: millis(stop), resumed });
+            }
+        }
+    }
+
+    /// Ends the leg from our side: BYE, CANCEL or a refusal, whichever the stack finds right.
+    async fn hang_up(&mut self, reason: EndReason) {
+        if self.answered_at.is_none() && self.ledger.call.direction == Direction::Inbound {
+            let _ = self.stack.reject(self.leg, reason.sip_status()).await;
+        } else {
+            let _ = self.stack.hangup(self.leg, None).await;
+        }
+        self.conversation.handle(Instant::now(), Input::Gone);
+        self.end = Some((reason, None));
+    }
+
+    /// Writes the last truths: where the sound was cut, what the caller still said, how the line was.
+    async fn finish(mut self) {
+        self.act().await;
+        if self.answered_at.is_some()
+            && let Some(job) = self.conversation.last_words(Instant::now())
+        {
+            self.ears.transcribe(job);
+            if let Ok(Some(input)) = timeout(LAST_WORDS, self.last_report()).await {
+                self.conversation.handle(Instant::now(), input);
+                self.act().await;
+            }
+        }
+        if let Some((turn, _)) = self.turn {
+            self.cancel(turn).await;
+        }
+        drop(self.ears);
+        let (reason, status) = self.end.unwrap_or((EndReason::Internal, None));
+        let recording = self.recording.filter(|_| self.answered_at.is_some());
+        let call = &mut self.ledger.call;
+        if let Ok(line) = Arc::try_unwrap(self.line) {
+            let stats = line.close().await;
+            let report = call.line.get_or_insert_default();
+            report.packets_sent = stats.sent;
+            report.packets_received = stats.received;
+            report.packets_lost = stats.lost;
+            report.packets_late = stats.late;
+            report.packets_from_strangers = stats.strangers;
+            report.jitter_ms = stats.jitter_ms;
+            report.concealed_frames = stats.concealed_frames;
+        }
+        call.end(reason, status, Utc::now());
+        info!(call = %call.id, reason = reason.code(), duration_ms = call.duration_ms, turns = call.turns.len(), "call ended");
+        let mut events = vec![EventKind::ended(call, reason)];
+        if self.answered_at.is_some() {
+            events.push(EventKind::TranscriptReady { fragments: call.transcript.len() });
+        }
+        if let Some(path) = recording.filter(|path| path.exists()) {
+            let path = path.display().to_string();
+            call.recording = Some(path.clone());
+            events.push(EventKind::RecordingReady { path, duration_ms: call.duration_ms });
+        }
+        self.ledger.record(events).await;
+    }
+
+    async fn last_report(&mut self) -> Option<Input> {
+        loop {
+            match self.inbox.recv().await? {
+                input @ (Input::Heard { .. } | Input::Deaf { .. }) => return Some(input),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}

@@ -1,0 +1,137 @@
+//! What the caller says: voice, pauses, and the words that the ear makes of them.
+
+use std::time::{Duration, Instant};
+
+use super::words::{self, Completeness};
+use crate::config::TurnTaking;
+
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    /// There is sound of an utterance that no turn has used yet.
+    open: bool,
+    voicing: bool,
+    /// When the voice began that lasts or was the last.
+    onset: Option<Instant>,
+    /// When it ended: its last voiced sample.
+    quiet_since: Option<Instant>,
+    /// The transcription that is under way, and since when.
+    job: Option<(u64, Instant)>,
+    jobs: u64,
+    /// Words from before the caller went on.
+    before: String,
+    /// Words of the utterance, once known for its last pause.
+    words: Option<String>,
+    stt: Option<Duration>,
+}
+
+impl Hearing {
+    pub(super) fn voicing(&self) -> bool {
+        self.voicing
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
+        self.quiet_since
+    }
+
+    pub(super) fn stt(&self) -> Option<Duration> {
+        self.stt
+    }
+
+    /// The words so far, with those from before the caller went on.
+    pub(super) fn text(&self) -> String {
+        words::join(&self.before, self.words.as_deref().unwrap_or_default())
+    }
+
+    pub(super) fn voice_started(&mut self, onset: Instant) {
+        self.open = true;
+        self.voicing = true;
+        self.onset = Some(onset);
+        // The utterance grows: words for its first part alone no longer count.
+        self.job = None;
+        self.words = None;
+    }
+
+    /// Opens a transcription of the utterance so far.
+    pub(super) fn voice_ended(&mut self, now: Instant, since: Instant) -> Option<u64> {
+        if !std::mem::take(&mut self.voicing) {
+            return None;
+        }
+        self.quiet_since = Some(since);
+        self.jobs += 1;
+        self.job = Some((self.jobs, now));
+        Some(self.jobs)
+    }
+
+    /// Takes the words of a transcription; false where it is stale.
+    pub(super) fn heard(&mut self, job: u64, text: &str, stt: Duration) -> bool {
+        if self.job.is_none_or(|(current, _)| current != job) {
+            return false;
+        }
+        self.job = None;
+        self.words = Some(text.to_owned());
+        self.stt = Some(stt);
+        true
+    }
+
+    pub(super) fn failed(&mut self, job: u64) -> bool {
+        let current = self.job.is_some_and(|(current, _)| current == job);
+        if current {
+            self.job = None;
+            self.open = false;
+        }
+        current
+    }
+
+    pub(super) fn pending(&self) -> Option<u64> {
+        self.job.map(|(job, _)| job)
+    }
+
+    pub(super) fn deaf_at(&self, deadline: Duration) -> Option<Instant> {
+        self.job.map(|(_, since)| since + deadline)
+    }
+
+    /// When a voice that lasts must be turned into words although no pause came.
+    pub(super) fn breathless_at(&self, longest: Duration) -> Option<Instant> {
+        self.onset.filter(|_| self.voicing).map(|onset| onset + longest)
+    }
+
+    pub(super) fn overdue(&self, now: Instant, deadline: Duration) -> Option<u64> {
+        self.job.filter(|(_, since)| now >= *since + deadline).map(|(job, _)| job)
+    }
+
+    /// An answer was being made when the caller went on.
+    pub(super) fn goes_on_from(&mut self, before: String) {
+        self.before = before;
+    }
+
+    /// When the utterance counts as finished: the silence that its words ask for. `None` while that is not known.
+    pub(super) fn decide_at(&self, timing: &TurnTaking) -> Option<Instant> {
+        let words = self.words.as_deref().filter(|_| self.open && !self.voicing)?;
+        if words.is_empty() && self.before.is_empty() {
+            return None;
+        }
+        let patience = match words::completeness(if words.is_empty() { &self.before } else { words }) {
+            Completeness::Complete => timing.pause_complete,
+            Completeness::Unsure => timing.pause_unsure,
+            Completeness::Trailing => timing.pause_trailing,
+        };
+        Some(self.quiet_since? + patience)
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.open = self.voicing;
+        self.job = None;
+        self.words = None;
+        self.stt = None;
+        self.before.clear();
+    }
+
+    /// How long before `at` the voice began.
+    pub(super) fn onset_before(&self, at: Instant) -> Duration {
+        self.onset.map_or(Duration::ZERO, |onset| at.saturating_duration_since(onset))
+    }
+}

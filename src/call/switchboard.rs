@@ -1,0 +1,478 @@
+//! Takes calls and places them: one task that knows which leg belongs to which call, how many there may be, and who
+//! may call at all. It carries words between the SIP stack and the actors, and holds no call's state.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::Utc;
+use media::sdp::{self, LocalMedia};
+use sip::{Body, CauseKind, Event, IncomingCall, LegId, Reject};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use super::actor::{Actor, Command, Media, Persona};
+use super::ledger::{Journal, Ledger};
+use super::{Manners, trunks::Trunks};
+use crate::config::Config;
+use crate::domain::{Call, CallId, Direction, EndReason, Private, Status};
+
+/// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
+const COMMANDS: usize = 64;
+/// Orders from the API that may wait; one more is told `Busy`.
+const ORDERS: usize = 64;
+/// How long a refused caller is asked to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// What goodbye may take at the stop.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Everything that calls are made of. Shared, unchanging.
+pub struct Exchange {
+    pub config: Config,
+    pub stack: sip::net::Stack,
+    pub engine: media::net::Engine,
+    pub personas: HashMap<String, Persona>,
+    pub trunks: Trunks,
+    pub journal: Journal,
+    /// Where a call's recording goes.
+    pub recording_path: Box<dyn Fn(&CallId) -> PathBuf + Send + Sync>,
+    /// Randomness for ids, SSRCs and sessions.
+    pub chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
+}
+
+/// An outbound call that has been checked.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    pub from: Private<String>,
+    pub to: Private<String>,
+    pub agent: String,
+    pub trunk: String,
+    pub invite: sip::Invite,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("all {0} lines are taken; try again when a call has ended")]
+    NoCapacity(usize),
+    #[error("the gateway is stopping and takes no new calls")]
+    Stopping,
+    #[error("the gateway is too busy to take the order; try again")]
+    Busy,
+    #[error("the call could not be set up: {0}")]
+    SetUp(String),
+}
+
+enum Order {
+    Place(Box<Placement>, oneshot::Sender<Result<CallId, PlaceError>>),
+    HangUp(CallId, oneshot::Sender<bool>),
+    Drain { grace: Duration, done: oneshot::Sender<()> },
+}
+
+/// The way to the switchboard.
+#[derive(Clone)]
+pub struct Switchboard {
+    orders: mpsc::Sender<Order>,
+    live: watch::Receiver<usize>,
+}
+
+impl Switchboard {
+    /// Starts the task; it ends when the stack's events do, or when all handles are gone.
+    pub fn start(exchange: Arc<Exchange>, events: mpsc::Receiver<Event>) -> (Self, tokio::task::JoinHandle<()>) {
+        let (orders, queue) = mpsc::channel(ORDERS);
+        let (count, live) = watch::channel(0);
+        let desk = Desk { exchange, legs: HashMap::new(), calls: JoinSet::new(), leg_of: HashMap::new(), outbound: HashSet::new(), count, draining: None };
+        (Self { orders, live }, tokio::spawn(desk.run(events, queue)))
+    }
+
+    /// Calls up or being set up.
+    pub fn live(&self) -> usize {
+        *self.live.borrow()
+    }
+
+    pub async fn place(&self, placement: Placement) -> Result<CallId, PlaceError> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.try_send(Order::Place(Box::new(placement), reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => PlaceError::Busy,
+            mpsc::error::TrySendError::Closed(_) => PlaceError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(PlaceError::Stopping))
+    }
+
+    /// False where the call is not up.
+    pub async fn hang_up(&self, id: CallId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::HangUp(id, reply)).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Takes no more calls, lets those that are up end by themselves for `grace`, then says goodbye and ends them.
+    pub async fn drain(&self, grace: Duration) {
+        let (done, ended) = oneshot::channel();
+        if self.orders.send(Order::Drain { grace, done }).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+}
+
+/// How far a stop has come.
+struct Draining {
+    /// When the next step is due, and which.
+    next: tokio::time::Instant,
+    said_goodbye: bool,
+    done: oneshot::Sender<()>,
+}
+
+struct Desk {
+    exchange: Arc<Exchange>,
+    legs: HashMap<LegId, mpsc::Sender<Command>>,
+    leg_of: HashMap<CallId, LegId>,
+    /// Those that we placed.
+    outbound: HashSet<LegId>,
+    calls: JoinSet<(LegId, CallId)>,
+    count: watch::Sender<usize>,
+    draining: Option<Draining>,
+}
+
+impl Desk {
+    async fn run(mut self, mut events: mpsc::Receiver<Event>, mut orders: mpsc::Receiver<Order>) {
+        loop {
+            let step = self.draining.as_ref().map(|draining| draining.next);
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.event(event).await,
+                    None => break,
+                },
+                order = orders.recv() => match order {
+                    Some(order) => self.order(order).await,
+                    None => break,
+                },
+                Some(ended) = self.calls.join_next() => self.ended(ended).await,
+                () = tokio::time::sleep_until(step.unwrap_or_else(tokio::time::Instant::now)), if step.is_some() => {
+                    self.drain_further();
+                }
+            }
+            self.count.send_replace(self.calls.len());
+            if self.calls.is_empty()
+                && let Some(draining) = self.draining.take()
+            {
+                let _ = draining.done.send(());
+            }
+        }
+        // Every actor sees its commands closed and ends its call.
+        self.legs.clear();
+        while self.calls.join_next().await.is_some() {}
+    }
+
+    async fn ended(&mut self, ended: Result<(LegId, CallId), tokio::task::JoinError>) {
+        match ended {
+            Ok((leg, id)) => {
+                self.legs.remove(&leg);
+                self.outbound.remove(&leg);
+                self.leg_of.remove(&id);
+            }
+            // A panic ends that call and no other. Its leg is the one whose actor no longer listens.
+            Err(panic) => {
+                tracing::error!(%panic, "a call's task panicked");
+                let dead: Vec<_> = self.legs.iter().filter(|(_, tx)| tx.is_closed()).map(|(leg, _)| *leg).collect();
+                for leg in dead {
+                    self.legs.remove(&leg);
+                    self.outbound.remove(&leg);
+                    self.leg_of.retain(|_, of| *of != leg);
+                    let _ = self.exchange.stack.hangup(leg, None).await;
+                }
+            }
+        }
+    }
+
+    async fn event(&mut self, event: Event) {
+        match event {
+            Event::Incoming { leg, request } => self.incoming(leg, *request).await,
+            Event::Progress { leg, status, .. } if status == 180 || status == 183 => self.tell(leg, Command::Ringing).await,
+            Event::Answered { leg, body, .. } => self.tell(leg, Command::Answered { body }).await,
+            Event::Established { leg, body } => self.tell(leg, Command::Established { body }).await,
+            Event::Reoffer { leg, body } => self.tell(leg, Command::Reoffer { body }).await,
+            Event::Dtmf { leg, digit, duration } => self.tell(leg, Command::Digit(digit, duration)).await,
+            // Also those that we ended: an actor that knows does not listen any more.
+            Event::Ended { leg, cause } => {
+                let outbound = self.outbound.contains(&leg);
+                let command = Command::Ended { reason: reason(&cause, outbound), status: cause.status };
+                self.tell(leg, command).await;
+            }
+            Event::Registration { id, state } => self.exchange.trunks.registration(id, &state),
+            _ => {}
+        }
+    }
+
+    async fn tell(&mut self, leg: LegId, command: Command) {
+        let Some(actor) = self.legs.get(&leg) else { return };
+        if let Err(mpsc::error::TrySendError::Full(command)) = actor.try_send(command) {
+            warn!(?leg, ?command, "a call's task is stuck; the call is ended");
+            self.legs.remove(&leg);
+            let _ = self.exchange.stack.hangup(leg, None).await;
+        }
+    }
+
+    async fn refuse(&self, leg: LegId, reason: EndReason, why: &str) {
+        info!(status = reason.sip_status(), reason = reason.code(), why, "a call is refused");
+        let mut reject = Reject::new(reason.sip_status());
+        reject.retry_after = (reject.status == 503).then_some(RETRY_AFTER);
+        let _ = self.exchange.stack.reject(leg, reject).await;
+    }
+
+    async fn incoming(&mut self, leg: LegId, request: IncomingCall) {
+        let exchange = self.exchange.clone();
+        let source = request.path.remote.ip();
+        let Some(trunk) = exchange.trunks.of_source(source) else {
+            warn!(%source, "a call from an address that belongs to no trunk");
+            let _ = exchange.stack.reject(leg, 403).await;
+            return;
+        };
+        // Some carriers keep our Contact in the Request-URI and name the number in To.
+        let dialled = [request.request_uri.user(), request.to.uri.user()];
+        let number = dialled.iter().flatten().find_map(|user| exchange.config.number_dialled(user));
+        let Some(number) = number else {
+            return self.refuse(leg, EndReason::UnknownNumber, "no such number here").await;
+        };
+        if self.draining.is_some() {
+            return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
+        }
+        if self.calls.len() >= exchange.config.limits.max_calls {
+            return self.refuse(leg, EndReason::NoCapacity, "limits.max_calls is reached").await;
+        }
+        let Some(persona) = exchange.personas.get(&number.agent) else {
+            return self.refuse(leg, EndReason::Internal, "the number's agent is missing").await;
+        };
+        let id = self.new_id();
+        let mut media = match self.open(&id, request.path.remote) {
+            Ok(media) => media,
+            Err(error) => return self.refuse(leg, EndReason::NoCapacity, &error).await,
+        };
+        let capabilities = &media.capabilities;
+        let description = match &request.body {
+            None => sdp::offer(capabilities, &media.local, sdp::Direction::SendRecv),
+            Some(offer) => match sdp::answer(&offer.bytes, capabilities, &media.local) {
+                Ok((answer, agreed)) => {
+                    media.agreed = Some(agreed);
+                    answer
+                }
+                Err(error) => {
+                    info!(%error, "a call is refused");
+                    let reject = Reject { warning: Some(error.to_string()), ..Reject::new(error.status()) };
+                    let _ = exchange.stack.reject(leg, reject).await;
+                    return;
+                }
+            },
+        };
+        let caller = request.asserted.as_ref().unwrap_or(&request.from);
+        let from = caller.uri.user().map_or_else(|| caller.uri.to_string(), |user| user.to_string());
+        let call = new_call(&id, Direction::Inbound, from, number.number.to_string(), &number.agent, &trunk);
+        info!(call = %id, from = %call.from, to = %call.to, trunk, agent = number.agent, "a call comes in");
+        let _ = exchange.stack.ring(leg, 180, None).await;
+        let _ = exchange.stack.answer(leg, Body::sdp(description)).await;
+        self.spawn(leg, call, persona.clone(), media);
+    }
+
+    async fn order(&mut self, order: Order) {
+        match order {
+            Order::Place(placement, reply) => {
+                // The client may have gone; the call is placed all the same and can be found in the list.
+                let _ = reply.send(self.place(*placement).await);
+            }
+            Order::HangUp(id, reply) => {
+                let leg = self.leg_of.get(&id).copied();
+                if let Some(leg) = leg {
+                    self.tell(leg, Command::HangUp(EndReason::ApiHungUp)).await;
+                }
+                let _ = reply.send(leg.is_some());
+            }
+            Order::Drain { grace, done } => {
+                info!(calls = self.calls.len(), grace_s = grace.as_secs(), "no new calls; those that are up may end");
+                let admission = sip::Admission::Draining { retry_after: RETRY_AFTER };
+                let _ = self.exchange.stack.set_admission(admission).await;
+                let next = tokio::time::Instant::now() + grace;
+                self.draining = Some(Draining { next, said_goodbye: false, done });
+            }
+        }
+    }
+
+    async fn place(&mut self, placement: Placement) -> Result<CallId, PlaceError> {
+        let exchange = self.exchange.clone();
+        if self.draining.is_some() {
+            return Err(PlaceError::Stopping);
+        }
+        if self.calls.len() >= exchange.config.limits.max_calls {
+            return Err(PlaceError::NoCapacity(exchange.config.limits.max_calls));
+        }
+        let persona = exchange
+            .personas
+            .get(&placement.agent)
+            .ok_or_else(|| PlaceError::SetUp(format!("there is no agent {:?}", placement.agent)))?;
+        let id = self.new_id();
+        let media = self.open(&id, placement.invite.path.remote).map_err(PlaceError::SetUp)?;
+        let mut invite = placement.invite;
+        invite.body = Some(Body::sdp(sdp::offer(&media.capabilities, &media.local, sdp::Direction::SendRecv)));
+        let leg = exchange.stack.invite(invite).await.map_err(|error| PlaceError::SetUp(error.to_string()))?;
+        let (from, to) = (placement.from.reveal().clone(), placement.to.reveal().clone());
+        let call = new_call(&id, Direction::Outbound, from, to, &placement.agent, &placement.trunk);
+        info!(call = %id, from = %call.from, to = %call.to, trunk = placement.trunk, "a call goes out");
+        self.outbound.insert(leg);
+        self.spawn(leg, call, persona.clone(), media);
+        Ok(id)
+    }
+
+    fn new_id(&self) -> CallId {
+        let chance = (self.exchange.chance)();
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&chance[..10]);
+        CallId::from_random(bytes)
+    }
+
+    /// A line towards `peer`, with what our side of the SDP says of it.
+    fn open(&self, id: &CallId, peer: SocketAddr) -> Result<Media, String> {
+        let config = &self.exchange.config;
+        let chance = u128::from_le_bytes((self.exchange.chance)());
+        #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
+        let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
+        let recording = config.recording.enabled.then(|| (self.exchange.recording_path)(id));
+        let (line, events) = self
+            .exchange
+            .engine
+            .open(
+                media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() },
+                recording.clone().map(|path| media::wav::Recording { path }),
+            )
+            .map_err(|error| error.to_string())?;
+        let ip = config.media.advertise.or(config.sip.advertise);
+        let ip = ip.map_or_else(|| local_ip_towards(peer), Ok).map_err(|error| error.to_string())?;
+        let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
+        Ok(Media {
+            line,
+            events,
+            local,
+            capabilities: sdp::Capabilities::default(),
+            agreed: None,
+            recording,
+            timeout: config.media.timeout,
+        })
+    }
+
+    fn spawn(&mut self, leg: LegId, call: Call, persona: Persona, media: Media) {
+        let config = &self.exchange.config;
+        let (commands, queue) = mpsc::channel(COMMANDS);
+        let id = call.id.clone();
+        let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
+        let actor = Actor {
+            leg,
+            stack: self.exchange.stack.clone(),
+            ledger: Ledger::new(call, self.exchange.journal.clone()),
+            manners: Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration),
+            persona,
+            commands: queue,
+            media,
+            session,
+        };
+        self.legs.insert(leg, commands);
+        self.leg_of.insert(id.clone(), leg);
+        self.calls.spawn(async move {
+            actor.run().await;
+            (leg, id)
+        });
+    }
+
+    fn drain_further(&mut self) {
+        let Some(draining) = &mut self.draining else { return };
+        let command = || match draining.said_goodbye {
+            false => Command::Leave(EndReason::ShuttingDown),
+            true => Command::HangUp(EndReason::ShuttingDown),
+        };
+        for actor in self.legs.values() {
+            // A full queue belongs to an actor that is stuck; the next step drops it.
+            let _ = actor.try_send(command());
+        }
+        if draining.said_goodbye {
+            self.legs.clear();
+        }
+        draining.said_goodbye = true;
+        draining.next = tokio::time::Instant::now() + FAREWELL;
+    }
+}
+
+fn new_call(id: &CallId, direction: Direction, from: String, to: String, agent: &str, trunk: &str) -> Call {
+    Call {
+        id: id.clone(),
+        direction,
+        status: match direction {
+            Direction::Inbound => Status::Ringing,
+            Direction::Outbound => Status::Dialing,
+        },
+        from: Private::new(from),
+        to: Private::new(to),
+        agent: agent.to_owned(),
+        trunk: trunk.to_owned(),
+        created_at: Utc::now(),
+        answered_at: None,
+        ended_at: None,
+        duration_ms: 0,
+        end_reason: None,
+        fault: None,
+        sip_status: None,
+        transcript: Vec::new(),
+        turns: Vec::new(),
+        digits: Private::default(),
+        recording: None,
+        line: None,
+    }
+}
+
+/// What an end on the SIP side means for the call.
+fn reason(cause: &sip::Cause, outbound: bool) -> EndReason {
+    match (cause.kind, cause.status) {
+        (CauseKind::Bye, _) if outbound => EndReason::CalleeHungUp,
+        (CauseKind::Bye, _) => EndReason::CallerHungUp,
+        (CauseKind::Cancel, _) => EndReason::CallerCanceled,
+        (CauseKind::NoAck, _) => EndReason::NoAck,
+        (CauseKind::Timeout, _) | (CauseKind::Rejected, Some(408 | 480)) => EndReason::NoAnswer,
+        (CauseKind::Rejected, Some(486 | 600)) => EndReason::Busy,
+        (CauseKind::Rejected, Some(603)) => EndReason::Declined,
+        (CauseKind::Rejected, Some(404 | 410 | 484 | 604)) => EndReason::Unreachable,
+        (CauseKind::Rejected, Some(488 | 606)) => EndReason::NoCommonCodec,
+        _ => EndReason::TrunkFailed,
+    }
+}
+
+/// The address of ours that packets to `peer` leave from. Asks the routing table; sends nothing.
+fn local_ip_towards(peer: SocketAddr) -> std::io::Result<IpAddr> {
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(peer)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_apart() {
+        let cause = |kind, status| sip::Cause { by: sip::EndedBy::Remote, kind, status, reason: None };
+        for (kind, status, expected) in [
+            (CauseKind::Rejected, Some(486), EndReason::Busy),
+            (CauseKind::Rejected, Some(603), EndReason::Declined),
+            (CauseKind::Rejected, Some(480), EndReason::NoAnswer),
+            (CauseKind::Timeout, None, EndReason::NoAnswer),
+            (CauseKind::Rejected, Some(404), EndReason::Unreachable),
+            (CauseKind::Rejected, Some(503), EndReason::TrunkFailed),
+            (CauseKind::Bye, None, EndReason::CalleeHungUp),
+        ] {
+            assert_eq!(reason(&cause(kind, status), true), expected, "{kind:?} {status:?}");
+        }
+        assert_eq!(reason(&cause(CauseKind::Bye, None), false), EndReason::CallerHungUp);
+    }
+
+    #[test]
+    fn loopback_peers_see_loopback() {
+        assert_eq!(local_ip_towards("127.0.0.1:5060".parse().unwrap()).unwrap(), IpAddr::from([127, 0, 0, 1]));
+    }
+}

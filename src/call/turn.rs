@@ -1,0 +1,274 @@
+//! One turn of the agent: tokens → clauses → sound → line. Dropping its task is its cancellation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use media::net::Line;
+use media::{Mark, PlayChunk};
+use models::phrase::Phraser;
+use models::{Delta, Generator, LlmError, Pcm, Phrase, Priority, Prompt, Synthesizer, TtsError};
+use tokio::sync::mpsc;
+
+use super::Input;
+use super::ears::may_come_back;
+
+/// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
+pub const HANG_UP_MARK: &str = "[hangup]";
+/// Clauses that may wait for their sound.
+const CLAUSES_AHEAD: usize = 4;
+const TRIES: u32 = 3;
+const BETWEEN_TRIES: Duration = Duration::from_millis(400);
+
+/// The voice of an agent, with the sentences that were synthesized before they were needed.
+#[derive(Clone)]
+pub struct Mouth {
+    synthesizer: Arc<dyn Synthesizer>,
+    voice: Option<String>,
+    speed: f32,
+    ready: Arc<HashMap<String, Pcm>>,
+}
+
+impl Mouth {
+    /// Synthesizes `stock` now. What fails is logged, and tried again when it is to be said.
+    pub async fn prepare(synthesizer: Arc<dyn Synthesizer>, voice: Option<String>, speed: f32, stock: &[&str]) -> Self {
+        let mut mouth = Self { synthesizer, voice, speed, ready: Arc::default() };
+        let mut ready = HashMap::new();
+        for text in stock.iter().filter(|text| !text.is_empty()) {
+            match mouth.whole(text).await {
+                Ok(pcm) => drop(ready.insert((*text).to_owned(), pcm)),
+                Err(error) => tracing::warn!(%error, "a stock sentence could not be synthesized ahead"),
+            }
+        }
+        mouth.ready = Arc::new(ready);
+        mouth
+    }
+
+    async fn whole(&self, text: &str) -> Result<Pcm, TtsError> {
+        let mut sound = self.synthesizer.synthesize(self.phrase(text));
+        let mut whole = Pcm { rate: self.synthesizer.rate(), samples: Vec::new() };
+        while let Some(pcm) = sound.next().await {
+            let pcm = pcm?;
+            whole.rate = pcm.rate;
+            whole.samples.extend(pcm.samples);
+        }
+        Ok(whole)
+    }
+
+    fn phrase(&self, text: &str) -> Phrase {
+        Phrase { text: text.to_owned(), voice: self.voice.clone(), speed: self.speed, priority: Priority::Reply }
+    }
+}
+
+/// What a turn works with.
+pub(super) struct TurnTask {
+    pub(super) turn: u32,
+    pub(super) mouth: Mouth,
+    pub(super) line: Arc<Line>,
+    pub(super) reports: mpsc::Sender<Input>,
+}
+
+impl TurnTask {
+    /// Says one sentence.
+    pub(super) async fn say(self, text: String) {
+        let failed = match self.speak(0, &text, Instant::now()).await {
+            Ok(()) => false,
+            Err(error) => {
+                tracing::error!(%error, "a sentence could not be said");
+                true
+            }
+        };
+        self.report(Input::ReplyOver { turn: self.turn, failed }).await;
+    }
+
+    /// Asks the brain and says what it answers, clause by clause, while it is still answering.
+    pub(super) async fn reply(self, generator: Arc<dyn Generator>, prompt: Prompt) {
+        let (clauses, queue) = mpsc::channel(CLAUSES_AHEAD);
+        let (thought, said) = tokio::join!(self.think(&*generator, prompt, clauses), self.speak_all(queue));
+        if let Err(error) = &thought {
+            tracing::error!(%error, turn = self.turn, "the brain failed");
+        }
+        if let Err(error) = &said {
+            tracing::error!(%error, turn = self.turn, "an answer could not be said");
+        }
+        self.report(Input::ReplyOver { turn: self.turn, failed: thought.is_err() || said.is_err() }).await;
+    }
+
+    async fn think(
+        &self,
+        generator: &dyn Generator,
+        prompt: Prompt,
+        clauses: mpsc::Sender<(String, Instant)>,
+    ) -> Result<(), LlmError> {
+        let asked = Instant::now();
+        let mut attempt = 1;
+        loop {
+            let mut spoke = false;
+            match self.think_once(generator, prompt.clone(), &clauses, asked, &mut spoke).await {
+                Err(LlmError::Engine(error)) if !spoke && attempt < TRIES && may_come_back(&error) => {
+                    tracing::warn!(%error, attempt, "the local model failed; once more");
+                    attempt += 1;
+                    tokio::time::sleep(BETWEEN_TRIES).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn think_once(
+        &self,
+        generator: &dyn Generator,
+        prompt: Prompt,
+        clauses: &mpsc::Sender<(String, Instant)>,
+        asked: Instant,
+        spoke: &mut bool,
+    ) -> Result<(), LlmError> {
+        let mut deltas = generator.generate(prompt);
+        let mut phraser = Phraser::new();
+        let mut marks = MarkFilter::default();
+        let mut first = true;
+        while let Some(delta) = deltas.next().await {
+            let Delta::Text(text) = delta? else { break };
+            if std::mem::take(&mut first) {
+                self.report(Input::FirstToken { turn: self.turn, after: asked.elapsed() }).await;
+            }
+            for clause in phraser.push(&marks.push(&text)) {
+                *spoke = true;
+                if clauses.send((clause, Instant::now())).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        for clause in phraser.push(&marks.finish()).into_iter().chain(phraser.finish()) {
+            // The reader has gone only if it could not speak, and says so itself.
+            let _ = clauses.send((clause, Instant::now())).await;
+        }
+        if marks.seen {
+            self.report(Input::WantsHangUp { turn: self.turn }).await;
+        }
+        Ok(())
+    }
+
+    async fn speak_all(&self, mut queue: mpsc::Receiver<(String, Instant)>) -> Result<(), TtsError> {
+        let mut n = 0;
+        let mut last = Ok(());
+        while let Some((clause, since)) = queue.recv().await {
+            // One clause that cannot be said does not silence the ones after it.
+            last = self.speak(n, &clause, since).await;
+            n += 1;
+        }
+        last
+    }
+
+    /// Puts the sound of one clause on the line. `n`: its place in the turn.
+    async fn speak(&self, n: u64, text: &str, since: Instant) -> Result<(), TtsError> {
+        let mark = (u64::from(self.turn) << 16) | n;
+        if let Some(pcm) = self.mouth.ready.get(text) {
+            let sound = futures_util::stream::iter([Ok(pcm.clone())]);
+            return self.play(mark, n, text, since, sound).await.map_err(|(error, _)| error);
+        }
+        let mut attempt = 1;
+        loop {
+            let sound = self.mouth.synthesizer.synthesize(self.mouth.phrase(text));
+            match self.play(mark, n, text, since, sound).await {
+                Ok(()) => return Ok(()),
+                Err((TtsError::Engine(error), false)) if attempt < TRIES && may_come_back(&error) => {
+                    tracing::warn!(%error, attempt, "synthesis failed; once more");
+                    attempt += 1;
+                    tokio::time::sleep(BETWEEN_TRIES).await;
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    /// On failure also says whether a part of it sounds already.
+    async fn play(
+        &self,
+        mark: u64,
+        n: u64,
+        text: &str,
+        since: Instant,
+        mut sound: impl futures_util::Stream<Item = Result<Pcm, TtsError>> + Unpin,
+    ) -> Result<(), (TtsError, bool)> {
+        let mut duration = Duration::ZERO;
+        let mut failure = None;
+        while let Some(pcm) = sound.next().await {
+            match pcm {
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+                Ok(pcm) if pcm.samples.is_empty() => {}
+                Ok(pcm) => {
+                    if duration.is_zero() {
+                        if n == 0 {
+                            self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
+                        }
+                        self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
+                    }
+                    duration += Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)));
+                    self.put(mark, pcm.rate, pcm.samples.into(), false).await;
+                }
+            }
+        }
+        if !duration.is_zero() {
+            self.report(Input::Measured { turn: self.turn, mark, duration }).await;
+            self.put(mark, media::LINE_RATE, Arc::from([]), true).await;
+        }
+        failure.map_or(Ok(()), |error| Err((error, !duration.is_zero())))
+    }
+
+    async fn put(&self, mark: u64, rate: u32, pcm: Arc<[i16]>, last: bool) {
+        // A closed line means that the call is over; its actor knows and drops us.
+        let _ = self.line.play(PlayChunk { mark: Mark(mark), rate, pcm, last }).await;
+    }
+
+    async fn report(&self, input: Input) {
+        let _ = self.reports.send(input).await;
+    }
+}
+
+/// Takes [`HANG_UP_MARK`] out of a stream of pieces, even where it comes in parts.
+#[derive(Default)]
+struct MarkFilter {
+    held: String,
+    seen: bool,
+}
+
+impl MarkFilter {
+    fn push(&mut self, piece: &str) -> String {
+        self.held.push_str(piece);
+        while let Some(at) = self.held.find(HANG_UP_MARK) {
+            self.held.replace_range(at..at + HANG_UP_MARK.len(), "");
+            self.seen = true;
+        }
+        // A tail that may yet become the mark is held back.
+        let keep = (1..HANG_UP_MARK.len()).rev().find(|&n| self.held.ends_with(&HANG_UP_MARK[..n])).unwrap_or(0);
+        let out = self.held.len() - keep;
+        self.held.drain(..out).collect()
+    }
+
+    fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_is_taken_out_wherever_the_pieces_part() {
+        let text = "Goodbye, see [you] soon. [hangup]";
+        for cut in 0..=text.len() {
+            let mut filter = MarkFilter::default();
+            let out = filter.push(&text[..cut]) + &filter.push(&text[cut..]) + &filter.finish();
+            assert_eq!((out.as_str(), filter.seen), ("Goodbye, see [you] soon. ", true), "cut at {cut}");
+        }
+        let mut filter = MarkFilter::default();
+        assert_eq!(filter.push("a [hang") + &filter.finish(), "a [hang");
+        assert!(!filter.seen);
+    }
+}

@@ -1,0 +1,385 @@
+//! The configuration: once a [`Config`] exists, it is right.
+//!
+//! `config/offhook.toml` documents every key at its default; a test holds the two together. A default stands here and
+//! nowhere else.
+
+mod file;
+mod read;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::domain::E164;
+
+pub use file::{Mistake, Mistakes};
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// Folder of the database, the recordings and the admin key. One process at a time.
+    pub data: PathBuf,
+    pub sip: Sip,
+    pub media: Media,
+    pub http: Http,
+    pub engines: Engines,
+    pub limits: Limits,
+    pub recording: Recording,
+    pub turn_taking: TurnTaking,
+    pub log: Log,
+    pub trunks: Vec<Trunk>,
+    pub brains: Vec<Brain>,
+    pub agents: Vec<Agent>,
+    pub numbers: Vec<Number>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Sip {
+    pub listen: SocketAddr,
+    /// The address that peers are told, where it is not `listen` itself (NAT).
+    pub advertise: Option<IpAddr>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Media {
+    /// Address of the RTP sockets; absent: that of `sip.listen`.
+    pub bind: Option<IpAddr>,
+    pub advertise: Option<IpAddr>,
+    /// Even ports carry RTP, the odd ones above them RTCP.
+    pub ports: RangeInclusive<u16>,
+    /// Threads that tick the calls.
+    pub threads: usize,
+    /// No packet for so long ends the call; zero: never.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Http {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Engines {
+    /// Folder of the engine binaries; absent: beside `offhook`.
+    pub folder: Option<PathBuf>,
+    /// Folder of the models; absent: the user's cache.
+    pub models: Option<PathBuf>,
+    /// Catalogue names or paths.
+    pub stt: String,
+    pub llm: String,
+    pub tts: String,
+    /// Permits over all engines; 0: one per core.
+    pub cores: usize,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Limits {
+    pub max_calls: usize,
+    pub max_duration: Duration,
+    /// What a stop waits for calls to end by themselves.
+    pub grace: Duration,
+    /// How long an outbound call may ring.
+    pub ring: Duration,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Recording {
+    pub enabled: bool,
+}
+
+/// See `docs/architecture.md` for how these act together. All at the gateway's clock.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TurnTaking {
+    /// Silence after a sentence that sounds finished.
+    pub pause_complete: Duration,
+    /// Silence after words that may go on.
+    pub pause_unsure: Duration,
+    /// Silence after "and…", "because…", digits.
+    pub pause_trailing: Duration,
+    /// Voice over the agent for so long counts as an interruption even before words are known.
+    pub interrupt_after: Duration,
+    /// A pause for a suspected interruption ends after so long without words.
+    pub resume_after: Duration,
+    /// The start of a greeting that no noise pauses.
+    pub protect_greeting: Duration,
+    /// Silence of the caller before "are you still there?".
+    pub idle: Duration,
+    /// So many of those in a row, then goodbye.
+    pub idle_prompts: u32,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Log {
+    /// As in `info` or `offhook=debug,sip=trace`.
+    pub level: String,
+    pub json: bool,
+    /// Shows phone numbers and transcripts.
+    pub private: bool,
+}
+
+/// A secret of the configuration; `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("‹secret›")
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Trunk {
+    pub name: String,
+    /// Where we register; absent: a trunk that knows us by address.
+    pub registrar: Option<sip::Uri>,
+    /// Where calls go out; absent: the registrar.
+    pub proxy: Option<sip::Uri>,
+    pub username: String,
+    pub password: Secret,
+    /// Our address of record at the registrar; absent: username at the registrar's host.
+    pub aor: Option<sip::Uri>,
+    pub expires: Duration,
+    /// Sources whose calls are taken as this trunk's, besides the registrar's and the proxy's own addresses.
+    pub allow: Vec<IpNet>,
+}
+
+impl Trunk {
+    /// Where an outbound call is sent.
+    pub fn outbound(&self) -> Option<&sip::Uri> {
+        self.proxy.as_ref().or(self.registrar.as_ref())
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Brain {
+    pub name: String,
+    /// A chat-completions endpoint in OpenAI's streaming format.
+    pub url: String,
+    pub key: Option<Secret>,
+    pub model: String,
+    /// Until the first token.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Example {
+    pub user: String,
+    pub agent: String,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Agent {
+    pub name: String,
+    pub prompt: String,
+    /// Exchanges put in front of the conversation, from which a small model learns the tone.
+    pub examples: Vec<Example>,
+    pub first_message: String,
+    /// Said when the gateway or the agent ends the call.
+    pub goodbye: String,
+    /// Said when the brain or the speech fails.
+    pub apology: String,
+    pub still_there: String,
+    /// `None`: the local model.
+    pub brain: Option<String>,
+    pub voice: Option<String>,
+    pub speed: f32,
+    pub language: String,
+    /// An answer that holds one of these ends the call when it has been said.
+    pub end_call_phrases: Vec<String>,
+    pub max_tokens: u32,
+    pub temperature: f32,
+    pub top_p: f32,
+    pub repeat_penalty: f32,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Number {
+    pub number: E164,
+    /// Other user parts that reach it, such as a short number on the LAN.
+    pub aliases: Vec<String>,
+    pub agent: String,
+    pub trunk: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("data"),
+            sip: Sip { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)), advertise: None },
+            media: Media {
+                bind: None,
+                advertise: None,
+                ports: 20000..=20999,
+                threads: 1,
+                timeout: Duration::from_secs(60),
+            },
+            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            engines: Engines {
+                folder: None,
+                models: None,
+                stt: "whisper-tiny.en".into(),
+                llm: "smollm2-135m-instruct".into(),
+                tts: "piper-en_US-joe-medium".into(),
+                cores: 0,
+            },
+            limits: Limits {
+                max_calls: 20,
+                max_duration: Duration::from_secs(3600),
+                grace: Duration::from_secs(30),
+                ring: Duration::from_secs(45),
+            },
+            recording: Recording { enabled: true },
+            turn_taking: TurnTaking {
+                pause_complete: Duration::from_millis(400),
+                pause_unsure: Duration::from_millis(800),
+                pause_trailing: Duration::from_millis(1500),
+                interrupt_after: Duration::from_millis(600),
+                resume_after: Duration::from_millis(1000),
+                protect_greeting: Duration::from_millis(800),
+                idle: Duration::from_secs(12),
+                idle_prompts: 2,
+            },
+            log: Log { level: "info".into(), json: false, private: false },
+            trunks: Vec::new(),
+            brains: Vec::new(),
+            agents: Vec::new(),
+            numbers: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; on mistakes, all of them.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let fail = |reason: String| Mistakes {
+            path: path.to_owned(),
+            list: vec![Mistake { key: String::new(), reason }],
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| fail(format!("cannot be read: {e}")))?;
+        Self::parse(&text).map_err(|list| Mistakes { path: path.to_owned(), list })
+    }
+
+    /// From the text of a file.
+    pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
+        read::config(text)
+    }
+
+    pub fn agent(&self, name: &str) -> Option<&Agent> {
+        self.agents.iter().find(|agent| agent.name == name)
+    }
+
+    pub fn trunk(&self, name: &str) -> Option<&Trunk> {
+        self.trunks.iter().find(|trunk| trunk.name == name)
+    }
+
+    pub fn brain(&self, name: &str) -> Option<&Brain> {
+        self.brains.iter().find(|brain| brain.name == name)
+    }
+
+    /// The number that a Request-URI's user part means: with or without its `+`, or one of its aliases.
+    pub fn number_dialled(&self, user: &str) -> Option<&Number> {
+        let digits = user.strip_prefix('+').unwrap_or(user);
+        self.numbers
+            .iter()
+            .find(|number| number.number.digits() == digits || number.aliases.iter().any(|alias| alias == user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENTED: &str = include_str!("../../config/offhook.toml");
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let list = Config::parse(text).unwrap_err();
+        list.iter().map(|m| format!("{}: {}", m.key, m.reason)).collect()
+    }
+
+    #[test]
+    fn the_documented_file_parses_to_the_defaults() {
+        let parsed = Config::parse(DOCUMENTED).unwrap();
+        assert_eq!(parsed.numbers.len(), 1);
+        let without_lists =
+            Config { trunks: vec![], brains: vec![], agents: vec![], numbers: vec![], ..parsed.clone() };
+        assert_eq!(without_lists, Config::default());
+        let bare = Config::parse("[[agent]]\nname = 'front-desk'").unwrap();
+        let documented = Agent {
+            prompt: bare.agents[0].prompt.clone(),
+            examples: Vec::new(),
+            ..parsed.agents[0].clone()
+        };
+        assert_eq!(documented, bare.agents[0]);
+    }
+
+    #[test]
+    fn the_examples_in_comments_are_right_as_well() {
+        let uncommented: String = DOCUMENTED
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.starts_with("[[") || rest.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) => {
+                    rest.to_owned() + "\n"
+                }
+                _ => line.to_owned() + "\n",
+            })
+            .filter(|line| !line.contains("_file"))
+            .collect();
+        let parsed = Config::parse(&uncommented).unwrap();
+        assert_eq!((parsed.trunks.len(), parsed.brains.len()), (2, 1));
+        assert!(parsed.sip.advertise.is_some() && parsed.engines.folder.is_some());
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_what_is_allowed() {
+        let found = mistakes(
+            "data = 7\nunknown = 1\n[sip]\nlisten = 'everywhere'\n[limits]\nmax_calls = 0\n\
+             [[trunk]]\nname = 'a'\n[[number]]\nnumber = '4155550123'\nagent = 'x'\ntrunk = 'a'\n",
+        );
+        for part in [
+            "data: is a number, and must be text",
+            "unknown: is no key that offhook knows; here it knows agent, brain, data",
+            "sip.listen: is \"everywhere\", and must be an address and a port",
+            "limits.max_calls: is 0, and must be a whole number from 1 to 10000",
+            "trunk[0].allow: is missing",
+            "number[0].number: is \"4155550123\": a number starts with +",
+        ] {
+            assert!(found.iter().any(|line| line.starts_with(part)), "{part} not in {found:#?}");
+        }
+    }
+
+    #[test]
+    fn sections_must_agree() {
+        let found = mistakes(
+            "[media]\nports = '20000-20003'\n[[trunk]]\nname = 't'\nallow = ['127.0.0.1/32']\n\
+             [[agent]]\nname = 'a'\nbrain = 'crm'\n[[number]]\nnumber = '+14155550123'\nagent = 'b'\ntrunk = 'u'\n",
+        );
+        assert_eq!(found.len(), 4, "{found:#?}");
+        assert!(found.iter().any(|line| line.contains("number[0].agent: is \"b\", and must be one of \"a\"")));
+        assert!(found.iter().any(|line| line.contains("media.ports: has room for 2 calls")));
+    }
+
+    #[test]
+    fn a_broken_file_names_its_line() {
+        assert!(mistakes("[sip]\nlisten = \n")[0].contains("line 2 is no TOML"));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = Config::parse("[[trunk]]\nname='t'\nregistrar='sip:h'\nusername='u'\npassword='hunter2'").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.trunks[0].password.reveal(), "hunter2");
+    }
+}

@@ -1,0 +1,307 @@
+//! From a file's tables to a [`Config`]: which keys there are, what they allow, and how they agree with one another.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::file::{Mistake, Section};
+use super::{
+    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, Sip, Trunk, TurnTaking,
+};
+
+const ADDRESS: &str = "an address and a port, as in \"0.0.0.0:5060\"";
+const IP: &str = "an IP address, as in \"203.0.113.7\"";
+const SIP_URI: &str = "a SIP URI, as in \"sip:sip.example.net\"";
+
+pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
+    let (root, notes) = Section::parse(text);
+    let unknown = Config::default();
+    let config = Config {
+        data: root.parsed("data", unknown.data, "a folder"),
+        sip: sip(root.section("sip"), unknown.sip),
+        media: media(root.section("media"), unknown.media),
+        http: http(root.section("http"), &unknown.http),
+        engines: engines(root.section("engines"), unknown.engines),
+        limits: limits(root.section("limits"), &unknown.limits),
+        recording: recording(root.section("recording"), &unknown.recording),
+        turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
+        log: log(root.section("log"), unknown.log),
+        trunks: root.sections("trunk").into_iter().map(trunk).collect(),
+        brains: root.sections("brain").into_iter().map(brain).collect(),
+        agents: root.sections("agent").into_iter().map(agent).collect(),
+        numbers: root.sections("number").into_iter().filter_map(number).collect(),
+    };
+    agree(&root, &config);
+    root.finish();
+    let list = notes.take();
+    if list.is_empty() { Ok(config) } else { Err(list) }
+}
+
+fn sip(s: Section, default: Sip) -> Sip {
+    let sip = Sip { listen: s.parsed("listen", default.listen, ADDRESS), advertise: s.maybe("advertise", IP) };
+    s.finish();
+    sip
+}
+
+fn media(s: Section, default: Media) -> Media {
+    let allowed = "two ports from 1024 to 65535, the first even, as in \"20000-20999\"";
+    let ports = match s.text("ports") {
+        None => default.ports,
+        Some(text) => ports(&text).unwrap_or_else(|| {
+            s.wrong("ports", format!("is {text:?}, and must be {allowed}"));
+            default.ports
+        }),
+    };
+    let media = Media {
+        bind: s.maybe("bind", IP),
+        advertise: s.maybe("advertise", IP),
+        ports,
+        threads: size(s.count("threads", default.threads as u64, 1, 64)),
+        timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
+    };
+    s.finish();
+    media
+}
+
+fn ports(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first >= 1024 && first % 2 == 0 && last > first).then_some(first..=last)
+}
+
+fn http(s: Section, default: &Http) -> Http {
+    let http = Http { listen: s.parsed("listen", default.listen, ADDRESS) };
+    s.finish();
+    http
+}
+
+fn engines(s: Section, default: Engines) -> Engines {
+    let engines = Engines {
+        folder: s.maybe("folder", "a folder"),
+        models: s.maybe("models", "a folder"),
+        stt: s.text("stt").unwrap_or(default.stt),
+        llm: s.text("llm").unwrap_or(default.llm),
+        tts: s.text("tts").unwrap_or(default.tts),
+        cores: size(s.count("cores", default.cores as u64, 0, 256)),
+    };
+    s.finish();
+    engines
+}
+
+fn limits(s: Section, default: &Limits) -> Limits {
+    let limits = Limits {
+        max_calls: size(s.count("max_calls", default.max_calls as u64, 1, 10_000)),
+        max_duration: s.seconds("max_duration_s", default.max_duration, 1, 86_400),
+        grace: s.seconds("grace_s", default.grace, 0, 3600),
+        ring: s.seconds("ring_s", default.ring, 1, 300),
+    };
+    s.finish();
+    limits
+}
+
+fn recording(s: Section, default: &Recording) -> Recording {
+    let recording = Recording { enabled: s.flag("enabled", default.enabled) };
+    s.finish();
+    recording
+}
+
+fn turn_taking(s: Section, default: &TurnTaking) -> TurnTaking {
+    let turn_taking = TurnTaking {
+        pause_complete: s.millis("pause_complete_ms", default.pause_complete, 200, 5000),
+        pause_unsure: s.millis("pause_unsure_ms", default.pause_unsure, 200, 5000),
+        pause_trailing: s.millis("pause_trailing_ms", default.pause_trailing, 200, 10_000),
+        interrupt_after: s.millis("interrupt_after_ms", default.interrupt_after, 60, 5000),
+        resume_after: s.millis("resume_after_ms", default.resume_after, 200, 5000),
+        protect_greeting: s.millis("protect_greeting_ms", default.protect_greeting, 0, 10_000),
+        idle: s.seconds("idle_s", default.idle, 2, 600),
+        idle_prompts: u32::try_from(s.count("idle_prompts", default.idle_prompts.into(), 0, 10)).unwrap_or(0),
+    };
+    s.finish();
+    turn_taking
+}
+
+fn log(s: Section, default: Log) -> Log {
+    let log = Log {
+        level: s.text("level").unwrap_or(default.level),
+        json: s.flag("json", default.json),
+        private: s.flag("private", default.private),
+    };
+    if log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+        s.wrong("level", format!("is {:?}, and must be error, warn, info, debug, trace or a filter", log.level));
+    }
+    s.finish();
+    log
+}
+
+/// A secret stands in the file itself, in another file (`KEY_file`), or in the environment (`KEY_env`).
+fn secret(s: &Section, key: &'static str, file: &'static str, env: &'static str) -> Option<Secret> {
+    let (inline, path, variable) = (s.text(key), s.text(file), s.text(env));
+    match (inline, path, variable) {
+        (None, None, None) => None,
+        (Some(text), None, None) => Some(Secret::new(text)),
+        (None, Some(path), None) => match std::fs::read_to_string(&path) {
+            Ok(text) => Some(Secret::new(text.trim_end().to_owned())),
+            Err(error) => {
+                s.wrong(file, format!("names {path:?}, which cannot be read: {error}"));
+                None
+            }
+        },
+        (None, None, Some(variable)) => {
+            let value = std::env::var(&variable).ok();
+            if value.is_none() {
+                s.wrong(env, format!("names {variable}, which the environment does not hold"));
+            }
+            value.map(Secret::new)
+        }
+        _ => {
+            s.wrong(key, format!("is given twice; use one of {key}, {file} and {env}"));
+            None
+        }
+    }
+}
+
+fn trunk(s: Section) -> Trunk {
+    let trunk = Trunk {
+        name: s.required("name", "a name of your choice, to be used in number.trunk"),
+        registrar: s.maybe("registrar", SIP_URI),
+        proxy: s.maybe("proxy", SIP_URI),
+        username: s.text("username").unwrap_or_default(),
+        password: secret(&s, "password", "password_file", "password_env").unwrap_or_default(),
+        aor: s.maybe("aor", SIP_URI),
+        expires: s.seconds("expires_s", Duration::from_secs(300), 30, 86_400),
+        allow: s.all_parsed("allow", &[], "a network, as in \"203.0.113.0/24\""),
+    };
+    if trunk.registrar.is_some() && trunk.username.is_empty() {
+        s.wrong("username", "is missing; a trunk with a registrar needs the name to register with");
+    }
+    if trunk.registrar.is_none() && trunk.proxy.is_none() && trunk.allow.is_empty() {
+        s.wrong("allow", "is missing; a trunk without registrar and proxy needs the networks its calls come from");
+    }
+    s.finish();
+    trunk
+}
+
+fn brain(s: Section) -> Brain {
+    let allowed = "\"chat-completions\", OpenAI's streaming format";
+    match s.text("kind").as_deref() {
+        None | Some("chat-completions") => {}
+        Some(other) => s.wrong("kind", format!("is {other:?}, and must be {allowed}")),
+    }
+    let brain = Brain {
+        name: s.required("name", "a name of your choice, to be used in agent.brain"),
+        url: s.required("url", "the address that takes the POST, as in \"http://10.0.0.5:8000/v1/chat/completions\""),
+        key: secret(&s, "key", "key_file", "key_env"),
+        model: s.text("model").unwrap_or_else(|| "custom".into()),
+        timeout: s.millis("timeout_ms", Duration::from_millis(8000), 100, 120_000),
+    };
+    if brain.name == "local" {
+        s.wrong("name", "is \"local\", which means the model on this box; take another");
+    }
+    if !brain.url.is_empty() && !(brain.url.starts_with("http://") || brain.url.starts_with("https://")) {
+        s.wrong("url", format!("is {:?}, and must start with http:// or https://", brain.url));
+    }
+    s.finish();
+    brain
+}
+
+fn agent(s: Section) -> Agent {
+    let brain = s.text("brain").filter(|name| name != "local");
+    let examples = s.sections("examples").into_iter().map(example).collect();
+    let agent = Agent {
+        name: s.required("name", "a name of your choice, to be used in number.agent"),
+        prompt: s.text("prompt").unwrap_or_else(|| "You answer the phone. Be friendly and brief.".into()),
+        examples,
+        first_message: s.text("first_message").unwrap_or_else(|| "Hello, how can I help you?".into()),
+        goodbye: s.text("goodbye").unwrap_or_else(|| "Thank you for calling. Goodbye.".into()),
+        apology: s.text("apology").unwrap_or_else(|| "I am sorry, I had a problem there. Could you say that again?".into()),
+        still_there: s.text("still_there").unwrap_or_else(|| "Are you still there?".into()),
+        brain,
+        voice: s.text("voice"),
+        speed: s.number("speed", 1.0, 0.5, 2.0),
+        language: s.text("language").unwrap_or_else(|| "en".into()),
+        end_call_phrases: s.texts("end_call_phrases", &[]),
+        max_tokens: u32::try_from(s.count("max_tokens", 120, 1, 4096)).unwrap_or(120),
+        temperature: s.number("temperature", 0.3, 0.0, 2.0),
+        top_p: s.number("top_p", 0.9, 0.0, 1.0),
+        repeat_penalty: s.number("repeat_penalty", 1.15, 1.0, 2.0),
+    };
+    s.finish();
+    agent
+}
+
+fn example(s: Section) -> Example {
+    let example = Example {
+        user: s.required("user", "what a caller says"),
+        agent: s.required("agent", "what the agent answers"),
+    };
+    s.finish();
+    example
+}
+
+fn number(s: Section) -> Option<Number> {
+    let text = s.required("number", "an E.164 number, as in \"+14155550123\"");
+    let parsed = text.parse();
+    if let Err(error) = &parsed
+        && !text.is_empty()
+    {
+        s.wrong("number", format!("is {text:?}: {error}"));
+    }
+    let (aliases, agent, trunk) = (
+        s.texts("aliases", &[]),
+        s.required("agent", "the name of an [[agent]]"),
+        s.required("trunk", "the name of a [[trunk]]"),
+    );
+    s.finish();
+    Some(Number { number: parsed.ok()?, aliases, agent, trunk })
+}
+
+/// What must hold between sections.
+fn agree(root: &Section, config: &Config) {
+    unique(root, "trunk", config.trunks.iter().map(|t| t.name.as_str()));
+    unique(root, "brain", config.brains.iter().map(|b| b.name.as_str()));
+    unique(root, "agent", config.agents.iter().map(|a| a.name.as_str()));
+    unique(root, "number", config.numbers.iter().map(|n| n.number.as_str()));
+    for (i, agent) in config.agents.iter().enumerate() {
+        if let Some(name) = &agent.brain
+            && config.brain(name).is_none()
+        {
+            let names = listed(config.brains.iter().map(|b| b.name.as_str()).chain(["local"]));
+            root.wrong(&format!("agent[{i}].brain"), format!("is {name:?}, and must be one of {names}"));
+        }
+    }
+    for (i, number) in config.numbers.iter().enumerate() {
+        if !number.agent.is_empty() && config.agent(&number.agent).is_none() {
+            let names = listed(config.agents.iter().map(|a| a.name.as_str()));
+            root.wrong(&format!("number[{i}].agent"), format!("is {:?}, and must be one of {names}", number.agent));
+        }
+        if !number.trunk.is_empty() && config.trunk(&number.trunk).is_none() {
+            let names = listed(config.trunks.iter().map(|t| t.name.as_str()));
+            root.wrong(&format!("number[{i}].trunk"), format!("is {:?}, and must be one of {names}", number.trunk));
+        }
+    }
+    let lines = config.media.ports.clone().count() / 2;
+    if lines < config.limits.max_calls {
+        root.wrong(
+            "media.ports",
+            format!("has room for {lines} calls, and limits.max_calls is {}", config.limits.max_calls),
+        );
+    }
+}
+
+fn unique<'a>(root: &Section, list: &str, names: impl Iterator<Item = &'a str>) {
+    let mut seen = BTreeSet::new();
+    for (i, name) in names.enumerate() {
+        if !name.is_empty() && !seen.insert(name) {
+            root.wrong(&format!("{list}[{i}]"), format!("{name:?} stands twice; each {list} has its own name"));
+        }
+    }
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("{name:?}")).collect();
+    if names.is_empty() { "those that the file declares (it declares none)".into() } else { names.join(", ") }
+}
+
+fn size(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}

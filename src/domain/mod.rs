@@ -1,0 +1,15 @@
+//! The nouns of the product. No IO here: values, their laws, and how they look on the wire.
+
+mod call;
+mod end;
+mod event;
+mod id;
+mod number;
+mod private;
+
+pub use call::{Call, Direction, Fragment, LineReport, Speaker, Status, Turn};
+pub use end::{EndReason, Fault};
+pub use event::{Event, EventKind};
+pub use id::CallId;
+pub use number::{E164, NumberError};
+pub use private::{Private, show_in_logs};

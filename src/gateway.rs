@@ -1,0 +1,257 @@
+//! The verbs of the product: what can be asked of a running gateway, whoever asks.
+
+use std::sync::Arc;
+
+use sip::{NameAddr, Uri};
+use tokio::sync::broadcast;
+
+use crate::call::{Exchange, Journal, PlaceError, Placement, Standing, Switchboard, address_of, credentials};
+use crate::config::{Number, Trunk};
+use crate::domain::{Call, CallId, E164, Event, Private};
+use crate::store::{Store, StoreError};
+
+#[derive(Clone)]
+pub struct Gateway {
+    exchange: Arc<Exchange>,
+    switchboard: Switchboard,
+    journal: Journal,
+    store: Store,
+}
+
+/// A call that a client asks for.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceCall {
+    /// One of our numbers.
+    pub from: Private<String>,
+    /// An E.164 number, or a SIP URI.
+    pub to: Private<String>,
+    /// Absent: the agent of `from`.
+    pub agent: Option<String>,
+}
+
+/// What kind of failure it was; each vocabulary turns it into its own status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Invalid,
+    NotFound,
+    /// No room now; later perhaps.
+    Busy,
+    /// The trunk or the store does not do its part.
+    Unavailable,
+    Internal,
+}
+
+/// `public` may be shown to the client.
+#[derive(Debug, thiserror::Error)]
+#[error("{public}")]
+pub struct Error {
+    pub kind: Kind,
+    pub field: Option<&'static str>,
+    pub public: String,
+}
+
+impl Error {
+    fn new(kind: Kind, public: impl Into<String>) -> Self {
+        Self { kind, field: None, public: public.into() }
+    }
+
+    fn field(field: &'static str, public: impl Into<String>) -> Self {
+        Self { kind: Kind::Invalid, field: Some(field), public: public.into() }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store failed");
+        Error::new(Kind::Unavailable, "the store failed; see the log")
+    }
+}
+
+/// Counters of the whole box.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Report {
+    pub calls: usize,
+    pub max_calls: usize,
+    pub sip: SipReport,
+    pub media: MediaReport,
+    pub trunks: Vec<TrunkReport>,
+    pub store_healthy: bool,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SipReport {
+    pub received: u64,
+    pub sent: u64,
+    pub malformed: u64,
+    pub retransmits_sent: u64,
+    pub refused: u64,
+    pub legs: usize,
+    pub transactions: usize,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MediaReport {
+    pub sessions: usize,
+    pub ports_free: usize,
+    pub ports_resting: usize,
+    pub late_ticks: u64,
+    pub longest_tick_us: u64,
+    pub panics: u64,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TrunkReport {
+    pub name: String,
+    #[serde(flatten)]
+    pub standing: Standing,
+}
+
+impl Gateway {
+    pub fn new(exchange: Arc<Exchange>, switchboard: Switchboard, journal: Journal, store: Store) -> Self {
+        Self { exchange, switchboard, journal, store }
+    }
+
+    /// Places a call. It is dialling when this returns.
+    pub async fn place(&self, request: PlaceCall) -> Result<CallId, Error> {
+        let (number, trunk) = self.line_of(request.from.reveal())?;
+        let agent = request.agent.unwrap_or_else(|| number.agent.clone());
+        if !self.exchange.personas.contains_key(&agent) {
+            return Err(Error::field("agent", format!("there is no agent {agent:?} in the configuration")));
+        }
+        let invite = self.invite(number, trunk, request.to.reveal()).await?;
+        let placement = Placement {
+            from: Private::new(number.number.to_string()),
+            to: request.to,
+            agent,
+            trunk: trunk.name.clone(),
+            invite,
+        };
+        self.switchboard.place(placement).await.map_err(|error| {
+            let kind = match error {
+                PlaceError::NoCapacity(_) | PlaceError::Busy | PlaceError::Stopping => Kind::Busy,
+                PlaceError::SetUp(_) => Kind::Internal,
+            };
+            Error::new(kind, error.to_string())
+        })
+    }
+
+    fn line_of(&self, from: &str) -> Result<(&Number, &Trunk), Error> {
+        let config = &self.exchange.config;
+        let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
+        let number = config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
+            Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
+        })?;
+        let trunk = config
+            .trunk(&number.trunk)
+            .ok_or_else(|| Error::new(Kind::Internal, "the number's trunk is missing"))?;
+        Ok((number, trunk))
+    }
+
+    async fn invite(&self, number: &Number, trunk: &Trunk, to: &str) -> Result<sip::Invite, Error> {
+        let outbound = trunk.outbound();
+        let to = match (to.parse::<E164>(), outbound) {
+            (Ok(to), Some(at)) => address_of(to.as_str(), trunk.registrar.as_ref().unwrap_or(at))
+                .map_err(|e| Error::field("to", e))?,
+            (Ok(_), None) => {
+                let reason = format!(
+                    "trunk {:?} has no registrar and no proxy, so it reaches SIP URIs alone",
+                    trunk.name
+                );
+                return Err(Error::field("to", reason));
+            }
+            (Err(reason), _) if to.starts_with('+') => return Err(Error::field("to", reason.to_string())),
+            (Err(_), _) => to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some()).ok_or_else(|| {
+                Error::field(
+                    "to",
+                    "must be an E.164 number, as in +14155550123, or a SIP URI, as in sip:100@192.168.1.20",
+                )
+            })?,
+        };
+        let next_hop = outbound.unwrap_or(&to);
+        let path = self.exchange.stack.resolve(next_hop).await.map_err(|error| {
+            tracing::warn!(%error, trunk = trunk.name, "the next hop of a call cannot be found");
+            Error::new(Kind::Unavailable, format!("{next_hop} cannot be reached: {error}"))
+        })?;
+        let host = trunk.registrar.as_ref().or(outbound).unwrap_or(&to);
+        let from =
+            address_of(number.number.as_str(), host).map_err(|error| Error::new(Kind::Internal, error))?;
+        Ok(sip::Invite {
+            to,
+            from: NameAddr::new(None, from),
+            credentials: (!trunk.username.is_empty()).then(|| credentials(trunk)),
+            path,
+            route: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+        })
+    }
+
+    pub async fn hang_up(&self, id: CallId) -> Result<(), Error> {
+        if self.switchboard.hang_up(id.clone()).await {
+            return Ok(());
+        }
+        match self.call(id).await?.status.is_over() {
+            true => Err(Error::new(Kind::Invalid, "the call is over already")),
+            false => Err(Error::new(Kind::Busy, "the call is just beginning; try again")),
+        }
+    }
+
+    pub async fn call(&self, id: CallId) -> Result<Call, Error> {
+        let missing = format!("there is no call {id}");
+        self.read(move |store| store.call(&id)).await?.ok_or_else(|| Error::new(Kind::NotFound, missing))
+    }
+
+    /// The newest first.
+    pub async fn calls(&self, limit: usize) -> Result<Vec<Call>, Error> {
+        self.read(move |store| store.calls(limit)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || act(&store)).await;
+        Ok(read.map_err(|_| Error::new(Kind::Internal, "reading failed; see the log"))??)
+    }
+
+    /// Every event from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.journal.subscribe()
+    }
+
+    pub async fn report(&self) -> Report {
+        let sip = self.exchange.stack.stats().await.unwrap_or_default();
+        let media = self.exchange.engine.stats();
+        Report {
+            calls: self.switchboard.live(),
+            max_calls: self.exchange.config.limits.max_calls,
+            sip: SipReport {
+                received: sip.received,
+                sent: sip.sent,
+                malformed: sip.malformed,
+                retransmits_sent: sip.retransmits_sent,
+                refused: sip.refused_admission,
+                legs: sip.legs,
+                transactions: sip.transactions,
+            },
+            media: MediaReport {
+                sessions: media.sessions,
+                ports_free: media.ports_free,
+                ports_resting: media.ports_resting,
+                late_ticks: media.late_ticks,
+                longest_tick_us: media.longest_tick_us,
+                panics: media.panics,
+            },
+            trunks: self
+                .exchange
+                .trunks
+                .standings()
+                .into_iter()
+                .map(|(name, standing)| TrunkReport { name, standing })
+                .collect(),
+            store_healthy: self.journal.healthy(),
+        }
+    }
+}

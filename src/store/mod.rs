@@ -1,0 +1,248 @@
+//! The one file that knows the database.
+//!
+//! A `redb` file in the data folder: a commit is on disk when it returns. A value is a version byte and JSON. The
+//! record of a call and the events that tell of its change are written in one transaction; the events stay as the
+//! outbox from which deliveries will be made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::domain::{Call, CallId, EndReason, Event, EventKind};
+
+const CALLS: TableDefinition<&str, &[u8]> = TableDefinition::new("calls");
+/// Created-at (ms) and id, so that a list is a walk from the end.
+const CALLS_BY_TIME: TableDefinition<(u64, &str), ()> = TableDefinition::new("calls_by_time");
+/// Call id and the event's number in it.
+const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
+
+/// First byte of every value.
+const VERSION: u8 = 1;
+
+/// A call as it now stands, and what there is to tell of it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub call: Call,
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+    folder: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data folder {0} is in use by another offhook; stop that one, or give this one its own `data`")]
+    InUse(PathBuf),
+    #[error("the data folder {path} cannot be used: {reason}")]
+    Folder { path: PathBuf, reason: String },
+    #[error("the database {path} cannot be opened: {reason}")]
+    Database { path: PathBuf, reason: String },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database failed: {0}")]
+    Database(#[from] redb::Error),
+    #[error("a stored value has version {0}, which this offhook does not know")]
+    Version(u8),
+    #[error("a stored value cannot be read: {0}")]
+    Value(#[from] serde_json::Error),
+}
+
+macro_rules! from_redb {
+    ($($error:ident)*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self { StoreError::Database(error.into()) }
+        }
+    )*};
+}
+from_redb!(TransactionError TableError StorageError CommitError);
+
+impl Store {
+    /// Opens the folder, which it makes where it is missing. Only one process can.
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        let fail = |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
+        std::fs::create_dir_all(folder.join("recordings")).map_err(fail)?;
+        let path = folder.join("offhook.redb");
+        let database = Database::create(&path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(folder.to_owned()),
+            other => OpenError::Database { path: path.clone(), reason: other.to_string() },
+        })?;
+        let store = Self { database: Arc::new(database), folder: folder.to_owned() };
+        store.make_tables().map_err(|error| OpenError::Database { path, reason: error.to_string() })?;
+        Ok(store)
+    }
+
+    fn make_tables(&self) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(CALLS)?;
+        transaction.open_table(CALLS_BY_TIME)?;
+        transaction.open_table(EVENTS)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Where a call's recording goes. Made of the id alone, so that no client can name a path.
+    pub fn recording_path(&self, call: &CallId) -> PathBuf {
+        self.folder.join("recordings").join(format!("{call}.wav"))
+    }
+
+    /// Writes calls and the events of their change, together or not at all. Blocks until it is on disk.
+    pub fn record(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut calls = transaction.open_table(CALLS)?;
+            let mut by_time = transaction.open_table(CALLS_BY_TIME)?;
+            let mut outbox = transaction.open_table(EVENTS)?;
+            for Entry { call, events } in entries {
+                let id = call.id.as_str();
+                calls.insert(id, encode(call)?.as_slice())?;
+                by_time.insert((millis(call.created_at), id), ())?;
+                for event in events {
+                    outbox.insert((id, event.seq), encode(event)?.as_slice())?;
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    pub fn call(&self, id: &CallId) -> Result<Option<Call>, StoreError> {
+        let table = self.database.begin_read()?.open_table(CALLS)?;
+        table.get(id.as_str())?.map(|value| decode(value.value())).transpose()
+    }
+
+    /// The newest calls first.
+    pub fn calls(&self, limit: usize) -> Result<Vec<Call>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let (index, table) = (transaction.open_table(CALLS_BY_TIME)?, transaction.open_table(CALLS)?);
+        let mut calls = Vec::new();
+        for entry in index.iter()?.rev().take(limit) {
+            let (key, _) = entry?;
+            if let Some(value) = table.get(key.value().1)? {
+                calls.push(decode(value.value())?);
+            }
+        }
+        Ok(calls)
+    }
+
+    /// A call's events in their order.
+    pub fn events(&self, id: &CallId) -> Result<Vec<Event>, StoreError> {
+        let table = self.database.begin_read()?.open_table(EVENTS)?;
+        let mut events = Vec::new();
+        for entry in table.range((id.as_str(), 0)..=(id.as_str(), u64::MAX))? {
+            events.push(decode(entry?.1.value())?);
+        }
+        Ok(events)
+    }
+
+    /// Closes every call that an earlier process left open: it was killed before it could. Returns how many.
+    pub fn close_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
+        let open: Vec<Call> = {
+            let table = self.database.begin_read()?.open_table(CALLS)?;
+            let mut open = Vec::new();
+            for entry in table.iter()? {
+                let call: Call = decode(entry?.1.value())?;
+                if !call.status.is_over() {
+                    open.push(call);
+                }
+            }
+            open
+        };
+        for mut call in open.iter().cloned() {
+            call.end(EndReason::Interrupted, None, now);
+            let seq = self.events(&call.id)?.last().map_or(1, |event| event.seq + 1);
+            let event = Event { call_id: call.id.clone(), seq, at: now, kind: EventKind::ended(&call, EndReason::Interrupted) };
+            self.record(&[Entry { call, events: vec![event] }])?;
+        }
+        Ok(open.len())
+    }
+}
+
+fn millis(at: DateTime<Utc>) -> u64 {
+    u64::try_from(at.timestamp_millis()).unwrap_or(0)
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, value)?;
+    Ok(bytes)
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    match bytes.split_first() {
+        Some((&VERSION, json)) => Ok(serde_json::from_slice(json)?),
+        Some((&version, _)) => Err(StoreError::Version(version)),
+        None => Err(StoreError::Version(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Direction, Private, Status};
+
+    fn call(n: u8, status: Status) -> Call {
+        Call {
+            id: CallId::from_random([n; 10]),
+            direction: Direction::Inbound,
+            status,
+            from: Private::new("+14155550123".into()),
+            to: Private::new("+15550100001".into()),
+            agent: "front-desk".into(),
+            trunk: "lan".into(),
+            created_at: DateTime::UNIX_EPOCH + chrono::Duration::seconds(n.into()),
+            answered_at: None,
+            ended_at: None,
+            duration_ms: 0,
+            end_reason: None,
+            fault: None,
+            sip_status: None,
+            transcript: Vec::new(),
+            turns: Vec::new(),
+            digits: Private::default(),
+            recording: None,
+            line: None,
+        }
+    }
+
+    fn entry(n: u8, status: Status) -> Entry {
+        Entry { call: call(n, status), events: Vec::new() }
+    }
+
+    #[test]
+    fn calls_come_back_newest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for n in 1..=5 {
+            store.record(&[entry(n, Status::Completed)]).unwrap();
+        }
+        let ids: Vec<_> = store.calls(3).unwrap().into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, [5, 4, 3].map(|n| CallId::from_random([n; 10])));
+        assert_eq!(store.call(&CallId::from_random([9; 10])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let _first = Store::open(folder.path()).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(OpenError::InUse(_))));
+    }
+
+    #[test]
+    fn a_call_that_a_killed_process_left_open_is_closed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.record(&[entry(1, Status::InProgress), entry(2, Status::Completed)]).unwrap();
+        assert_eq!(store.close_interrupted(Utc::now()).unwrap(), 1);
+        let closed = store.call(&CallId::from_random([1; 10])).unwrap().unwrap();
+        assert_eq!((closed.status, closed.end_reason), (Status::Failed, Some(EndReason::Interrupted)));
+        assert_eq!(store.events(&closed.id).unwrap()[0].kind.name(), "call.ended");
+        assert_eq!(store.close_interrupted(Utc::now()).unwrap(), 0);
+    }
+}
