@@ -1,50 +1,408 @@
-//! The user agent as one state machine.
+//! The user agent as one state machine: what comes in finds its transaction, its dialog, its leg.
+//!
+//! The order of checks on a new request is RFC 3261 §8.2's: method, header (Request-URI, merged, Require),
+//! content; then whether there is room. Whatever is refused before a leg exists is refused without state.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::config::{Admission, Config, Path};
+use crate::context::{ALLOW, Context};
 use crate::event::{
     Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats, Transmit,
 };
+use crate::leg::Leg;
+use crate::message::{Defect, Head, Message, Method, ParseError, Request, Response, Uri, name, parse};
+use crate::register::Registration;
+use crate::timer::Timer;
+use crate::transaction::{AckFor, Owner, ServerKey, TransactionId};
 
+/// A SIP user agent without sockets and clock. See the [crate] documentation.
+///
+/// ```
+/// use std::time::Instant;
+/// use sip::{Config, Endpoint};
+///
+/// let mut endpoint = Endpoint::new(Config::default(), [7; 32]);
+/// let path = sip::Path {
+///     transport: sip::Transport::Udp,
+///     local: "192.0.2.1:5060".parse().unwrap(),
+///     remote: "192.0.2.2:5060".parse().unwrap(),
+/// };
+/// endpoint.handle_message(Instant::now(), path, b"OPTIONS sip:a@192.0.2.1 SIP/2.0\r\n\
+///     Via: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1\r\nFrom: <sip:b@192.0.2.2>;tag=1\r\n\
+///     To: <sip:a@192.0.2.1>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n\r\n");
+/// let answer = endpoint.poll_transmit().unwrap();
+/// assert!(answer.bytes.starts_with(b"SIP/2.0 200 OK\r\n"));
+/// ```
 #[derive(Debug)]
 pub struct Endpoint {
-    _config: Config,
+    cx: Context,
+    admission: Admission,
+    next_id: u64,
+    legs: BTreeMap<LegId, Leg>,
+    /// Call-ID and our tag.
+    dialogs: HashMap<(String, String), LegId>,
+    registrations: BTreeMap<RegistrationId, Registration>,
 }
 
-#[allow(unused_variables)]
 impl Endpoint {
+    /// `seed` must come from the operating system's randomness: tags, branches and cnonces are made of it.
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        Self { _config: config }
+        Self {
+            cx: Context::new(config, seed),
+            admission: Admission::Open,
+            next_id: 0,
+            legs: BTreeMap::new(),
+            dialogs: HashMap::new(),
+            registrations: BTreeMap::new(),
+        }
     }
-    pub fn handle_message(&mut self, now: Instant, path: Path, bytes: &[u8]) {}
-    pub fn handle_timeout(&mut self, now: Instant) {}
+
+    /// One whole message that came by `path`. Never fails: what is wrong is counted, or answered.
+    pub fn handle_message(&mut self, now: Instant, path: Path, bytes: &[u8]) {
+        self.cx.stats.received += 1;
+        if bytes.len() > self.cx.config.max_message {
+            self.cx.stats.malformed += 1;
+            return;
+        }
+        match parse(bytes) {
+            Ok(Message::Request(request)) => match Head::of_request(&request) {
+                Ok(head) => self.request(now, path, &request, &head),
+                Err(defect) => self.bad_request(path, &request, defect),
+            },
+            Ok(Message::Response(response)) => match Head::of_response(&response) {
+                Ok(head) => self.response(now, &response, &head),
+                Err(_) => self.cx.stats.malformed += 1,
+            },
+            Err(ParseError::BadRequest { defect, request }) => self.bad_request(path, &request, defect),
+            Err(ParseError::KeepAlive) => {}
+            Err(ParseError::NotSip | ParseError::BadResponse(_)) => self.cx.stats.malformed += 1,
+        }
+    }
+
+    /// Everything that is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.cx.timers.pop_due(now) {
+            match timer {
+                Timer::Retransmit(id) if self.cx.transactions.client(id).is_some() => {
+                    self.cx.client_retransmit(now, id);
+                }
+                Timer::Retransmit(id) => self.cx.server_retransmit(now, id),
+                Timer::GiveUp(id) if self.cx.transactions.client(id).is_some() => {
+                    match self.cx.client_give_up(id) {
+                        Some(Owner::Leg(leg)) => self.with_leg(leg, |leg, cx| leg.timeout(now, cx, id)),
+                        Some(Owner::Registration(one)) => {
+                            self.with_registration(one, |one, cx| one.timeout(now, cx, id));
+                        }
+                        Some(Owner::Nobody) | None => {}
+                    }
+                }
+                // Timer H: no ACK for a failure. §17.2.1 tells the user, who can do nothing.
+                Timer::GiveUp(id) | Timer::Forget(id) => {
+                    if !self.cx.forget_server(id) {
+                        self.cx.forget_client(id);
+                    }
+                }
+                Timer::Leg(leg, which) => self.with_leg(leg, |leg, cx| leg.timer(now, cx, which)),
+                Timer::Registration(one) => self.with_registration(one, |one, cx| one.timer(now, cx)),
+            }
+        }
+    }
+
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        None
+        self.cx.transmits.pop_front()
     }
+
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.cx.events.pop_front()
     }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.cx.timers.next()
     }
+
+    /// Registers, and keeps the registration refreshed until [`unregister`](Self::unregister).
     pub fn register(&mut self, now: Instant, register: Register) -> RegistrationId {
-        RegistrationId(0)
+        let id = RegistrationId(self.next_id());
+        let registration = Registration::start(now, &mut self.cx, id, register);
+        self.registrations.insert(id, registration);
+        id
     }
-    pub fn unregister(&mut self, now: Instant, id: RegistrationId) {}
+
+    pub fn unregister(&mut self, now: Instant, id: RegistrationId) {
+        self.with_registration(id, |registration, cx| registration.leave(now, cx));
+    }
+
+    /// Places a call. Its outcome comes as events, `Ended` at the latest.
     pub fn invite(&mut self, now: Instant, invite: Invite) -> LegId {
-        LegId(0)
+        let id = LegId(self.next_id());
+        let leg = Leg::call(now, &mut self.cx, id, invite);
+        self.dialogs.insert(leg.dialog_key(), id);
+        self.legs.insert(id, leg);
+        id
     }
-    pub fn ring(&mut self, now: Instant, leg: LegId, status: u16, body: Option<Body>) {}
-    pub fn answer(&mut self, now: Instant, leg: LegId, body: Body) {}
-    pub fn reject(&mut self, now: Instant, leg: LegId, reject: Reject) {}
-    pub fn accept_offer(&mut self, now: Instant, leg: LegId, body: Body) {}
-    pub fn refuse_offer(&mut self, now: Instant, leg: LegId, status: u16) {}
-    pub fn reoffer(&mut self, now: Instant, leg: LegId, body: Option<Body>) {}
-    pub fn send_dtmf(&mut self, now: Instant, leg: LegId, digit: char, duration: Duration) {}
-    pub fn hangup(&mut self, now: Instant, leg: LegId, reason: Option<ReasonHeader>) {}
-    pub fn set_admission(&mut self, admission: Admission) {}
+
+    /// 180, or 183 with a body for early media. Does nothing once the call is answered.
+    pub fn ring(&mut self, now: Instant, leg: LegId, status: u16, body: Option<Body>) {
+        self.with_leg(leg, |leg, cx| leg.ring(now, cx, status, body));
+    }
+
+    /// 200 with the answer (or, to an INVITE without offer, with ours).
+    pub fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
+        self.with_leg(leg, |leg, cx| leg.answer(now, cx, body));
+    }
+
+    /// Refuses an inbound call that is not answered yet.
+    pub fn reject(&mut self, now: Instant, leg: LegId, reject: impl Into<Reject>) {
+        let reject = reject.into();
+        self.with_leg(leg, |leg, cx| leg.reject(now, cx, reject));
+    }
+
+    /// Agrees to an [`Event::Reoffer`].
+    pub fn accept_offer(&mut self, now: Instant, leg: LegId, body: Body) {
+        self.with_leg(leg, |leg, cx| leg.accept_offer(now, cx, body));
+    }
+
+    /// Refuses an [`Event::Reoffer`]; the call goes on as it was. 488, unless `status` is another failure.
+    pub fn refuse_offer(&mut self, now: Instant, leg: LegId, status: u16) {
+        self.with_leg(leg, |leg, cx| leg.refuse_offer(now, cx, status));
+    }
+
+    /// re-INVITE with a new offer (hold, resume). [`Event::Reanswer`] brings the outcome.
+    pub fn reoffer(&mut self, now: Instant, leg: LegId, body: Body) {
+        self.with_leg(leg, |leg, cx| leg.reoffer(now, cx, body));
+    }
+
+    /// One key by INFO. `digit` is one of `0-9 * # A-D`; anything else is passed over.
+    pub fn send_dtmf(&mut self, now: Instant, leg: LegId, digit: char, duration: Duration) {
+        self.with_leg(leg, |leg, cx| leg.send_dtmf(now, cx, digit, duration));
+    }
+
+    /// Ends a call in whatever state it is. `Ended` follows at once; the last messages go on behind it.
+    pub fn hangup(&mut self, now: Instant, leg: LegId, reason: Option<ReasonHeader>) {
+        self.with_leg(leg, |leg, cx| leg.hangup(now, cx, reason));
+    }
+
+    pub fn set_admission(&mut self, admission: Admission) {
+        self.admission = admission;
+    }
+
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        Stats {
+            legs: self.legs.len(),
+            transactions: self.cx.transactions.len(),
+            registrations: self.registrations.len(),
+            ..self.cx.stats
+        }
     }
+
+    /// Every leg that the program has not heard the end of, or that still has manners to keep.
+    pub fn legs(&self) -> impl Iterator<Item = LegId> {
+        self.legs.keys().copied()
+    }
+
+    /// Every registration.
+    pub fn registrations(&self) -> impl Iterator<Item = RegistrationId> {
+        self.registrations.keys().copied()
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn with_leg(&mut self, id: LegId, act: impl FnOnce(&mut Leg, &mut Context)) {
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
+        act(leg, &mut self.cx);
+        if leg.is_gone() {
+            self.dialogs.remove(&leg.dialog_key());
+            self.legs.remove(&id);
+        }
+    }
+
+    fn with_registration(&mut self, id: RegistrationId, act: impl FnOnce(&mut Registration, &mut Context)) {
+        let Some(registration) = self.registrations.get_mut(&id) else {
+            return;
+        };
+        act(registration, &mut self.cx);
+        if registration.is_gone() {
+            self.registrations.remove(&id);
+        }
+    }
+
+    fn bad_request(&mut self, path: Path, request: &Request, defect: Defect) {
+        self.cx.stats.malformed += 1;
+        let status = if defect == Defect::Version { 505 } else { 400 };
+        self.cx.respond_stateless(path, request, status, Some(&defect.to_string()), &[]);
+    }
+
+    fn response(&mut self, now: Instant, response: &Response, head: &Head) {
+        // §8.1.3.3: more than one Via means that it was meant for somebody before us.
+        if head.vias != 1 {
+            self.cx.stats.stray_responses += 1;
+            return;
+        }
+        let Some(matched) = self.cx.client_response(now, response, head) else {
+            return;
+        };
+        match matched.owner {
+            Owner::Leg(leg) => {
+                self.with_leg(leg, |leg, cx| leg.response(now, cx, matched.id, response, head));
+            }
+            Owner::Registration(one) => {
+                self.with_registration(one, |one, cx| one.response(now, cx, matched.id, response));
+            }
+            Owner::Nobody => {}
+        }
+    }
+
+    fn request(&mut self, now: Instant, path: Path, request: &Request, head: &Head) {
+        let key = ServerKey::of(request, head);
+        match request.method {
+            Method::Ack => return self.ack(now, request, head, &key),
+            _ if self.cx.transactions.server_of(&key).is_some() => {
+                if let Some(id) = self.cx.transactions.server_of(&key) {
+                    self.cx.server_retransmission(id);
+                }
+                return;
+            }
+            Method::Cancel => return self.cancel(now, path, request, head, key),
+            _ => {}
+        }
+        if !self.is_understood(path, request, head) {
+            return;
+        }
+        if head.to.tag().is_some() {
+            let found = self.dialog_of(head);
+            return match found {
+                Some(leg) => self.with_leg(leg, |leg, cx| leg.request(now, cx, path, key, request, head)),
+                // §12.2.2.
+                None => self.cx.respond_stateless(path, request, 481, None, &[]),
+            };
+        }
+        match request.method {
+            Method::Invite => self.incoming(now, path, key, request, head),
+            Method::Options => self.options(path, request),
+            // §15.1.2 and their like: these speak of a dialog, and there is none.
+            _ => self.cx.respond_stateless(path, request, 481, None, &[]),
+        }
+    }
+
+    /// §8.2.1 – §8.2.3.
+    fn is_understood(&mut self, path: Path, request: &Request, head: &Head) -> bool {
+        let refuse = |cx: &mut Context, status, extra: &[(&str, String)]| {
+            cx.respond_stateless(path, request, status, None, extra);
+            false
+        };
+        match request.method {
+            Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
+            // §21.5.2: 501 for what nobody here has heard of, 405 for what we know and do not do.
+            Method::Other(_) => return refuse(&mut self.cx, 501, &[(name::ALLOW, ALLOW.to_owned())]),
+            _ => return refuse(&mut self.cx, 405, &[(name::ALLOW, ALLOW.to_owned())]),
+        }
+        if matches!(request.uri, Uri::Other(_)) {
+            return refuse(&mut self.cx, 416, &[]);
+        }
+        // §8.2.2.2.
+        if head.to.tag().is_none() && self.cx.transactions.is_merged(head) {
+            return refuse(&mut self.cx, 482, &[]);
+        }
+        // §8.2.2.3. We support no extension that may be required yet.
+        let required = request.headers.list(name::REQUIRE);
+        if !required.is_empty() {
+            return refuse(&mut self.cx, 420, &[(name::UNSUPPORTED, required.join(", "))]);
+        }
+        // §8.2.3.
+        let identity = |encoding: &String| encoding.eq_ignore_ascii_case("identity");
+        if !request.headers.list(name::CONTENT_ENCODING).iter().all(identity) {
+            return refuse(&mut self.cx, 415, &[(name::ACCEPT_ENCODING, "identity".into())]);
+        }
+        let offers = matches!(request.method, Method::Invite | Method::Update);
+        if offers && !request.body.is_empty() && !carries_sdp(request) {
+            return refuse(&mut self.cx, 415, &[(name::ACCEPT, "application/sdp".into())]);
+        }
+        true
+    }
+
+    fn incoming(&mut self, now: Instant, path: Path, key: ServerKey, request: &Request, head: &Head) {
+        let full = self.legs.len() >= self.cx.config.max_legs
+            || self.cx.transactions.len() >= self.cx.config.max_transactions;
+        let refusal = match self.admission {
+            Admission::Draining { retry_after } => Some(retry_after),
+            Admission::Open if full => Some(self.cx.config.overload_retry_after),
+            Admission::Open => None,
+        };
+        if let Some(after) = refusal {
+            self.cx.stats.refused_admission += 1;
+            return self.busy(path, request, after);
+        }
+        let id = LegId(self.next_id());
+        if let Some(leg) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
+            self.dialogs.insert(leg.dialog_key(), id);
+            self.legs.insert(id, leg);
+        }
+    }
+
+    /// §11.2: as an INVITE would fare.
+    fn options(&mut self, path: Path, request: &Request) {
+        if let Admission::Draining { retry_after } = self.admission {
+            return self.busy(path, request, retry_after);
+        }
+        let extra = [
+            (name::ALLOW, ALLOW.to_owned()),
+            (name::ACCEPT, "application/sdp".to_owned()),
+            (name::ACCEPT_ENCODING, "identity".to_owned()),
+            (name::ACCEPT_LANGUAGE, "en".to_owned()),
+        ];
+        self.cx.respond_stateless(path, request, 200, None, &extra);
+    }
+
+    fn busy(&mut self, path: Path, request: &Request, after: Duration) {
+        let seconds = after.as_secs().max(1).to_string();
+        self.cx.respond_stateless(path, request, 503, None, &[(name::RETRY_AFTER, seconds)]);
+    }
+
+    fn ack(&mut self, now: Instant, request: &Request, head: &Head, key: &ServerKey) {
+        if let Some(id) = self.cx.transactions.server_of(&key.of_invite())
+            && self.cx.server_ack(now, id) == AckFor::Failure
+        {
+            return;
+        }
+        match self.dialog_of(head) {
+            Some(leg) => self.with_leg(leg, |leg, cx| leg.ack(now, cx, request, head)),
+            None => self.cx.stats.stray_acks += 1,
+        }
+    }
+
+    /// §9.2.
+    fn cancel(&mut self, now: Instant, path: Path, request: &Request, head: &Head, key: ServerKey) {
+        let invite = self.cx.transactions.server_of(&key.of_invite());
+        let Some((invite, leg, tag)) = invite.and_then(|id| self.invite_of(id)) else {
+            return self.cx.respond_stateless(path, request, 481, None, &[]);
+        };
+        let id = self.cx.open_server(path, key, request, head, &tag, leg);
+        self.cx.respond_status(now, id, 200);
+        self.with_leg(leg, |leg, cx| leg.cancelled(now, cx, invite, request));
+    }
+
+    fn invite_of(&self, id: TransactionId) -> Option<(TransactionId, LegId, String)> {
+        self.cx.transactions.server(id).map(|server| (id, server.leg(), server.tag().to_owned()))
+    }
+
+    fn dialog_of(&self, head: &Head) -> Option<LegId> {
+        let tag = head.to.tag()?.to_owned();
+        let id = *self.dialogs.get(&(head.call_id.clone(), tag))?;
+        self.legs.get(&id).filter(|leg| leg.is_peer(head.from.tag())).map(|_| id)
+    }
+}
+
+/// The body is for the program, which reads SDP, alone or inside a multipart.
+fn carries_sdp(request: &Request) -> bool {
+    let kind = request.headers.get(name::CONTENT_TYPE).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/sdp" || kind.starts_with("multipart/")
 }

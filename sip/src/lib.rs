@@ -16,13 +16,21 @@
 #![forbid(unsafe_code)]
 #![warn(missing_debug_implementations)]
 
+mod auth;
 mod config;
+mod context;
+mod dialog;
 mod endpoint;
 mod error;
 mod event;
+mod leg;
 pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
+mod random;
+mod register;
+mod timer;
+mod transaction;
 
 pub use config::{Admission, Advertised, Config, Path, Timers, Transport};
 pub use endpoint::Endpoint;

@@ -1,14 +1,35 @@
-//! The tokio shell.
+//! The tokio shell: sockets, the clock, the seed and one task around an [`Endpoint`].
+//!
+//! One task owns the endpoint; nobody locks it. [`Stack`] is a handle on a bounded channel of commands, and every
+//! verb of the endpoint has its async twin there.
+//!
+//! | channel | bound | when full |
+//! |---|---|---|
+//! | commands, to the task | 256 | the caller waits |
+//! | packets, from a socket | 1,024 | the reader waits; then the kernel drops, and the peer retransmits |
+//! | events, to the program | [`StackConfig::event_capacity`] | no packet is read until there is room; commands go on |
+
+mod driver;
+mod resolve;
+mod udp;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Admission, Config, Path};
+use crate::endpoint::Endpoint;
 use crate::event::{Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats};
 use crate::message::Uri;
+
+pub use resolve::ResolveError;
+
+const COMMANDS: usize = 256;
+/// How long [`Stack::shutdown`] waits for the last answers.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct StackConfig {
@@ -17,7 +38,7 @@ pub struct StackConfig {
     pub udp: Vec<SocketAddr>,
     /// `None`: from the operating system.
     pub seed: Option<[u8; 32]>,
-    /// Events that may wait for the reader. When full, the stack stops reading its sockets until there is room.
+    /// Events that may wait for the reader. When full, the stack reads no packets until there is room.
     pub event_capacity: usize,
 }
 
@@ -38,84 +59,133 @@ pub enum BindError {
     Seed(io::Error),
 }
 
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResolveError {
-    #[error("{0} is no sip uri")]
-    NotSip(Uri),
-    #[error("{0} wants a transport that is not spoken here")]
-    Transport(Uri),
-    #[error("{host}: {source}")]
-    Dns { host: String, source: io::Error },
-    #[error("{host} has no address that a local socket can reach")]
-    NoAddress { host: String },
-    #[error("no route to {remote}: {source}")]
-    NoRoute { remote: SocketAddr, source: io::Error },
-}
-
 /// The stack has shut down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the sip stack has shut down")]
 pub struct Closed;
 
+/// What a command does, in the task that owns the endpoint.
+type Act = Box<dyn FnOnce(&mut Endpoint, Instant) + Send>;
+
+enum Command {
+    Act(Act),
+    Shutdown,
+}
+
+/// A handle on a running stack. When the last one is dropped, the task ends too, without saying goodbye;
+/// [`shutdown`](Self::shutdown) is the civil way.
 #[derive(Clone, Debug)]
 pub struct Stack {
-    local: SocketAddr,
+    commands: mpsc::Sender<Command>,
+    sockets: Arc<udp::Sockets>,
 }
 
+/// Binds every address, and starts. Must be called inside a tokio runtime.
 pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>), BindError> {
-    let local = *config.udp.first().ok_or(BindError::NoAddress)?;
-    let (_events, receiver) = mpsc::channel(config.event_capacity);
-    Ok((Stack { local }, receiver))
+    let seed = match config.seed {
+        Some(seed) => seed,
+        None => system_seed().map_err(BindError::Seed)?,
+    };
+    let sockets = Arc::new(udp::Sockets::bind(&config.udp).await?);
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (events, receiver) = mpsc::channel(config.event_capacity.max(1));
+    let endpoint = Endpoint::new(config.endpoint, seed);
+    let driver = driver::Driver::new(endpoint, Arc::clone(&sockets), inbox, events);
+    // Its end is awaited by `shutdown`, which waits for the inbox to close.
+    tokio::spawn(driver.run());
+    Ok((Stack { commands, sockets }, receiver))
 }
 
-#[allow(unused_variables)]
+fn system_seed() -> io::Result<[u8; 32]> {
+    use std::io::Read;
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
+
 impl Stack {
+    /// The address that the first socket is bound to.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        self.sockets.first_addr()
     }
+
     pub async fn register(&self, register: Register) -> Result<RegistrationId, Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.register(now, register)).await
     }
+
     pub async fn unregister(&self, id: RegistrationId) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.unregister(now, id)).await
     }
+
     pub async fn invite(&self, invite: Invite) -> Result<LegId, Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.invite(now, invite)).await
     }
+
     pub async fn ring(&self, leg: LegId, status: u16, body: Option<Body>) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.ring(now, leg, status, body)).await
     }
+
     pub async fn answer(&self, leg: LegId, body: Body) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.answer(now, leg, body)).await
     }
+
     pub async fn reject(&self, leg: LegId, reject: impl Into<Reject>) -> Result<(), Closed> {
-        Err(Closed)
+        let reject = reject.into();
+        self.ask(move |endpoint, now| endpoint.reject(now, leg, reject)).await
     }
+
     pub async fn accept_offer(&self, leg: LegId, body: Body) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.accept_offer(now, leg, body)).await
     }
+
     pub async fn refuse_offer(&self, leg: LegId, status: u16) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.refuse_offer(now, leg, status)).await
     }
-    pub async fn reoffer(&self, leg: LegId, body: Option<Body>) -> Result<(), Closed> {
-        Err(Closed)
+
+    pub async fn reoffer(&self, leg: LegId, body: Body) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.reoffer(now, leg, body)).await
     }
+
     pub async fn send_dtmf(&self, leg: LegId, digit: char, duration: Duration) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.send_dtmf(now, leg, digit, duration)).await
     }
+
     pub async fn hangup(&self, leg: LegId, reason: Option<ReasonHeader>) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, now| endpoint.hangup(now, leg, reason)).await
     }
+
     pub async fn set_admission(&self, admission: Admission) -> Result<(), Closed> {
-        Err(Closed)
+        self.ask(move |endpoint, _| endpoint.set_admission(admission)).await
     }
-    pub async fn resolve(&self, uri: &Uri) -> Result<Path, ResolveError> {
-        Err(ResolveError::NotSip(uri.clone()))
-    }
+
     pub async fn stats(&self) -> Result<Stats, Closed> {
-        Err(Closed)
+        self.ask(|endpoint, _| endpoint.stats()).await
     }
-    /// Hangs up what is left, waits for the last answers for a moment, and joins the tasks.
-    pub async fn shutdown(self) {}
+
+    /// Transport, local socket and address of a URI: the next hop for [`Invite`] and [`Register`]. Names are looked
+    /// up as A and AAAA (RFC 3263 without NAPTR and SRV).
+    pub async fn resolve(&self, uri: &Uri) -> Result<Path, ResolveError> {
+        resolve::resolve(&self.sockets, uri).await
+    }
+
+    /// Ends every call, takes every registration back, waits up to two seconds for the answers, and returns when
+    /// all tasks have ended and the sockets are closed.
+    pub async fn shutdown(self) {
+        // An error here means that another handle was quicker.
+        let _ = self.commands.send(Command::Shutdown).await;
+        self.commands.closed().await;
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Endpoint, Instant) -> T + Send + 'static,
+    ) -> Result<T, Closed> {
+        let (answer, answered) = oneshot::channel();
+        let act: Act = Box::new(move |endpoint, now| {
+            // Whoever asked may have gone; the deed is done all the same.
+            let _ = answer.send(act(endpoint, now));
+        });
+        self.commands.send(Command::Act(act)).await.map_err(|_| Closed)?;
+        answered.await.map_err(|_| Closed)
+    }
 }

@@ -1,0 +1,281 @@
+//! Digest authentication, the client's half: RFC 7616 as RFC 8760 brings it into SIP (MD5, SHA-256, SHA-512-256,
+//! each also as `-sess`; `auth` and `auth-int`), and RFC 2617 without `qop` for old peers.
+//!
+//! A [`Session`] remembers the challenges of every realm on the way, so that the next request carries its
+//! credentials at once with the nonce count risen, and decides when a second challenge means a wrong password.
+
+use md5::Md5;
+use sha2::{Digest as _, Sha256, Sha512_256};
+
+use crate::event::Credentials;
+use crate::message::{Headers, Request, Response, name, quote, split_list, unquote};
+use crate::random::{Random, hex};
+
+/// A server that keeps saying `stale` is broken; without an end we would ask it for ever.
+const MOST_TRIES: u8 = 4;
+/// Realms that one response can make us remember.
+const MOST_REALMS: usize = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hash {
+    Md5,
+    Sha256,
+    Sha512_256,
+}
+
+impl Hash {
+    fn hex(self, text: &[u8]) -> String {
+        match self {
+            Self::Md5 => hex(&Md5::digest(text)),
+            Self::Sha256 => hex(&Sha256::digest(text)),
+            Self::Sha512_256 => hex(&Sha512_256::digest(text)),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Qop {
+    Auth,
+    AuthInt,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Challenge {
+    proxy: bool,
+    realm: String,
+    nonce: String,
+    opaque: Option<String>,
+    /// As the server spelt it; `None` is MD5 and is not echoed.
+    algorithm: Option<String>,
+    hash: Hash,
+    session: bool,
+    /// `None`: RFC 2069 style, without nonce count.
+    qop: Option<Qop>,
+    stale: bool,
+}
+
+impl Challenge {
+    /// Every challenge of a response that we can answer, topmost first. One line may hold several.
+    fn all_of(response: &Response) -> Vec<Self> {
+        let headers = &response.headers;
+        let www = headers.get_all(name::WWW_AUTHENTICATE).map(|line| (false, line));
+        let proxy = headers.get_all(name::PROXY_AUTHENTICATE).map(|line| (true, line));
+        www.chain(proxy).flat_map(|(proxy, line)| Self::parse(proxy, &line)).collect()
+    }
+
+    fn parse(proxy: bool, line: &str) -> Vec<Self> {
+        let mut found: Vec<Vec<(String, String)>> = Vec::new();
+        // Params of a scheme that is not Digest are gathered too, and dropped at its end.
+        let mut digest = false;
+        for part in split_list(line) {
+            let (head, value) = part.split_once('=').unwrap_or((part, ""));
+            let mut words = head.split_ascii_whitespace();
+            let (scheme, name) = match (words.next(), words.next()) {
+                (Some(scheme), Some(name)) => (Some(scheme), name),
+                (Some(name), None) => (None, name),
+                _ => continue,
+            };
+            if let Some(scheme) = scheme {
+                digest = scheme.eq_ignore_ascii_case("Digest");
+                if digest {
+                    found.push(Vec::new());
+                }
+            }
+            if let (true, Some(params)) = (digest, found.last_mut()) {
+                params.push((name.to_ascii_lowercase(), unquote(value.trim())));
+            }
+        }
+        found.into_iter().filter_map(|params| Self::of_params(proxy, &params)).collect()
+    }
+
+    fn of_params(proxy: bool, params: &[(String, String)]) -> Option<Self> {
+        let get = |name: &str| params.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let algorithm = get("algorithm");
+        let wanted = algorithm.as_deref().unwrap_or("MD5").to_ascii_lowercase();
+        let (base, session) = match wanted.strip_suffix("-sess") {
+            Some(base) => (base, true),
+            None => (wanted.as_str(), false),
+        };
+        let hash = match base {
+            "md5" => Hash::Md5,
+            "sha-256" => Hash::Sha256,
+            "sha-512-256" => Hash::Sha512_256,
+            _ => return None,
+        };
+        let qop = match get("qop") {
+            None => None,
+            Some(list) => {
+                let mut options = list.split(',').map(str::trim);
+                let has_int = options.clone().any(|one| one.eq_ignore_ascii_case("auth-int"));
+                if options.any(|one| one.eq_ignore_ascii_case("auth")) {
+                    Some(Qop::Auth)
+                } else if has_int {
+                    Some(Qop::AuthInt)
+                } else {
+                    return None;
+                }
+            }
+        };
+        let stale = get("stale").is_some_and(|v| v.eq_ignore_ascii_case("true"));
+        Some(Self {
+            proxy,
+            realm: get("realm")?,
+            nonce: get("nonce")?,
+            opaque: get("opaque"),
+            algorithm,
+            hash,
+            session,
+            qop,
+            stale,
+        })
+    }
+
+    /// The value of Authorization or Proxy-Authorization (RFC 7616 §3.4).
+    fn answer(
+        &self,
+        who: &Credentials,
+        method: &str,
+        uri: &str,
+        body: &[u8],
+        cnonce: &str,
+        nc: u32,
+    ) -> String {
+        let hash = |text: &str| self.hash.hex(text.as_bytes());
+        let mut a1 = hash(&format!("{}:{}:{}", who.username, self.realm, who.password.expose()));
+        if self.session {
+            a1 = hash(&format!("{a1}:{}:{cnonce}", self.nonce));
+        }
+        let a2 = match self.qop {
+            Some(Qop::AuthInt) => hash(&format!("{method}:{uri}:{}", self.hash.hex(body))),
+            _ => hash(&format!("{method}:{uri}")),
+        };
+        let nonce = &self.nonce;
+        let (response, qop) = match self.qop {
+            None => (hash(&format!("{a1}:{nonce}:{a2}")), None),
+            Some(qop) => {
+                let word = if qop == Qop::Auth { "auth" } else { "auth-int" };
+                (hash(&format!("{a1}:{nonce}:{nc:08x}:{cnonce}:{word}:{a2}")), Some(word))
+            }
+        };
+        let mut out = format!(
+            "Digest username={}, realm={}, nonce={}, uri={}, response=\"{response}\"",
+            quote(&who.username),
+            quote(&self.realm),
+            quote(nonce),
+            quote(uri),
+        );
+        if let Some(algorithm) = &self.algorithm {
+            out.push_str(&format!(", algorithm={algorithm}"));
+        }
+        if let Some(word) = qop {
+            out.push_str(&format!(", cnonce={}, qop={word}, nc={nc:08x}", quote(cnonce)));
+        } else if self.session {
+            out.push_str(&format!(", cnonce={}", quote(cnonce)));
+        }
+        if let Some(opaque) = &self.opaque {
+            out.push_str(&format!(", opaque={}", quote(opaque)));
+        }
+        out
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Realm {
+    challenge: Challenge,
+    /// One per nonce: `-sess` binds the session key to it, whichever request it is read from.
+    cnonce: String,
+    /// Requests sent with this nonce.
+    count: u32,
+    /// Challenges answered since this realm last let us through.
+    tries: u8,
+}
+
+/// Our standing with the servers on the way of one registration or one call.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    credentials: Credentials,
+    realms: Vec<Realm>,
+}
+
+impl Session {
+    pub(crate) fn new(credentials: Credentials) -> Self {
+        Self { credentials, realms: Vec::new() }
+    }
+
+    /// Takes in a 401 or 407. `false`: asking again would only be refused again.
+    pub(crate) fn challenged(&mut self, response: &Response, random: &mut Random) -> bool {
+        let mut answerable = false;
+        let mut seen: Vec<(bool, String)> = Vec::new();
+        for challenge in Challenge::all_of(response) {
+            // RFC 8760 §2.4: of several for one realm, the topmost that we support.
+            let place = (challenge.proxy, challenge.realm.clone());
+            if seen.contains(&place) {
+                continue;
+            }
+            seen.push(place);
+            let room = self.realms.len() < MOST_REALMS;
+            let known = self
+                .realms
+                .iter_mut()
+                .find(|r| r.challenge.proxy == challenge.proxy && r.challenge.realm == challenge.realm);
+            match known {
+                // Refused although answered: only `stale` says that the password was right (RFC 7616 §3.3).
+                Some(realm) if realm.tries > 0 && !challenge.stale => return false,
+                Some(realm) if realm.tries >= MOST_TRIES => return false,
+                Some(realm) => {
+                    if realm.challenge.nonce != challenge.nonce {
+                        realm.count = 0;
+                        realm.cnonce = random.token();
+                    }
+                    realm.challenge = challenge;
+                    realm.tries += 1;
+                    answerable = true;
+                }
+                None if room => {
+                    self.realms.push(Realm { challenge, cnonce: random.token(), count: 0, tries: 1 });
+                    answerable = true;
+                }
+                None => {}
+            }
+        }
+        answerable
+    }
+
+    /// A request got through: the next challenge is a new one, not a refusal.
+    pub(crate) fn accepted(&mut self, response: &Response) {
+        for realm in &mut self.realms {
+            realm.tries = 0;
+        }
+        // RFC 7616 §3.5: the server may name the nonce that it wants next.
+        let Some(info) = response.headers.get(name::AUTHENTICATION_INFO) else {
+            return;
+        };
+        let next = split_list(&info)
+            .into_iter()
+            .find_map(|part| part.split_once('=').filter(|(n, _)| n.trim().eq_ignore_ascii_case("nextnonce")))
+            .map(|(_, value)| unquote(value.trim()));
+        if let (Some(next), Some(realm)) = (next, self.realms.iter_mut().find(|r| !r.challenge.proxy)) {
+            realm.challenge.nonce = next;
+            realm.count = 0;
+        }
+    }
+
+    /// Puts the credentials for every known realm into a request (§22.3).
+    pub(crate) fn authorize(&mut self, request: &mut Request) {
+        request.headers.remove(name::AUTHORIZATION);
+        request.headers.remove(name::PROXY_AUTHORIZATION);
+        let uri = request.uri.to_string();
+        let mut headers = Headers::new();
+        for realm in &mut self.realms {
+            realm.count += 1;
+            let challenge = &realm.challenge;
+            let method = request.method.as_str();
+            let value =
+                challenge.answer(&self.credentials, method, &uri, &request.body, &realm.cnonce, realm.count);
+            headers
+                .push(if challenge.proxy { name::PROXY_AUTHORIZATION } else { name::AUTHORIZATION }, value);
+        }
+        request.headers.copy_from(&headers, name::AUTHORIZATION);
+        request.headers.copy_from(&headers, name::PROXY_AUTHORIZATION);
+    }
+}

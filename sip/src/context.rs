@@ -1,0 +1,127 @@
+//! What every part of the endpoint works with: settings, chance, timers, the transaction layer, and the queues
+//! that go out. Legs and registrations get it as an argument, so that each stays a plain value beside it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use crate::config::{Config, Path};
+use crate::event::{Event, Stats, Transmit};
+use crate::message::{Headers, Host, NameAddr, Uri, Via, name};
+use crate::random::Random;
+use crate::timer::Timers;
+use crate::transaction::Transactions;
+
+/// What a UAS here understands (§20.5). Grows with the methods that legs learn.
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) random: Random,
+    pub(crate) timers: Timers,
+    pub(crate) transactions: Transactions,
+    pub(crate) transmits: VecDeque<Transmit>,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) stats: Stats,
+}
+
+impl Context {
+    pub(crate) fn new(config: Config, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            random: Random::new(seed),
+            timers: Timers::default(),
+            transactions: Transactions::default(),
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, path: Path, bytes: Bytes) {
+        self.stats.sent += 1;
+        self.transmits.push_back(Transmit { path, bytes });
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Host and port by which the far end of `path` reaches us.
+    pub(crate) fn sent_by(&self, path: Path) -> (Host, Option<u16>) {
+        let local = path.local;
+        let fits = |host: &Host| host.ip().is_none_or(|ip| ip.is_ipv4() == local.is_ipv4());
+        self.config
+            .advertised
+            .iter()
+            .filter(|one| one.transport == path.transport)
+            .find_map(|one| Some((one.host.parse::<Host>().ok().filter(fits)?, one.port)))
+            .map_or_else(
+                || (Host::from(local.ip()), Some(local.port())),
+                |(host, port)| (host, Some(port.unwrap_or(local.port()))),
+            )
+    }
+
+    /// §8.1.1.7. `rport` asks for the answer at the port that we sent from (RFC 3581).
+    pub(crate) fn via(&self, path: Path, branch: &str) -> Via {
+        let (host, port) = self.sent_by(path);
+        let mut via =
+            Via { transport: path.transport.as_str().into(), host, port, params: Default::default() };
+        if !path.transport.is_reliable() {
+            via.params.set("rport", None);
+        }
+        via.params.set("branch", Some(branch));
+        via
+    }
+
+    /// §8.1.1.8.
+    pub(crate) fn contact(&self, path: Path, user: &str) -> NameAddr {
+        let (host, port) = self.sent_by(path);
+        let mut uri = Uri::sip(Some(user), host, port);
+        if let Uri::Sip(sip) = &mut uri
+            && path.transport.is_reliable()
+        {
+            sip.params.set("transport", Some(&path.transport.as_str().to_ascii_lowercase()));
+        }
+        NameAddr::new(None, uri)
+    }
+
+    /// Headers that any message of ours outside a failure ends with.
+    pub(crate) fn capabilities(&self, headers: &mut Headers) {
+        headers.push(name::ALLOW, ALLOW);
+    }
+}
+
+/// Where a response goes: RFC 3261 §18.2.2 and RFC 3581 §4. `maddr` is not followed: it would let anyone aim our
+/// answers at a third party.
+pub(crate) fn response_path(path: Path, via: &Via) -> Path {
+    if path.transport.is_reliable() || via.params.contains("rport") {
+        return path;
+    }
+    // A sent-by that is not the source shows a NAT, and then only the source port leads back through it.
+    let source = path.remote;
+    let port = match via.host.ip() {
+        Some(ip) if ip != source.ip() => source.port(),
+        _ => via.port.unwrap_or_else(|| path.transport.default_port()),
+    };
+    Path { remote: SocketAddr::new(source.ip(), port), ..path }
+}
+
+/// Addresses that mean nothing outside the network that they stand in.
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(ip) => {
+            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local()
+        }
+    }
+}

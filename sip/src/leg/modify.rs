@@ -1,0 +1,271 @@
+//! Requests inside the dialog: BYE, re-INVITE, UPDATE, INFO, OPTIONS (RFC 3261 §12.2.2, §14, §15; RFC 3311).
+
+use std::time::{Duration, Instant};
+
+use super::{Leg, OurOffer, State, TheirOffer, body_of, cause, put_body, reason_of};
+use crate::config::Path;
+use crate::context::{ALLOW, Context};
+use crate::event::{Body, CauseKind, EndedBy, Event};
+use crate::message::{Head, Method, Request, name};
+use crate::timer::{LegTimer, Timer};
+use crate::transaction::ServerKey;
+
+/// When INFO names no duration (and for absurd ones).
+const DTMF_DEFAULT: Duration = Duration::from_millis(160);
+const DTMF_LONGEST: Duration = Duration::from_secs(10);
+
+impl Leg {
+    /// A request that found this dialog by its tags. ACK and CANCEL go elsewhere.
+    pub(crate) fn request(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        path: Path,
+        key: ServerKey,
+        request: &Request,
+        head: &Head,
+    ) {
+        // §12.2.2: out of order is refused; the same number can only be a new request after a gap of ours.
+        if self.dialog.remote_cseq.is_some_and(|last| head.cseq.number < last) {
+            return cx.respond_stateless(path, request, 500, Some("CSeq Too Low"), &[]);
+        }
+        self.dialog.remote_cseq = Some(head.cseq.number);
+        self.dialog.path = path;
+        if matches!(self.state, State::Closing | State::Gone) && request.method != Method::Bye {
+            return cx.respond_stateless(path, request, 481, None, &[]);
+        }
+        match &request.method {
+            Method::Bye => self.their_bye(now, cx, path, key, request, head),
+            Method::Invite | Method::Update => self.their_offer(now, cx, path, key, request, head),
+            Method::Info => self.info(now, cx, path, key, request, head),
+            Method::Options => {
+                let extra = [(name::ALLOW, ALLOW.to_owned()), (name::ACCEPT, "application/sdp".to_owned())];
+                cx.respond_stateless(path, request, 200, None, &extra);
+            }
+            Method::Other(_) => {
+                cx.respond_stateless(path, request, 501, None, &[(name::ALLOW, ALLOW.to_owned())]);
+            }
+            _ => cx.respond_stateless(path, request, 405, None, &[(name::ALLOW, ALLOW.to_owned())]),
+        }
+    }
+
+    fn their_bye(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        path: Path,
+        key: ServerKey,
+        request: &Request,
+        head: &Head,
+    ) {
+        let tag = self.dialog.local_tag().to_owned();
+        let id = cx.open_server(path, key, request, head, &tag, self.id);
+        cx.respond_status(now, id, 200);
+        self.bye_while_ringing(now, cx);
+        self.end(cx, cause(EndedBy::Remote, CauseKind::Bye, None, reason_of(&request.headers)));
+        // Our own BYE may be on its way: its answer is still awaited.
+        if self.state != State::Closing {
+            self.finish(now, cx);
+        }
+    }
+
+    fn their_offer(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        path: Path,
+        key: ServerKey,
+        request: &Request,
+        head: &Head,
+    ) {
+        let is_invite = request.method == Method::Invite;
+        let offers = is_invite || !request.body.is_empty();
+        if offers {
+            // §14.2 and RFC 3311 §5.2: not while one of theirs is open; nor while one of ours is (glare).
+            let open = self.theirs.is_some() || (is_invite && self.repeating.is_some());
+            if open || matches!(self.state, State::Ringing { .. }) {
+                let wait = (cx.random.number() % 11).to_string();
+                return cx.respond_stateless(path, request, 500, None, &[(name::RETRY_AFTER, wait)]);
+            }
+            if self.ours.as_ref().is_some_and(|ours| ours.transaction.is_some()) {
+                return cx.respond_stateless(path, request, 491, None, &[]);
+            }
+        }
+        let tag = self.dialog.local_tag().to_owned();
+        let transaction = cx.open_server(path, key, request, head, &tag, self.id);
+        if !offers {
+            // RFC 3311: an UPDATE without an offer refreshes the target, and is agreed to.
+            self.dialog.refresh_target(&request.headers);
+            if let Some(mut response) = cx.response_for(transaction, 200) {
+                response.headers.push(name::CONTACT, &self.contact);
+                cx.capabilities(&mut response.headers);
+                cx.respond(now, transaction, response);
+            }
+            return;
+        }
+        if is_invite {
+            cx.respond_status(now, transaction, 100);
+        }
+        self.theirs = Some(TheirOffer {
+            transaction,
+            method: request.method.clone(),
+            cseq: head.cseq.number,
+            has_body: !request.body.is_empty(),
+            headers: request.headers.clone(),
+        });
+        let body = body_of(&request.headers, &request.body);
+        cx.emit(Event::Reoffer { leg: self.id, body });
+    }
+
+    pub(crate) fn accept_offer(&mut self, now: Instant, cx: &mut Context, body: Body) {
+        if self.state == State::Established
+            && let Some(offer) = self.theirs.take()
+        {
+            self.accept(now, cx, offer, body);
+        }
+    }
+
+    /// The session stays as it was (§14.2).
+    pub(crate) fn refuse_offer(&mut self, now: Instant, cx: &mut Context, status: u16) {
+        if self.state == State::Established
+            && let Some(offer) = self.theirs.take()
+        {
+            let status = if (400..=699).contains(&status) { status } else { 488 };
+            cx.respond_status(now, offer.transaction, status);
+        }
+    }
+
+    /// Our own re-INVITE: hold, resume, another address.
+    pub(crate) fn reoffer(&mut self, now: Instant, cx: &mut Context, body: Body) {
+        if self.state != State::Established || self.ended {
+            return;
+        }
+        // §14.1: one at a time, in either direction. The program hears it as the glare that it is.
+        if self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some() {
+            return cx.emit(Event::Reanswer { leg: self.id, status: 491, body: None });
+        }
+        self.ours = Some(OurOffer { body, transaction: None });
+        self.send_offer(now, cx);
+    }
+
+    fn send_offer(&mut self, now: Instant, cx: &mut Context) {
+        let Some(body) = self.ours.as_ref().map(|ours| ours.body.clone()) else {
+            return;
+        };
+        let contact = self.contact.clone();
+        let id = self.send(now, cx, Method::Invite, |request| {
+            request.headers.push(name::CONTACT, contact);
+            request.headers.push(name::ALLOW, ALLOW);
+            put_body(&mut request.headers, &mut request.body, body);
+        });
+        if let Some(ours) = &mut self.ours {
+            ours.transaction = Some(id);
+        }
+    }
+
+    /// §14.1: both sides offered at once. Who made the Call-ID waits longer, so that they do not meet again.
+    pub(super) fn glare(&mut self, now: Instant, cx: &mut Context) {
+        let ms = Duration::from_millis;
+        let (low, high) = if self.outbound { (ms(2_100), ms(4_000)) } else { (ms(0), ms(2_000)) };
+        let wait = cx.random.between(low, high);
+        if let Some(ours) = &mut self.ours {
+            ours.transaction = None;
+        }
+        cx.timers.set(Timer::Leg(self.id, LegTimer::Glare), now + wait);
+    }
+
+    pub(super) fn glare_over(&mut self, now: Instant, cx: &mut Context) {
+        if self.state != State::Established {
+            return;
+        }
+        if self.theirs.is_some() || self.repeating.is_some() {
+            return self.glare(now, cx);
+        }
+        self.send_offer(now, cx);
+    }
+
+    /// A key pressed, out of band of the media: `application/dtmf-relay`.
+    pub(crate) fn send_dtmf(&mut self, now: Instant, cx: &mut Context, digit: char, duration: Duration) {
+        if self.state != State::Established || !is_dtmf(digit) {
+            return;
+        }
+        let text = format!("Signal={digit}\r\nDuration={}\r\n", duration.min(DTMF_LONGEST).as_millis());
+        let body = Body { content_type: "application/dtmf-relay".into(), bytes: text.into_bytes() };
+        self.send(now, cx, Method::Info, |request| put_body(&mut request.headers, &mut request.body, body));
+    }
+
+    fn info(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        path: Path,
+        key: ServerKey,
+        request: &Request,
+        head: &Head,
+    ) {
+        let tag = self.dialog.local_tag().to_owned();
+        let kind = request.headers.get(name::CONTENT_TYPE).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let press = match kind.as_str() {
+            // RFC 6086 §4.2.2 for packages that nobody agreed on; an empty INFO is a keep-alive.
+            _ if request.headers.contains(name::INFO_PACKAGE) => {
+                return cx.respond_stateless(path, request, 469, None, &[]);
+            }
+            _ if request.body.is_empty() => None,
+            "application/dtmf-relay" => Some(relay_press(&text)),
+            "application/dtmf" => Some(plain_press(&text)),
+            _ => {
+                let accept = "application/dtmf-relay, application/dtmf".to_owned();
+                return cx.respond_stateless(path, request, 415, None, &[(name::ACCEPT, accept)]);
+            }
+        };
+        let id = cx.open_server(path, key, request, head, &tag, self.id);
+        match press {
+            Some(None) => cx.respond_status(now, id, 400),
+            Some(Some((digit, duration))) => {
+                cx.respond_status(now, id, 200);
+                if !self.ended {
+                    cx.emit(Event::Dtmf { leg: self.id, digit, duration });
+                }
+            }
+            None => cx.respond_status(now, id, 200),
+        }
+    }
+}
+
+fn is_dtmf(c: char) -> bool {
+    matches!(c, '0'..='9' | '*' | '#' | 'A'..='D')
+}
+
+/// `10` and `11` are how some gateways write star and hash.
+fn digit(text: &str) -> Option<char> {
+    let text = text.trim().to_ascii_uppercase();
+    match text.as_str() {
+        "10" => return Some('*'),
+        "11" => return Some('#'),
+        _ => {}
+    }
+    let mut chars = text.chars();
+    chars.next().filter(|&c| is_dtmf(c) && chars.next().is_none())
+}
+
+fn relay_press(text: &str) -> Option<(char, Duration)> {
+    let value = |key: &str| {
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case(key))
+            .map(|(_, value)| value)
+    };
+    let digit = digit(value("Signal")?)?;
+    let duration = value("Duration")
+        .and_then(|v| v.trim().parse().ok())
+        .map_or(DTMF_DEFAULT, Duration::from_millis)
+        .min(DTMF_LONGEST);
+    Some((digit, duration))
+}
+
+fn plain_press(text: &str) -> Option<(char, Duration)> {
+    // Some senders write `Signal=` here as well.
+    if text.contains('=') { relay_press(text) } else { digit(text).map(|digit| (digit, DTMF_DEFAULT)) }
+}

@@ -1,0 +1,236 @@
+//! We call: RFC 3261 §13.2, §9.1, and the forks of §13.2.2.4.
+
+use std::time::Instant;
+
+use super::{Cancel, Leg, SentAck, State, body_of, cause, put_body};
+use crate::auth::Session;
+use crate::context::Context;
+use crate::dialog::Dialog;
+use crate::event::{CauseKind, EndedBy, Event, Invite, LegId};
+use crate::message::{Head, Method, NameAddr, Request, Response, contact, name};
+use crate::timer::{LegTimer, Timer};
+use crate::transaction::{Owner, TransactionId};
+
+/// Forks whose 2xx we acknowledge again when it is repeated.
+const MOST_FORKS: usize = 8;
+
+/// What a program may not write over: the endpoint writes these.
+const OURS: [&str; 14] = [
+    name::VIA,
+    name::FROM,
+    name::TO,
+    name::CALL_ID,
+    name::CSEQ,
+    name::CONTACT,
+    name::CONTENT_LENGTH,
+    name::CONTENT_TYPE,
+    name::MAX_FORWARDS,
+    name::ROUTE,
+    name::RECORD_ROUTE,
+    name::AUTHORIZATION,
+    name::PROXY_AUTHORIZATION,
+    name::USER_AGENT,
+];
+
+impl Leg {
+    pub(crate) fn call(now: Instant, cx: &mut Context, id: LegId, invite: Invite) -> Self {
+        let tag = cx.random.token();
+        let mut from = invite.from;
+        from.params.remove("tag");
+        let contact_user = from.uri.user().unwrap_or_else(|| cx.config.contact_user.clone());
+        let contact = cx.contact(invite.path, &contact_user);
+        let mut dialog = Dialog {
+            call_id: cx.random.long_token(),
+            local: from.with_tag(&tag),
+            remote: NameAddr::from(invite.to.clone()),
+            local_cseq: 0,
+            remote_cseq: None,
+            target: invite.to,
+            routes: invite.route.into_iter().map(NameAddr::from).collect(),
+            path: invite.path,
+        };
+        let mut request = dialog.request(Method::Invite);
+        request.headers.push(name::CONTACT, &contact);
+        cx.capabilities(&mut request.headers);
+        for (header, value) in invite.headers {
+            if !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(&header)) && is_header_name(&header) {
+                request.headers.push(&header, value);
+            }
+        }
+        if let Some(body) = invite.body {
+            put_body(&mut request.headers, &mut request.body, body);
+        }
+        let transaction = cx.send_request(now, invite.path, request, Owner::Leg(id));
+        cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + cx.config.ring_timeout);
+        cx.stats.calls_out += 1;
+        let state = State::Calling { invite: transaction, cancel: Cancel::No };
+        let mut leg = Self::new(id, state, dialog, contact, true);
+        leg.auth = invite.credentials.map(Session::new);
+        leg
+    }
+
+    pub(super) fn invite_response(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        id: TransactionId,
+        cancel: Cancel,
+        response: &Response,
+        head: &Head,
+    ) {
+        match response.status {
+            ..=199 => {
+                if cancel == Cancel::Wanted {
+                    self.send_cancel(now, cx, id, None);
+                } else if response.status > 100 && !self.ended {
+                    let body = body_of(&response.headers, &response.body);
+                    cx.emit(Event::Progress { leg: self.id, status: response.status, body });
+                }
+            }
+            200..=299 => {
+                cx.timers.stop_leg(self.id);
+                if let Some(auth) = &mut self.auth {
+                    auth.accepted(response);
+                }
+                self.dialog.confirm(response, head);
+                let dialog = self.dialog.clone();
+                self.acknowledge(cx, &dialog, Some(id), head);
+                self.state = State::Established;
+                if self.ended {
+                    // §9.1, §15: the answer crossed our CANCEL. The call exists, so it ends with BYE.
+                    return self.bye(now, cx, None);
+                }
+                let body = body_of(&response.headers, &response.body);
+                cx.emit(Event::Answered { leg: self.id, status: response.status, body });
+            }
+            401 | 407 if !self.ended && self.answer_challenge(cx, response) => self.invite_again(now, cx, id),
+            status => {
+                let reason = super::reason_of(&response.headers).unwrap_or_else(|| response.reason.clone());
+                self.end(cx, cause(EndedBy::Remote, CauseKind::Rejected, Some(status), Some(reason)));
+                self.finish(now, cx);
+            }
+        }
+    }
+
+    /// §22.2: the same INVITE with credentials; same Call-ID, From and To, CSeq one higher.
+    fn invite_again(&mut self, now: Instant, cx: &mut Context, id: TransactionId) {
+        let Some(client) = cx.transactions.client(id) else {
+            return;
+        };
+        let sent = client.request().clone();
+        let mut request = Request { headers: crate::message::Headers::new(), ..sent.clone() };
+        for (header, value) in sent.headers.iter() {
+            if ![name::VIA, name::MAX_FORWARDS, name::USER_AGENT].contains(&header) {
+                request.headers.push_raw(header, value.clone());
+            }
+        }
+        self.dialog.local_cseq += 1;
+        request.headers.set(name::CSEQ, format!("{} INVITE", self.dialog.local_cseq));
+        if let Some(auth) = &mut self.auth {
+            auth.authorize(&mut request);
+        }
+        let invite = cx.send_request(now, self.dialog.path, request, Owner::Leg(self.id));
+        self.state = State::Calling { invite, cancel: Cancel::No };
+    }
+
+    /// §13.2.2.4: ACK goes outside any transaction, along the dialog's route, with the INVITE's CSeq number.
+    pub(super) fn acknowledge(
+        &mut self,
+        cx: &mut Context,
+        dialog: &Dialog,
+        invite: Option<TransactionId>,
+        head: &Head,
+    ) {
+        let mut ack = dialog.request_with(Method::Ack, head.cseq.number);
+        // §22.1: the ACK carries the credentials of its INVITE.
+        if let Some(client) = invite.and_then(|id| cx.transactions.client(id)) {
+            ack.headers.copy_from(&client.request().headers, name::AUTHORIZATION);
+            ack.headers.copy_from(&client.request().headers, name::PROXY_AUTHORIZATION);
+        }
+        let path = dialog.next_hop();
+        let bytes = cx.send_ack(path, ack);
+        if self.acks.len() >= MOST_FORKS {
+            self.acks.remove(0);
+        }
+        let tag = dialog.remote_tag().to_owned();
+        self.acks.push(SentAck { cseq: head.cseq.number, tag, path, bytes });
+    }
+
+    /// A 2xx to an INVITE that was answered before: a copy, or another branch of a fork.
+    pub(super) fn repeated_2xx(&mut self, now: Instant, cx: &mut Context, response: &Response, head: &Head) {
+        let tag = head.to.tag().unwrap_or_default();
+        if let Some(ack) = self.acks.iter().find(|ack| ack.cseq == head.cseq.number && ack.tag == tag) {
+            cx.stats.retransmits_sent += 1;
+            let (path, bytes) = (ack.path, ack.bytes.clone());
+            return cx.transmit(path, bytes);
+        }
+        // §13.2.2.4: one call is enough. The other is acknowledged, and ended.
+        let mut fork = self.dialog.clone();
+        fork.confirm(response, head);
+        fork.local_cseq = fork.local_cseq.max(head.cseq.number);
+        self.acknowledge(cx, &fork, None, head);
+        let bye = fork.request(Method::Bye);
+        cx.send_request(now, fork.next_hop(), bye, Owner::Nobody);
+    }
+
+    pub(super) fn cancel(&mut self, now: Instant, cx: &mut Context, reason: Option<String>) {
+        let State::Calling { invite, cancel: Cancel::No } = self.state else {
+            return;
+        };
+        cx.timers.stop(Timer::Leg(self.id, LegTimer::Ring));
+        if cx.transactions.client(invite).is_some_and(|client| client.is_proceeding()) {
+            self.send_cancel(now, cx, invite, reason);
+        } else {
+            self.state = State::Calling { invite, cancel: Cancel::Wanted };
+        }
+    }
+
+    fn send_cancel(&mut self, now: Instant, cx: &mut Context, invite: TransactionId, reason: Option<String>) {
+        cx.send_cancel(now, invite, reason);
+        self.state = State::Calling { invite, cancel: Cancel::Sent };
+        cx.timers.set(Timer::Leg(self.id, LegTimer::Cancel), now + 64 * cx.config.timers.t1);
+    }
+
+    /// §9.1: after 64*T1 without a final response the INVITE counts as cancelled.
+    pub(super) fn cancel_timeout(&mut self, now: Instant, cx: &mut Context) {
+        if let State::Calling { invite, .. } = self.state {
+            cx.forget_client(invite);
+            self.finish(now, cx);
+        }
+    }
+
+    /// The final response to our re-INVITE (§14.1).
+    pub(super) fn reoffer_response(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        response: &Response,
+        head: &Head,
+    ) {
+        let accepted = (200..300).contains(&response.status);
+        if accepted {
+            if contact(&response.headers).is_ok() {
+                self.dialog.refresh_target(&response.headers);
+            }
+            let dialog = self.dialog.clone();
+            self.acknowledge(cx, &dialog, None, head);
+        }
+        if matches!(self.state, State::Closing | State::Gone) {
+            return;
+        }
+        match response.status {
+            408 | 481 => return self.dialog_gone(now, cx, response.status),
+            491 if self.ours.is_some() => return self.glare(now, cx),
+            _ => {}
+        }
+        if self.ours.take().is_some() {
+            let body = if accepted { body_of(&response.headers, &response.body) } else { None };
+            cx.emit(Event::Reanswer { leg: self.id, status: response.status, body });
+        }
+    }
+}
+
+/// A header name from outside must not be able to break the line that it stands in.
+fn is_header_name(text: &str) -> bool {
+    text.parse::<Method>().is_ok()
+}

@@ -1,0 +1,120 @@
+//! UDP sockets.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::BindError;
+use crate::config::{Path, Transport};
+use crate::event::Transmit;
+
+const LONGEST: usize = 65_535;
+/// Peers whose local address is remembered, per reader.
+const REMEMBERED: usize = 4_096;
+
+pub(super) struct Packet {
+    pub(super) path: Path,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug)]
+struct Socket {
+    socket: UdpSocket,
+    addr: SocketAddr,
+}
+
+/// Every UDP socket of a stack. Never empty.
+#[derive(Debug)]
+pub(super) struct Sockets(Vec<Socket>);
+
+impl Sockets {
+    pub(super) async fn bind(addrs: &[SocketAddr]) -> Result<Self, BindError> {
+        let mut sockets = Vec::with_capacity(addrs.len());
+        for &addr in addrs {
+            let bound = async {
+                let socket = UdpSocket::bind(addr).await?;
+                let addr = socket.local_addr()?;
+                Ok(Socket { socket, addr })
+            };
+            sockets.push(bound.await.map_err(|source| BindError::Udp { addr, source })?);
+        }
+        if sockets.is_empty() { Err(BindError::NoAddress) } else { Ok(Self(sockets)) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn first_addr(&self) -> SocketAddr {
+        self.0.first().map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |socket| socket.addr)
+    }
+
+    /// The path to a peer: the first socket of its family.
+    pub(super) fn path_to(&self, remote: SocketAddr) -> Option<io::Result<Path>> {
+        let socket = self.0.iter().find(|socket| socket.addr.is_ipv4() == remote.is_ipv4())?;
+        let local = local_for(socket.addr, remote);
+        Some(local.map(|local| Path { transport: Transport::Udp, local, remote }))
+    }
+
+    /// Reads one socket until the task is dropped or nobody listens.
+    pub(super) async fn read(self: std::sync::Arc<Self>, index: usize, packets: mpsc::Sender<Packet>) {
+        let Some(Socket { socket, addr }) = self.0.get(index) else {
+            return;
+        };
+        let mut buffer = vec![0; LONGEST];
+        let mut locals: HashMap<IpAddr, SocketAddr> = HashMap::new();
+        loop {
+            // An error here is an ICMP message about an earlier packet of ours; its transaction has a timer.
+            let Ok((length, remote)) = socket.recv_from(&mut buffer).await else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let local = match locals.get(&remote.ip()) {
+                Some(local) => *local,
+                None => {
+                    let local = local_for(*addr, remote).unwrap_or(*addr);
+                    if locals.len() >= REMEMBERED {
+                        locals.clear();
+                    }
+                    locals.insert(remote.ip(), local);
+                    local
+                }
+            };
+            let path = Path { transport: Transport::Udp, local, remote };
+            let bytes = Bytes::copy_from_slice(&buffer[..length]);
+            if packets.send(Packet { path, bytes }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Sends from the socket of the path. What the network refuses is lost like any other packet.
+    pub(super) async fn send(&self, transmit: Transmit) {
+        let Path { local, remote, .. } = transmit.path;
+        let fits = |socket: &&Socket| {
+            socket.addr.port() == local.port()
+                && (socket.addr.ip() == local.ip()
+                    || (socket.addr.ip().is_unspecified() && socket.addr.is_ipv4() == local.is_ipv4()))
+        };
+        if let Some(Socket { socket, .. }) = self.0.iter().find(fits) {
+            let _ = socket.send_to(&transmit.bytes, remote).await;
+        }
+    }
+}
+
+/// Which of our addresses does `remote` see? Only a question when we listen on all of them; then the kernel's
+/// routing table answers. No packet is sent.
+fn local_for(bound: SocketAddr, remote: SocketAddr) -> io::Result<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return Ok(bound);
+    }
+    let any: IpAddr =
+        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let probe = std::net::UdpSocket::bind((any, 0))?;
+    probe.connect(remote)?;
+    Ok(SocketAddr::new(probe.local_addr()?.ip(), bound.port()))
+}
