@@ -5,6 +5,7 @@
 mod support;
 
 mod a_phone_calls_the_number_and_is_answered;
+mod a_phone_that_holds_and_comes_back_is_heard;
 mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;
 mod an_interrupt_says_goodbye;

@@ -93,6 +93,14 @@ impl Baresip {
         self.command("hangup", "");
     }
 
+    pub(crate) fn hold(&self) {
+        self.command("hold", "");
+    }
+
+    pub(crate) fn resume(&self) {
+        self.command("resume", "");
+    }
+
     pub(crate) fn press(&self, digit: char) {
         self.command("sndcode", &digit.to_string());
     }

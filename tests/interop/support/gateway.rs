@@ -121,6 +121,8 @@ grace_s = {grace_s}
 enabled = true
 [turn_taking]
 idle_s = 120
+[log]
+private = true
 "#
         )
     }

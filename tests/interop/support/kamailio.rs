@@ -79,6 +79,11 @@ impl Kamailio {
         self.process.wait_for_line(&format!("interop: unregistered {user} "), within);
     }
 
+    /// Waits until `count` requests of this method have gone from one side to the other.
+    pub(crate) fn wait_relayed(&self, method: &str, count: usize, within: Duration) {
+        self.process.wait_for_lines(&format!("interop: relayed {method} "), count, within);
+    }
+
     /// How many requests of this method came with credentials that were wrong or missing.
     pub(crate) fn challenged(&self, method: &str) -> usize {
         self.process.count_lines(&format!("interop: challenged {method} "))
@@ -180,7 +185,11 @@ request_route {{
 		exit;
 	}}
 	if (has_totag()) {{
-		if (loose_route()) {{ t_relay(); exit; }}
+		if (loose_route()) {{
+			xlog("L_ALERT", "interop: relayed $rm to $ru\n");
+			t_relay();
+			exit;
+		}}
 		if (is_method("ACK")) {{
 			if (t_check_trans()) {{ t_relay(); }}
 			exit;
@@ -223,7 +232,7 @@ request_route {{
 	$var(user) = $rU;
 	if (!lookup("location")) {{ sl_send_reply("480", "Temporarily Unavailable"); exit; }}
 	if ($var(user) == "gw") {{ {restore} }}
-	xlog("L_ALERT", "interop: relayed $rm $fU to $ru at $du\n");
+	xlog("L_ALERT", "interop: relayed $rm to $ru\n");
 	if (!t_relay()) {{ sl_reply_error(); }}
 	exit;
 }}
