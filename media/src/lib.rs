@@ -26,13 +26,16 @@ pub mod dtmf;
 mod error;
 mod event;
 mod jitter;
+mod latch;
 #[cfg(feature = "net")]
 pub mod net;
 mod playout;
+mod receive;
 pub mod resample;
 mod rtcp;
 mod rtp;
 pub mod sdp;
+mod send;
 mod session;
 mod stats;
 pub mod vad;

@@ -1,1 +1,296 @@
-//! placeholder
+//! What waits to be spoken: chunks with marks, taken 20 ms at a time, stopped and resumed at the very sample.
+//!
+//! Chunks keep the rate they came with until shortly before they are due: so a long chunk costs nothing when it comes, and dropping it
+//! costs nothing at all. Everything is counted in samples of the line, after conversion, so that for each mark what left, what was
+//! dropped and what was given add up exactly.
+//!
+//! Sound that stops in the middle of a wave clicks. So `pause` and `hush` let the next 5 ms leave with a falling gain, and these count as
+//! played; `resume` goes on with the sample after them under a rising gain. No sample is ever played twice, or lost.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::event::{Hushed, Mark, PlayChunk};
+use crate::resample::{RATES, Resampler};
+use crate::{Event, LINE_FRAME, LINE_RATE, PlayError};
+
+/// The fade: 5 ms.
+const FADE: usize = 40;
+/// Chunks that may wait, however short they are.
+const MAX_CHUNKS: usize = 4_096;
+
+pub(crate) struct Playout {
+    chunks: VecDeque<PlayChunk>,
+    /// Samples of the first chunk that have been converted.
+    offset: usize,
+    /// Samples of the line of all chunks but what has been converted, roughly (rounded per chunk). Bounds the queue.
+    waiting: u64,
+    limit: u64,
+    current: Option<Current>,
+    resampler: Option<(u32, Resampler)>,
+    /// Converted samples of the current mark.
+    ready: Vec<i16>,
+    taken: usize,
+    paused: bool,
+    /// The last frame ended in sound: to stop now needs a fade.
+    sounding: bool,
+    /// The next sound begins after a pause: it needs a rising gain.
+    rising: bool,
+    /// The fade of what was hushed, still to leave.
+    tail: [i16; FADE],
+    tail_left: usize,
+}
+
+struct Current {
+    mark: Mark,
+    /// Samples of the line that left.
+    played: u64,
+    /// Nothing more comes: when `ready` is empty the mark has been played.
+    complete: bool,
+}
+
+impl Playout {
+    pub(crate) fn new(max_queue: Duration) -> Self {
+        Playout {
+            chunks: VecDeque::with_capacity(32),
+            offset: 0,
+            waiting: 0,
+            limit: max_queue.as_millis() as u64 * u64::from(LINE_RATE) / 1_000,
+            current: None,
+            resampler: None,
+            ready: Vec::with_capacity(4 * LINE_FRAME),
+            taken: 0,
+            paused: false,
+            sounding: false,
+            rising: false,
+            tail: [0; FADE],
+            tail_left: 0,
+        }
+    }
+
+    pub(crate) fn play(&mut self, chunk: PlayChunk) -> Result<(), PlayError> {
+        if !RATES.contains(&chunk.rate) {
+            return Err(PlayError::UnsupportedRate(chunk.rate));
+        }
+        let length = line_samples(chunk.pcm.len(), chunk.rate);
+        if self.chunks.len() >= MAX_CHUNKS || (self.waiting > 0 && self.waiting + length > self.limit) {
+            return Err(PlayError::QueueFull);
+        }
+        self.waiting += length;
+        self.chunks.push_back(chunk);
+        Ok(())
+    }
+
+    /// How much waits, about.
+    pub(crate) fn queued(&self) -> Duration {
+        duration(self.waiting + (self.ready.len() - self.taken) as u64)
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    pub(crate) fn hush(&mut self) -> Hushed {
+        let mut hushed = Hushed::default();
+        if self.sounding && self.tail_left == 0 {
+            self.tail = [0; FADE];
+            let mut tail = [0; FADE];
+            self.tail_left = self.take(&mut tail);
+            fall(&mut tail[..self.tail_left]);
+            self.tail = tail;
+        }
+        let mut dropped = (self.ready.len() - self.taken) as u64;
+        let mut last = None;
+        if let Some(current) = self.current.take() {
+            last = Some(current.mark);
+            dropped += self.drop_rest_of(current.mark);
+            if current.played > 0 {
+                hushed.mark = Some(current.mark);
+                hushed.played = duration(current.played);
+            } else {
+                hushed.unplayed_marks.push(current.mark);
+            }
+        }
+        while let Some(chunk) = self.chunks.front() {
+            let mark = chunk.mark;
+            // A mark that is named again later, after another, is a new one.
+            if last != Some(mark) || hushed.unplayed_marks.last() != Some(&mark) {
+                hushed.unplayed_marks.push(mark);
+            }
+            last = Some(mark);
+            dropped += self.drop_rest_of(mark);
+        }
+        hushed.dropped = duration(dropped);
+        self.ready.clear();
+        self.taken = 0;
+        self.waiting = 0;
+        self.paused = false;
+        self.sounding = false;
+        self.rising = false;
+        hushed
+    }
+
+    /// Fills a frame, with silence where nothing is to be played, and tells what began and ended in it. Gives how many of its samples
+    /// belong to marks.
+    pub(crate) fn pull(
+        &mut self,
+        now: Instant,
+        frame: &mut [i16; LINE_FRAME],
+        events: &mut VecDeque<Event>,
+    ) -> usize {
+        frame.fill(0);
+        let start = self.tail_left;
+        frame[..start].copy_from_slice(&self.tail[..start]);
+        self.tail_left = 0;
+        if self.paused {
+            if self.sounding {
+                let faded = self.take_telling(now, &mut frame[start..start + FADE], events);
+                fall(&mut frame[start..start + faded]);
+                self.sounding = false;
+                self.rising = true;
+                return start + faded;
+            }
+            return start;
+        }
+        let taken = self.take_telling(now, &mut frame[start..], events);
+        if taken > 0 && self.rising {
+            let steps = FADE.min(taken);
+            for (index, sample) in frame[start..start + steps].iter_mut().enumerate() {
+                *sample = (i32::from(*sample) * (index as i32 + 1) / (FADE as i32 + 1)) as i16;
+            }
+            self.rising = false;
+        }
+        self.sounding = start + taken == LINE_FRAME;
+        start + taken
+    }
+
+    /// Takes samples of as many marks as it needs, telling of each that begins or ends.
+    fn take_telling(&mut self, now: Instant, out: &mut [i16], events: &mut VecDeque<Event>) -> usize {
+        let mut filled = 0;
+        loop {
+            let before = self.current.as_ref().map(|current| (current.mark, current.played));
+            let taken = self.take(&mut out[filled..]);
+            filled += taken;
+            let Some(current) = &self.current else { return filled };
+            let began = match before {
+                Some((mark, played)) => mark == current.mark && played == 0,
+                None => true,
+            };
+            if taken > 0 && began {
+                events.push_back(Event::Started { mark: current.mark, at: now });
+            }
+            if current.complete && self.taken == self.ready.len() {
+                let (mark, duration) = (current.mark, duration(current.played));
+                events.push_back(Event::Played { mark, duration, at: now });
+                self.current = None;
+                // The end of a mark may fall on the end of the frame; the next one then begins with the next frame.
+                if filled < out.len() {
+                    continue;
+                }
+            }
+            return filled;
+        }
+    }
+
+    /// Takes samples of the current mark, or of the first that waits.
+    fn take(&mut self, out: &mut [i16]) -> usize {
+        if self.current.is_none() {
+            let Some(chunk) = self.chunks.front() else { return 0 };
+            self.current = Some(Current { mark: chunk.mark, played: 0, complete: false });
+        }
+        // One sample more than needed tells whether the mark ends here.
+        self.convert(out.len() + 1);
+        let taken = out.len().min(self.ready.len() - self.taken);
+        out[..taken].copy_from_slice(&self.ready[self.taken..self.taken + taken]);
+        self.taken += taken;
+        if let Some(current) = &mut self.current {
+            current.played += taken as u64;
+        }
+        taken
+    }
+
+    /// Converts until so many samples of the current mark are ready, or there are no more.
+    fn convert(&mut self, wanted: usize) {
+        if self.taken > 0 {
+            self.ready.drain(..self.taken);
+            self.taken = 0;
+        }
+        let Some(current) = &mut self.current else { return };
+        while self.ready.len() < wanted && !current.complete {
+            let Some(chunk) = self.chunks.front() else { return };
+            if chunk.mark != current.mark {
+                // Another mark ends this one.
+                current.complete = true;
+                if let Some((_, resampler)) = &mut self.resampler {
+                    resampler.finish(&mut self.ready);
+                }
+                return;
+            }
+            let rate = chunk.rate;
+            if self.resampler.as_ref().is_none_or(|(known, _)| *known != rate) {
+                if let Some((_, resampler)) = &mut self.resampler {
+                    resampler.finish(&mut self.ready);
+                }
+                self.resampler = Some((rate, Resampler::new(rate, LINE_RATE)));
+            }
+            let Some((_, resampler)) = &mut self.resampler else { return };
+            // About one frame at a time.
+            let end = chunk.pcm.len().min(self.offset + rate as usize / 50);
+            resampler.push(&chunk.pcm[self.offset..end], &mut self.ready);
+            self.offset = end;
+            if end == chunk.pcm.len() {
+                if chunk.last {
+                    current.complete = true;
+                    resampler.finish(&mut self.ready);
+                }
+                self.waiting = self.waiting.saturating_sub(line_samples(chunk.pcm.len(), rate));
+                self.chunks.pop_front();
+                self.offset = 0;
+            }
+        }
+    }
+
+    /// Drops the chunks of this mark at the head of the queue. Gives how many samples would still have come of them.
+    fn drop_rest_of(&mut self, mark: Mark) -> u64 {
+        let mut samples = 0;
+        let mut more = 0;
+        let mut ended = false;
+        while let Some(chunk) = self.chunks.front().filter(|chunk| chunk.mark == mark && !ended) {
+            if self.resampler.as_ref().is_none_or(|(known, _)| *known != chunk.rate) {
+                samples += self.resampler.as_ref().map_or(0, |(_, resampler)| resampler.pending(more));
+                more = 0;
+                self.resampler = Some((chunk.rate, Resampler::new(chunk.rate, LINE_RATE)));
+            }
+            more += (chunk.pcm.len() - self.offset) as u64;
+            ended = chunk.last;
+            self.offset = 0;
+            self.chunks.pop_front();
+        }
+        if let Some((_, resampler)) = &mut self.resampler {
+            samples += resampler.pending(more);
+            resampler.reset();
+        }
+        samples
+    }
+}
+
+fn fall(pcm: &mut [i16]) {
+    let steps = pcm.len() as i32 + 1;
+    for (index, sample) in pcm.iter_mut().enumerate() {
+        *sample = (i32::from(*sample) * (steps - 1 - index as i32) / steps) as i16;
+    }
+}
+
+/// Samples of the line that so many samples at `rate` become.
+fn line_samples(samples: usize, rate: u32) -> u64 {
+    samples as u64 * u64::from(LINE_RATE) / u64::from(rate)
+}
+
+/// Exact: a sample of the line lasts 125 µs.
+fn duration(samples: u64) -> Duration {
+    Duration::from_micros(samples * 125)
+}

@@ -1,25 +1,52 @@
-//! placeholder
-use crate::sdp::Negotiated;
-use crate::*;
+//! [`MediaSession`]: one call's sound as a state machine. It owns no socket, clock, thread or lock.
+//!
+//! Outputs wait in queues, so the order in which the owner calls does not matter; but after each [`tick`](MediaSession::tick) it
+//! should take everything out. Nothing that comes from the network makes an error: it is counted in [`Stats`].
+//!
+//! A tick does not allocate. What may: [`configure`](MediaSession::configure), [`play`](MediaSession::play), and the first
+//! chunk of a rate.
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use crate::dtmf::event::{Payload, Presses};
+use crate::dtmf::{Dialler, Dialling, tone};
+use crate::jitter::JitterConfig;
+use crate::latch::{Latch, Verdict};
+use crate::playout::Playout;
+use crate::receive::Receiver;
+use crate::resample::Double;
+use crate::sdp::{Codec, Negotiated};
+use crate::send::Sender;
+use crate::vad::{Vad, VadConfig};
+use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
+
+/// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
+const MAX_EVENTS: usize = 1_024;
+/// Frames that wait for an owner who does not listen: 320 ms.
+const MAX_FRAMES: usize = 16;
+/// How often we report, give or take (RFC 3550 §6.2).
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How loud our DTMF events claim to be: −10 dBm0.
+const EVENT_VOLUME: u8 = 10;
 
 /// How a session behaves.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
-    /// Seeds SSRC, first sequence number and first timestamp (RFC 3550 §5.1 wants them unpredictable).
+    /// Seeds SSRC, first sequence number and first timestamp, which must be unpredictable (RFC 3550 §5.1).
     pub ssrc_seed: u64,
     pub jitter: JitterConfig,
     pub vad: VadConfig,
-    /// Whether [`MediaSession::poll_recording`] gives both sides of every tick. [`net::Engine::open`] sets it.
+    /// Whether [`MediaSession::poll_recording`] gives both sides of every tick. [`crate::net::Engine::open`] sets it.
     pub record: bool,
-    /// How much audio may be queued: beyond it [`MediaSession::play`] says `QueueFull`.
+    /// How much audio may be queued; beyond it [`MediaSession::play`] says `QueueFull`.
     pub max_queue: Duration,
-    /// [`Event::Silence`] comes after so long without a packet, and again at each doubling.
+    /// [`Event::Silence`] comes after so long without a packet, and again whenever that has doubled.
     pub silence_after: Duration,
     /// How long each digit that we send is held.
     pub digit_length: Duration,
-    /// How long the pause between two digits is.
+    /// The pause between two digits.
     pub digit_gap: Duration,
 }
 
@@ -37,53 +64,404 @@ impl Default for SessionConfig {
         }
     }
 }
-/// Which of the two ports a packet goes out of.
+
+/// Which of our two ports a packet leaves from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Channel {
     Rtp,
     Rtcp,
 }
-/// A packet for the wire.
+
+/// A packet for the wire, in a buffer that is used again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transmit<'a> {
     pub to: SocketAddr,
     pub channel: Channel,
     pub bytes: &'a [u8],
 }
-/// One call's sound.
-pub struct MediaSession {}
+
+/// One call's sound. See the [crate's essay](crate).
+pub struct MediaSession {
+    epoch: Instant,
+    agreed: Option<Negotiated>,
+    latch: Latch,
+    receiver: Receiver,
+    presses: Presses,
+    lift: Double,
+    vad: Vad,
+    playout: Playout,
+    dialler: Dialler,
+    /// Timestamp of the key that is being sent.
+    key_timestamp: u32,
+    sender: Sender,
+    events: VecDeque<Event>,
+    frames_waiting: usize,
+    frame_seq: u64,
+    /// A packet has been taken: from here on there are frames.
+    heard: bool,
+    last_packet: Instant,
+    silence_after: Duration,
+    next_silence: Duration,
+    record: bool,
+    recording: Option<[i16; FRAME]>,
+    next_report: Instant,
+    /// The peer's last sender report: the middle of its NTP timestamp, and when it came.
+    heard_report: Option<(u32, Instant)>,
+    wide: Vec<i16>,
+    stats: Stats,
+}
+
 impl MediaSession {
-    pub fn new(_config: SessionConfig, _now: Instant) -> Self {
-        MediaSession {}
+    pub fn new(config: SessionConfig, now: Instant) -> Self {
+        MediaSession {
+            epoch: now,
+            agreed: None,
+            latch: Latch::new(),
+            receiver: Receiver::new(&config.jitter),
+            presses: Presses::default(),
+            lift: Double::new(),
+            vad: Vad::new(config.vad),
+            playout: Playout::new(config.max_queue),
+            dialler: Dialler::new(config.digit_length, config.digit_gap),
+            key_timestamp: 0,
+            sender: Sender::new(config.ssrc_seed),
+            events: VecDeque::with_capacity(8),
+            frames_waiting: 0,
+            frame_seq: 0,
+            heard: false,
+            last_packet: now,
+            silence_after: config.silence_after,
+            next_silence: config.silence_after,
+            record: config.record,
+            recording: None,
+            next_report: now,
+            heard_report: None,
+            wide: Vec::with_capacity(FRAME),
+            stats: Stats::default(),
+        }
     }
-    pub fn configure(&mut self, _now: Instant, _agreed: &Negotiated) {}
-    pub fn handle_packet(&mut self, _now: Instant, _from: SocketAddr, _bytes: &[u8]) {}
-    pub fn handle_rtcp(&mut self, _now: Instant, _from: SocketAddr, _bytes: &[u8]) {}
-    pub fn tick(&mut self, _now: Instant) {}
+
+    /// Takes what was agreed, at first or anew (re-INVITE). Media flows from here on; the latch is open again.
+    pub fn configure(&mut self, now: Instant, agreed: &Negotiated) {
+        if self.agreed.is_none() {
+            self.last_packet = now;
+            self.next_report = now + REPORT_EVERY / 2;
+        }
+        self.latch.open(agreed.remote);
+        self.agreed = Some(agreed.clone());
+    }
+
+    /// Takes a datagram that came to the RTP port.
+    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let Some(agreed) = &self.agreed else {
+            self.stats.strangers += 1;
+            return;
+        };
+        let Some((header, payload)) = rtp::parse(bytes) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let is_event = Some(header.payload_type) == agreed.dtmf_payload_type;
+        let codec = match header.payload_type {
+            number if number == agreed.payload_type => Some(agreed.codec),
+            // Static numbers mean the same to everybody, and some peers change between what they listed.
+            0 if !is_event => Some(Codec::Pcmu),
+            8 if !is_event => Some(Codec::Pcma),
+            _ => None,
+        };
+        if codec.is_none() && !is_event {
+            self.stats.unknown_payload += 1;
+            return;
+        }
+        match self.latch.judge(from, header.ssrc, header.sequence) {
+            Verdict::Stranger => {
+                self.stats.strangers += 1;
+                return;
+            }
+            Verdict::Latched => self.events.push_back(Event::Latched { remote: from }),
+            Verdict::Accept | Verdict::Probation => {}
+        }
+        if !agreed_receives(&self.agreed) {
+            return;
+        }
+        self.heard = true;
+        self.last_packet = now;
+        self.next_silence = self.silence_after;
+        if header.ssrc == self.sender.ssrc {
+            // RFC 3550 §8.2: one of the two must change, and we can.
+            self.sender.change_ssrc();
+        }
+        if self.receiver.ssrc() != Some(header.ssrc) {
+            self.presses.restart(&mut self.events);
+        }
+        let clock = self.clock(now);
+        let Some(sequence) = self.receiver.account(clock, &header, &mut self.stats) else { return };
+        self.stats.received_bytes += payload.len() as u64;
+        if let Some(codec) = codec {
+            self.receiver.sound(clock, &header, sequence, codec, payload, &mut self.stats);
+        } else if let Some(event) = Payload::parse(payload) {
+            let before = self.events.len();
+            self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
+            self.stats.digits_received += (self.events.len() - before) as u64;
+            self.receiver.mute();
+        } else {
+            self.stats.malformed += 1;
+        }
+    }
+
+    /// Takes a datagram that came to the RTCP port.
+    pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        // Ports differ from RTP's; the host must be the one that we talk to.
+        let known = self.latch.source().or(self.latch.destination()).map(|source| source.ip());
+        if known != Some(from.ip()) {
+            self.stats.strangers += 1;
+            return;
+        }
+        let Some(report) = rtcp::parse(bytes, self.sender.ssrc) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        if let Some(middle) = report.sender {
+            self.heard_report = Some((middle, now));
+        }
+        if let Some(block) = report.block {
+            self.stats.peer_loss = Some(f32::from(block.fraction_lost) / 256.0);
+            if block.last != 0 {
+                // RFC 3550 §6.4.1: A − LSR − DLSR.
+                let arrived = (self.ntp(now) >> 16) as u32;
+                let round_trip = arrived.wrapping_sub(block.last).wrapping_sub(block.since);
+                // More than ten seconds is a peer that cannot count.
+                if round_trip < 10 << 16 {
+                    self.stats.round_trip_ms = Some(round_trip as f32 / 65.536);
+                }
+            }
+        }
+    }
+
+    /// Twenty milliseconds pass.
+    pub fn tick(&mut self, now: Instant) {
+        self.stats.ticks += 1;
+        self.recording = None;
+        let Some(agreed) = self.agreed.clone() else { return };
+        let mut theirs = [0; LINE_FRAME];
+        let mut ours = [0; LINE_FRAME];
+        if agreed.direction.receives() {
+            self.listen(now, &mut theirs);
+        }
+        self.speak(now, &agreed, &mut ours);
+        self.sender.advance();
+        if now >= self.next_report {
+            self.report(now, &agreed);
+        }
+        if self.record {
+            let mut block = [0; FRAME];
+            for (index, pair) in block.chunks_exact_mut(2).enumerate() {
+                pair[0] = theirs[index];
+                pair[1] = ours[index];
+            }
+            self.recording = Some(block);
+        }
+        // An owner who never polls must not cost memory without end.
+        while self.events.len() > MAX_EVENTS + MAX_FRAMES {
+            self.poll_event();
+            self.stats.events_lost += 1;
+        }
+    }
+
+    /// The next packet to be sent.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        None
+        self.sender.poll()
     }
+
+    /// The next thing to be told.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        let event = self.events.pop_front()?;
+        if event.is_frame() {
+            self.frames_waiting -= 1;
+        }
+        Some(event)
     }
-    pub fn poll_recording(&mut self) -> Option<&[i16; FRAME]> {
-        None
+
+    /// Both sides of the last tick, the peer left, we right, interleaved at 8 kHz; once per tick, if recording was asked for.
+    pub fn poll_recording(&mut self) -> Option<[i16; FRAME]> {
+        self.recording.take()
     }
-    pub fn play(&mut self, _chunk: PlayChunk) -> Result<(), PlayError> {
-        Ok(())
+
+    /// Queues audio.
+    ///
+    /// # Errors
+    /// The queue is full, or the rate is out of range.
+    pub fn play(&mut self, chunk: PlayChunk) -> Result<(), PlayError> {
+        let result = self.playout.play(chunk);
+        if matches!(result, Err(PlayError::UnsupportedRate(_))) {
+            self.stats.chunks_refused += 1;
+        }
+        result
     }
+
+    /// Stops speaking: drops everything queued and says exactly what left. The next 5 ms leave with a falling gain and count as played.
     pub fn hush(&mut self) -> Hushed {
-        Hushed::default()
+        self.playout.hush()
     }
-    pub fn pause(&mut self) {}
-    pub fn resume(&mut self) {}
-    pub fn send_digits(&mut self, _digits: &str) -> Result<(), DigitsError> {
-        Ok(())
+
+    /// Holds the queue at the very sample, after a fade of 5 ms. The line goes on with silence.
+    pub fn pause(&mut self) {
+        self.playout.pause();
     }
+
+    /// Goes on with the sample after the last that left.
+    pub fn resume(&mut self) {
+        self.playout.resume();
+    }
+
+    /// Sends keys, after those that wait: `0`–`9`, `*`, `#`, `A`–`D`; `,` is a pause of one second. What is being played waits
+    /// meanwhile. As telephone-event if that was agreed, else as tones.
+    ///
+    /// # Errors
+    /// Something else is in `digits`, or too many wait; then none is taken.
+    pub fn send_digits(&mut self, digits: &str) -> Result<(), DigitsError> {
+        self.dialler.dial(digits)
+    }
+
+    /// How much audio waits to be played.
     pub fn queued(&self) -> Duration {
-        Duration::ZERO
+        self.playout.queued()
     }
+
     pub fn stats(&self) -> Stats {
-        Stats::default()
+        self.stats.clone()
     }
+
+    fn listen(&mut self, now: Instant, theirs: &mut [i16; LINE_FRAME]) {
+        let silent = now.saturating_duration_since(self.last_packet);
+        if silent >= self.next_silence {
+            self.next_silence = self.next_silence.saturating_mul(2).max(Duration::from_millis(20));
+            self.events
+                .push_back(Event::Silence { for_ms: u32::try_from(silent.as_millis()).unwrap_or(u32::MAX) });
+        }
+        if !self.heard {
+            return;
+        }
+        let before = self.events.len();
+        self.presses.tick(&mut self.events);
+        self.stats.digits_received += (self.events.len() - before) as u64;
+        let concealed = self.receiver.pull(self.clock(now), theirs, &mut self.stats);
+        self.wide.clear();
+        self.lift.process(theirs, &mut self.wide);
+        let mut pcm = [0; FRAME];
+        pcm.copy_from_slice(&self.wide);
+        let judgement = self.vad.judge(now, &pcm, self.presses.held());
+        match judgement.change {
+            Some((true, at)) => self.events.push_back(Event::VoiceStart { at }),
+            Some((false, at)) => self.events.push_back(Event::VoiceEnd { at }),
+            None => {}
+        }
+        let frame = Event::Frame {
+            seq: self.frame_seq,
+            at: now,
+            pcm,
+            voice: judgement.speaking,
+            probability: judgement.probability,
+            level_dbfs: judgement.level_dbfs,
+            concealed,
+        };
+        self.frame_seq += 1;
+        if self.frames_waiting < MAX_FRAMES {
+            self.frames_waiting += 1;
+            self.stats.frames += 1;
+            self.events.push_back(frame);
+        } else {
+            self.stats.frames_dropped += 1;
+        }
+    }
+
+    fn speak(&mut self, now: Instant, agreed: &Negotiated, ours: &mut [i16; LINE_FRAME]) {
+        let Some(to) = self.latch.destination().filter(|_| agreed.direction.sends()) else {
+            self.sender.silence();
+            return;
+        };
+        let dialling = self.dialler.tick();
+        if let (Some(payload_type), Dialling::Key { .. } | Dialling::Released { .. }) =
+            (agreed.dtmf_payload_type, dialling)
+        {
+            self.send_event(to, payload_type, dialling);
+            return;
+        }
+        match dialling {
+            Dialling::Idle => {
+                self.playout.pull(now, ours, &mut self.events);
+            }
+            Dialling::Key { code, held, last, .. } => {
+                let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;
+                let length = if last { held } else { u32::MAX };
+                tone::write(code, from, length, ours);
+                self.stats.digits_sent += u64::from(last);
+            }
+            Dialling::Gap | Dialling::Released { .. } => {}
+        }
+        let (codec, payload_type) = (agreed.codec, agreed.payload_type);
+        self.sender.sound(to, codec, payload_type, agreed.ptime_ms, ours, &mut self.stats);
+    }
+
+    /// RFC 4733 §2.5.1: the timestamp stands at the key's beginning, the duration grows, the end is said three times.
+    fn send_event(&mut self, to: SocketAddr, payload_type: u8, dialling: Dialling) {
+        let (code, held, first, end) = match dialling {
+            Dialling::Key { code, held, first, last } => (code, held, first, last),
+            Dialling::Released { code, held } => (code, held, false, true),
+            Dialling::Idle | Dialling::Gap => return,
+        };
+        if first {
+            self.key_timestamp = self.sender.timestamp();
+        }
+        if matches!(dialling, Dialling::Key { last: true, .. }) {
+            self.stats.digits_sent += 1;
+        }
+        let payload = Payload { code, end, volume: EVENT_VOLUME, duration: held as u16 }.bytes();
+        self.sender.event(to, payload_type, first, self.key_timestamp, &payload, &mut self.stats);
+    }
+
+    fn report(&mut self, now: Instant, agreed: &Negotiated) {
+        // Spread, so that many calls do not report at once; and not with the regularity that §6.2 warns of.
+        let spread = u64::from(self.sender.ssrc.rotate_left(self.stats.sent as u32 % 32) % 2_000);
+        self.next_report = now + REPORT_EVERY - Duration::from_secs(1) + Duration::from_millis(spread);
+        let to = match self.latch.source() {
+            // A peer that sends from elsewhere than it announced has its RTCP beside its RTP.
+            Some(source) if source.ip() != agreed.remote_rtcp.ip() => {
+                SocketAddr::new(source.ip(), source.port().saturating_add(1))
+            }
+            _ => agreed.remote_rtcp,
+        };
+        if to.ip().is_unspecified() || to.port() == 0 {
+            return;
+        }
+        let sent = rtcp::Sent {
+            ntp: self.ntp(now),
+            timestamp: self.sender.timestamp(),
+            packets: self.stats.sent as u32,
+            bytes: self.stats.sent_bytes as u32,
+        };
+        let sent = (agreed.direction.sends() && self.stats.sent > 0).then_some(sent);
+        let heard = self.heard_report.map_or_else(rtcp::Heard::default, |(last, at)| rtcp::Heard {
+            last,
+            since: (now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000) as u32,
+        });
+        let reception = self.receiver.report();
+        let ssrc = self.sender.ssrc;
+        rtcp::write(ssrc, sent.as_ref(), reception.as_ref(), heard, self.sender.control(to));
+    }
+
+    /// Samples of the line since the session began.
+    fn clock(&self, now: Instant) -> i64 {
+        (now.saturating_duration_since(self.epoch).as_nanos() / 125_000) as i64
+    }
+
+    /// Time since the session began as NTP fixed point. One second is added, so that its middle is never the 0 that means "none".
+    fn ntp(&self, now: Instant) -> u64 {
+        let time = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
+        (time.as_secs() << 32) | ((u64::from(time.subsec_nanos()) << 32) / 1_000_000_000)
+    }
+}
+
+fn agreed_receives(agreed: &Option<Negotiated>) -> bool {
+    agreed.as_ref().is_some_and(|agreed| agreed.direction.receives())
 }

@@ -1,8 +1,8 @@
 //! G.711: logarithmic PCM at 64 kbit/s, µ-law and A-law.
 //!
 //! Decoding is a table of 256 samples, made by the compiler from the law itself; encoding finds the segment by the position of
-//! the highest bit. Both are tested exhaustively against the definition: the encoder must choose the nearest of the 256 values that
-//! the decoder knows (for A-law: the same interval, as the standard's decision values fall between them).
+//! the highest bit. Both are tested exhaustively against the definition: each of the 65,536 samples must fall into the interval
+//! that the standard's decision values give it.
 
 /// What is added to the magnitude in µ-law before its logarithm is taken, on the 16-bit scale.
 const ULAW_BIAS: i32 = 0x84;
@@ -56,7 +56,7 @@ const fn ulaw_table() -> [i16; 256] {
     while byte < 256 {
         let code = !(byte as u8);
         let segment = (code >> 4) & 7;
-        let magnitude = ((((code & 0x0f) as i32) << 3) + ULAW_BIAS << segment) - ULAW_BIAS;
+        let magnitude = (((((code & 0x0f) as i32) << 3) + ULAW_BIAS) << segment) - ULAW_BIAS;
         table[byte] = if code & 0x80 == 0 { magnitude as i16 } else { -magnitude as i16 };
         byte += 1;
     }
@@ -116,16 +116,26 @@ mod tests {
         }
     }
 
+    /// The last of the 128 intervals whose lower decision value is not above the magnitude.
+    fn interval(magnitude: i32, lower: impl Fn(u32, i32) -> i32) -> u8 {
+        (0..128u8)
+            .rev()
+            .find(|code| lower(u32::from(code >> 4), i32::from(code & 15)) <= magnitude)
+            .unwrap_or(0)
+    }
+
     #[test]
-    fn every_sample_gets_its_nearest_value() {
-        let nearest = |table: &[i16; 256], sample: i16| {
-            table.iter().map(|&value| (value as i32 - sample as i32).abs()).min().unwrap_or(i32::MAX)
-        };
+    fn every_sample_falls_into_its_interval() {
         for sample in i16::MIN..=i16::MAX {
-            let ulaw = (decode_ulaw(encode_ulaw(sample)) as i32 - sample as i32).abs();
-            assert!(ulaw <= nearest(&ULAW, sample) + 4, "µ {sample}: {ulaw}");
-            let alaw = (decode_alaw(encode_alaw(sample)) as i32 - sample as i32).abs();
-            assert!(alaw <= nearest(&ALAW, sample) + 8, "A {sample}: {alaw}");
+            let value = i32::from(sample);
+            let ulaw = interval(value.abs().min(ULAW_CLIP), |segment, step| {
+                4 * ((2 * step + 32) * 2i32.pow(segment) - 33)
+            });
+            assert_eq!(encode_ulaw(sample), !(ulaw | if value < 0 { 0x80 } else { 0 }), "µ {sample}");
+            let alaw = interval(if value < 0 { -value - 1 } else { value }, |segment, step| {
+                8 * if segment == 0 { 2 * step } else { (2 * step + 32) * 2i32.pow(segment - 1) }
+            });
+            assert_eq!(encode_alaw(sample), (alaw | if value < 0 { 0 } else { 0x80 }) ^ 0x55, "A {sample}");
         }
     }
 }

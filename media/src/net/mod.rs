@@ -1,17 +1,54 @@
-//! placeholder
-use crate::sdp::Negotiated;
-use crate::wav::Recording;
-use crate::*;
+//! The shell of [`MediaSession`](crate::MediaSession): threads, sockets, ports and channels.
+//!
+//! An [`Engine`] has a few threads; each ticks many calls by one clock. A call is a [`Line`] and a channel of [`Event`]s. Every channel is
+//! bounded:
+//!
+//! | channel | room | when it is full |
+//! |---|---|---|
+//! | events to the owner, frames | 50 (1 s) | the frame is dropped and counted |
+//! | events to the owner, control | 64 more, and 1,024 kept back | the oldest wait; beyond all of it they are lost and counted |
+//! | chunks to be played, per line | 4, and [`EngineConfig::queue_ahead`] in the session | [`Line::play`] waits |
+//! | commands, per thread | 1,024 | the caller waits |
+//! | blocks to be recorded | 4,096 | silence stands there in the file, and it is counted |
+//!
+//! `hush` goes by the commands, which are obeyed as they come, never behind queued audio; `pause` and `resume` are a flag that the next tick
+//! sees. Neither needs more: between two ticks nothing leaves.
+
+#![allow(clippy::disallowed_methods, reason = "this is where time and threads come from")]
+
+mod port;
+mod recorder;
+mod worker;
+
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use mio::{Poll, Waker};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::sdp::Negotiated;
+use crate::session::{MediaSession, SessionConfig};
+use crate::wav::{Recording, Writer};
+use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats};
+use recorder::{Job, Recorder, Tape};
+use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, WAKE, Worker};
+
+/// Commands that may wait for a thread.
+const COMMANDS: usize = 1_024;
+/// Chunks that may wait before a line, besides those in its session.
+const CHUNKS: usize = 4;
 
 /// How an engine is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
-    /// The address that the sockets are bound to; may be unspecified.
+    /// The address that sockets are bound to; may be unspecified.
     pub bind: IpAddr,
     /// Each call takes an even port for RTP and the odd one above it for RTCP (RFC 3550 §11).
     pub ports: RangeInclusive<u16>,
@@ -22,6 +59,7 @@ pub struct EngineConfig {
     /// [`Line::play`] waits while more than this is queued.
     pub queue_ahead: Duration,
 }
+
 impl Default for EngineConfig {
     fn default() -> Self {
         EngineConfig {
@@ -33,16 +71,19 @@ impl Default for EngineConfig {
         }
     }
 }
+
 /// Why an engine did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("the port range {0}–{1} holds no even-odd pair")]
+    #[error("the port range {0}–{1} holds no even port with an odd one above it")]
     NoPairs(u16, u16),
-    #[error("cannot bind to {0}: {1}")]
+    /// Not one pair could be bound.
+    #[error("cannot bind media ports on {0}: {1}")]
     Bind(IpAddr, std::io::Error),
     #[error("cannot start a media thread: {0}")]
     Thread(std::io::Error),
 }
+
 /// Why no line was opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -51,79 +92,374 @@ pub enum OpenError {
     NoPorts { in_use: usize, resting: usize },
     #[error("cannot open a socket: {0}")]
     Socket(std::io::Error),
-    #[error("cannot create the recording {0}: {1}")]
-    Recording(std::path::PathBuf, std::io::Error),
-    #[error("the engine has stopped")]
+    #[error("cannot record to {path}: {source}", path = .0.display(), source = .1)]
+    Recording(PathBuf, std::io::Error),
+    /// Too many commands wait for the media thread: 503.
+    #[error("the media engine is busy")]
+    Busy,
+    #[error("the media engine has stopped")]
     Closed,
 }
+
 /// The line is gone: closed, or its session panicked, or the engine stopped.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
 #[error("the line is closed")]
 pub struct Closed;
+
 /// What an engine has seen and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
+    /// Lines open now.
     pub sessions: usize,
+    /// Pairs of ports.
     pub ports_free: usize,
     pub ports_resting: usize,
-    /// Ticks of the clock, over all threads.
+    /// Ticks of the clocks of all threads.
     pub ticks: u64,
     /// Ticks that began more than 5 ms late.
     pub late_ticks: u64,
-    /// The longest that one tick of all sessions took.
+    /// The longest that one tick of all of a thread's sessions took.
     pub longest_tick_us: u64,
     /// Sessions that ended in a panic.
     pub panics: u64,
     /// Packets that the operating system did not take.
     pub send_errors: u64,
 }
-/// Runs many sessions. Cheap to clone; the last clone that goes stops it.
+
+/// Runs many sessions. Cheap to clone; when the last clone goes, it stops.
 #[derive(Clone)]
-pub struct Engine {}
-impl Engine {
-    pub fn start(_config: EngineConfig) -> Result<Engine, StartError> {
-        Ok(Engine {})
+pub struct Engine {
+    running: Arc<Running>,
+}
+
+struct Running {
+    shared: Arc<Shared>,
+    desks: Vec<Desk>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    recorder: Mutex<Option<(Recorder, JoinHandle<()>)>>,
+    next_key: AtomicU64,
+}
+
+/// Where one thread takes its commands.
+#[derive(Clone)]
+struct Desk {
+    commands: mpsc::Sender<Command>,
+    waker: Arc<Waker>,
+}
+
+struct Shared {
+    config: EngineConfig,
+    pool: Mutex<port::Pool>,
+    counters: Counters,
+    stop: AtomicBool,
+}
+
+#[derive(Default)]
+struct Counters {
+    sessions: AtomicUsize,
+    ticks: AtomicU64,
+    late_ticks: AtomicU64,
+    longest_tick_us: AtomicU64,
+    panics: AtomicU64,
+    send_errors: AtomicU64,
+}
+
+/// What a line and its seat both see.
+#[derive(Default)]
+struct LineState {
+    paused: AtomicBool,
+    closed: AtomicBool,
+    /// Raised by each hush.
+    generation: AtomicU64,
+    #[cfg(test)]
+    panic: AtomicBool,
+}
+
+impl Shared {
+    fn give_back(&self, port: u16) {
+        lock(&self.pool).give_back(Instant::now(), port);
     }
+}
+
+/// Nothing panics under these locks; if something did, what they guard would still be whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The range holds no pair, none can be bound, or there are no threads to be had.
+    pub fn start(config: EngineConfig) -> Result<Engine, StartError> {
+        let (first, last) = (*config.ports.start(), *config.ports.end());
+        let mut pool = port::Pool::new(config.bind, config.ports.clone(), config.quarantine);
+        if pool.is_empty() {
+            return Err(StartError::NoPairs(first, last));
+        }
+        // A wrong address shows now, not at the first call.
+        std::net::UdpSocket::bind((config.bind, 0)).map_err(|error| StartError::Bind(config.bind, error))?;
+        pool.counts(Instant::now());
+        let count = config.threads.max(1);
+        let shared = Arc::new(Shared {
+            config,
+            pool: Mutex::new(pool),
+            counters: Counters::default(),
+            stop: AtomicBool::new(false),
+        });
+        let running = Running {
+            shared: Arc::clone(&shared),
+            desks: Vec::new(),
+            threads: Mutex::new(Vec::new()),
+            recorder: Mutex::new(None),
+            next_key: AtomicU64::new(0),
+        };
+        let mut engine = running;
+        for index in 0..count {
+            let poll = Poll::new().map_err(StartError::Thread)?;
+            let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Thread)?);
+            let (commands, inbox) = mpsc::channel(COMMANDS);
+            let worker = Worker::new(Arc::clone(&shared), inbox, poll);
+            let thread = std::thread::Builder::new()
+                .name(format!("media-{index}"))
+                .spawn(move || worker.run())
+                .map_err(StartError::Thread)?;
+            engine.desks.push(Desk { commands, waker });
+            lock(&engine.threads).push(thread);
+        }
+        Ok(Engine { running: Arc::new(engine) })
+    }
+
+    /// Opens a line: binds a pair of ports and takes it into the clock. Media flows after [`Line::configure`].
+    ///
+    /// # Errors
+    /// No port is free, the recording cannot be created, or the engine has stopped.
     pub fn open(
         &self,
-        _config: SessionConfig,
-        _recording: Option<Recording>,
+        config: SessionConfig,
+        recording: Option<Recording>,
     ) -> Result<(Line, mpsc::Receiver<Event>), OpenError> {
-        Err(OpenError::Closed)
+        let running = &self.running;
+        if running.shared.stop.load(Ordering::Acquire) {
+            return Err(OpenError::Closed);
+        }
+        let now = Instant::now();
+        let key = running.next_key.fetch_add(1, Ordering::Relaxed);
+        let pair = {
+            let mut pool = lock(&running.shared.pool);
+            match pool.take(now) {
+                Some(Ok(pair)) => pair,
+                Some(Err(error)) => return Err(OpenError::Socket(error)),
+                None => {
+                    let (_, resting, in_use) = pool.counts(now);
+                    return Err(OpenError::NoPorts { in_use, resting });
+                }
+            }
+        };
+        let port = pair.port;
+        let tape = recording.map(|recording| running.tape(key, recording)).transpose().inspect_err(|_| {
+            running.shared.give_back(port);
+        })?;
+        let (owner, events) = mpsc::channel(FRAME_ROOM + CONTROL_ROOM);
+        let (chunk_sender, chunks) = mpsc::channel(CHUNKS);
+        let state = Arc::new(LineState::default());
+        let session = MediaSession::new(SessionConfig { record: tape.is_some(), ..config }, now);
+        let seat = Box::new(Seat {
+            key,
+            port,
+            session,
+            rtp: mio::net::UdpSocket::from_std(pair.rtp),
+            rtcp: mio::net::UdpSocket::from_std(pair.rtcp),
+            owner,
+            backlog: VecDeque::new(),
+            chunks,
+            held: None,
+            generation: 0,
+            state: Arc::clone(&state),
+            paused: false,
+            frames_dropped: 0,
+            events_lost: 0,
+            tape,
+        });
+        let desk = running.desks[key as usize % running.desks.len()].clone();
+        if let Err(error) = desk.commands.try_send(Command::Open(seat)) {
+            running.shared.give_back(port);
+            let (command, why) = match error {
+                mpsc::error::TrySendError::Full(command) => (command, OpenError::Busy),
+                mpsc::error::TrySendError::Closed(command) => (command, OpenError::Closed),
+            };
+            if let Command::Open(seat) = command
+                && let Some(tape) = seat.tape
+            {
+                let (done, _) = oneshot::channel();
+                let _ = tape.recorder.offer(Job::Close { id: tape.id, done });
+            }
+            return Err(why);
+        }
+        let _ = desk.waker.wake();
+        Ok((Line { key, port, desk, chunks: chunk_sender, state }, events))
     }
+
     pub fn stats(&self) -> EngineStats {
-        EngineStats::default()
+        let shared = &self.running.shared;
+        let (ports_free, ports_resting, _) = lock(&shared.pool).counts(Instant::now());
+        let counters = &shared.counters;
+        EngineStats {
+            sessions: counters.sessions.load(Ordering::Relaxed),
+            ports_free,
+            ports_resting,
+            ticks: counters.ticks.load(Ordering::Relaxed),
+            late_ticks: counters.late_ticks.load(Ordering::Relaxed),
+            longest_tick_us: counters.longest_tick_us.load(Ordering::Relaxed),
+            panics: counters.panics.load(Ordering::Relaxed),
+            send_errors: counters.send_errors.load(Ordering::Relaxed),
+        }
     }
-    /// Ends all sessions, finishes their recordings and joins the threads. Blocks for at most a few ticks.
-    pub fn shutdown(&self) {}
+
+    /// Ends all sessions, finishes their recordings and joins the threads. Blocks for about a tick, and as long as the disk needs.
+    pub fn shutdown(&self) {
+        self.running.stop();
+    }
 }
-/// One call's handle. Dropping it closes the session and frees the port after quarantine.
-pub struct Line {}
+
+impl Running {
+    fn tape(&self, id: u64, recording: Recording) -> Result<Tape, OpenError> {
+        let failed = |error| OpenError::Recording(recording.path.clone(), error);
+        let mut slot = lock(&self.recorder);
+        let recorder = match &*slot {
+            Some((recorder, _)) => recorder.clone(),
+            None => {
+                let (recorder, thread) = Recorder::start().map_err(failed)?;
+                *slot = Some((recorder.clone(), thread));
+                recorder
+            }
+        };
+        drop(slot);
+        let writer = Writer::create(&recording.path, LINE_RATE, 2).map_err(failed)?;
+        let trouble = Arc::new(OnceLock::new());
+        if recorder.offer(Job::Open { id, writer, trouble: Arc::clone(&trouble) }).is_err() {
+            return Err(OpenError::Busy);
+        }
+        Ok(Tape { id, recorder, path: recording.path, number: 0, gaps: 0, trouble, told: false })
+    }
+
+    fn stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for desk in &self.desks {
+            let _ = desk.waker.wake();
+        }
+        for thread in lock(&self.threads).drain(..) {
+            // A thread that panicked has been counted, and has nothing left to say.
+            let _ = thread.join();
+        }
+        // The recording thread ends when the last sender goes; the seats' are gone with their threads.
+        let recorder = lock(&self.recorder).take();
+        if let Some((recorder, thread)) = recorder {
+            drop(recorder);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// One call's handle. Dropping it closes the session and frees the port after its quarantine.
+pub struct Line {
+    key: u64,
+    port: u16,
+    desk: Desk,
+    chunks: mpsc::Sender<Queued>,
+    state: Arc<LineState>,
+}
+
 impl Line {
+    /// The RTP port, for the session description. RTCP is one above.
     pub fn local_port(&self) -> u16 {
-        0
+        self.port
     }
-    pub async fn configure(&self, _agreed: Negotiated) -> Result<(), Closed> {
-        Ok(())
+
+    /// Takes what was agreed; also on re-INVITE. Returns when it is in force.
+    ///
+    /// # Errors
+    /// The line is closed.
+    pub async fn configure(&self, agreed: Negotiated) -> Result<(), Closed> {
+        self.ask(|reply| Command::Configure(self.key, Box::new(agreed), reply)).await
     }
-    /// Waits while more than [`EngineConfig::queue_ahead`] is queued.
-    pub async fn play(&self, _chunk: PlayChunk) -> Result<(), Closed> {
-        Ok(())
+
+    /// Queues audio. Waits while more than [`EngineConfig::queue_ahead`] is queued: that is the back-pressure on who speaks. A
+    /// chunk with a rate out of range is dropped and counted in [`Stats::chunks_refused`].
+    ///
+    /// # Errors
+    /// The line is closed.
+    pub async fn play(&self, chunk: PlayChunk) -> Result<(), Closed> {
+        let generation = self.state.generation.load(Ordering::Acquire);
+        self.chunks.send(Queued { generation, chunk }).await.map_err(|_| Closed)
     }
-    /// Drops everything that was given to [`play`](Self::play) before this call and says what left. Never behind queued audio.
+
+    /// Drops everything that was given to [`play`](Self::play) before this call, also what still waits there, and says what left. Never waits
+    /// behind queued audio. Afterwards the line is not paused.
+    ///
+    /// # Errors
+    /// The line is closed.
     pub async fn hush(&self) -> Result<Hushed, Closed> {
-        Ok(Hushed::default())
+        self.state.paused.store(false, Ordering::Release);
+        let generation = self.state.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.ask(|reply| Command::Hush(self.key, generation, reply)).await
     }
-    pub fn pause(&self) {}
-    pub fn resume(&self) {}
-    pub async fn send_digits(&self, _digits: &str) -> Result<(), DigitsError> {
-        Ok(())
+
+    /// From the next tick on nothing of the queue leaves, after a fade of 5 ms.
+    pub fn pause(&self) {
+        self.state.paused.store(true, Ordering::Release);
     }
+
+    /// From the next tick on the queue goes on where it stopped.
+    pub fn resume(&self) {
+        self.state.paused.store(false, Ordering::Release);
+    }
+
+    /// Sends keys; see [`MediaSession::send_digits`].
+    ///
+    /// # Errors
+    /// Something else is in `digits`, too many wait, or the line is closed.
+    pub async fn send_digits(&self, digits: &str) -> Result<(), DigitsError> {
+        let digits = digits.to_owned();
+        self.ask(|reply| Command::Digits(self.key, digits, reply)).await.unwrap_or(Err(DigitsError::Closed))
+    }
+
+    /// # Errors
+    /// The line is closed.
     pub async fn stats(&self) -> Result<Stats, Closed> {
-        Ok(Stats::default())
+        self.ask(|reply| Command::Stats(self.key, reply)).await
     }
-    /// Ends the session, finishes the recording, and gives the last figures.
+
+    /// Ends the session, waits until its recording is complete on disk, and gives the last figures; empty ones if the line was gone.
     pub async fn close(self) -> Stats {
-        Stats::default()
+        let Ok(ending) = self.ask(|reply| Command::Close(self.key, reply)).await else {
+            return Stats::default();
+        };
+        let mut stats = ending.stats;
+        if let Some(tape) = ending.tape {
+            let _ = tape.done.await;
+            stats.recording_error = tape.trouble.get().cloned();
+        }
+        stats
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
+        let (reply, answer) = oneshot::channel();
+        self.desk.commands.send(command(reply)).await.map_err(|_| Closed)?;
+        let _ = self.desk.waker.wake();
+        answer.await.map_err(|_| Closed)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The next tick sees it.
+        self.state.closed.store(true, Ordering::Release);
     }
 }

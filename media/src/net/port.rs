@@ -1,0 +1,124 @@
+//! Pairs of ports: an even one for RTP and the odd one above it for RTCP (RFC 3550 §11), given out in turn and rested after use.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+/// Pairs that are tried when others turn out to be taken by somebody else on this machine.
+const TRIES: usize = 64;
+
+pub(super) struct Pool {
+    bind: IpAddr,
+    /// Even ports. The one that has been free for longest comes first.
+    free: VecDeque<u16>,
+    resting: VecDeque<(Instant, u16)>,
+    rest: Duration,
+    in_use: usize,
+}
+
+/// A bound pair.
+pub(super) struct Pair {
+    pub(super) port: u16,
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+}
+
+impl Pool {
+    pub(super) fn new(bind: IpAddr, ports: RangeInclusive<u16>, rest: Duration) -> Self {
+        let even = |port: &u16| port.is_multiple_of(2) && *port > 0 && *port < *ports.end();
+        let free = ports.clone().filter(even).collect();
+        Pool { bind, free, resting: VecDeque::new(), rest, in_use: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.is_empty()
+    }
+
+    /// Free, resting, in use.
+    pub(super) fn counts(&mut self, now: Instant) -> (usize, usize, usize) {
+        self.wake(now);
+        (self.free.len(), self.resting.len(), self.in_use)
+    }
+
+    /// Binds the next free pair; `None` if there is none.
+    pub(super) fn take(&mut self, now: Instant) -> Option<io::Result<Pair>> {
+        self.wake(now);
+        let mut trouble = None;
+        for _ in 0..TRIES {
+            let Some(port) = self.free.pop_front() else { break };
+            match bind_pair(self.bind, port) {
+                Ok((rtp, rtcp)) => {
+                    self.in_use += 1;
+                    return Some(Ok(Pair { port, rtp, rtcp }));
+                }
+                Err(error) => {
+                    self.resting.push_back((now + self.rest, port));
+                    let theirs = error.kind() == io::ErrorKind::AddrInUse;
+                    trouble = Some(error);
+                    // Anything else (no descriptors left, no such address) will not get better with another port.
+                    if !theirs {
+                        break;
+                    }
+                }
+            }
+        }
+        trouble.map(Err)
+    }
+
+    pub(super) fn give_back(&mut self, now: Instant, port: u16) {
+        self.in_use = self.in_use.saturating_sub(1);
+        self.resting.push_back((now + self.rest, port));
+    }
+
+    fn wake(&mut self, now: Instant) {
+        while let Some(&(until, port)) = self.resting.front() {
+            if until > now {
+                return;
+            }
+            self.resting.pop_front();
+            self.free.push_back(port);
+        }
+    }
+}
+
+fn bind_pair(address: IpAddr, port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
+    let rtp = UdpSocket::bind(SocketAddr::new(address, port))?;
+    let rtcp = UdpSocket::bind(SocketAddr::new(address, port + 1))?;
+    rtp.set_nonblocking(true)?;
+    rtcp.set_nonblocking(true)?;
+    Ok((rtp, rtcp))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_even_and_rest_after_use() {
+        let now = Instant::now();
+        let rest = Duration::from_secs(5);
+        let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_001..=29_005, rest);
+        // 29,002 and 29,004; 29,001 is odd.
+        assert_eq!(pool.counts(now), (2, 0, 0));
+        let pair = pool.take(now).expect("a free pair").expect("bound");
+        assert_eq!(pair.port, 29_002);
+        assert_eq!(pair.rtcp.local_addr().map(|address| address.port()).ok(), Some(29_003));
+        pool.give_back(now, pair.port);
+        drop(pair);
+        assert_eq!(pool.counts(now), (1, 1, 0));
+        assert_eq!(pool.counts(now + rest), (2, 0, 0));
+        // The one that rested longest comes first.
+        assert_eq!(pool.take(now + rest).expect("free").expect("bound").port, 29_004);
+    }
+
+    #[test]
+    fn a_pair_taken_by_somebody_else_is_stepped_over() {
+        let now = Instant::now();
+        let _theirs = UdpSocket::bind(("127.0.0.1", 29_013)).expect("bound");
+        let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_012..=29_017, Duration::from_secs(5));
+        assert_eq!(pool.take(now).expect("free").expect("bound").port, 29_014);
+        assert_eq!(pool.counts(now), (1, 1, 1));
+    }
+}

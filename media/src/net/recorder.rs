@@ -1,0 +1,140 @@
+//! The recording thread: takes blocks of 20 ms out of a bounded ring and puts them into files.
+//!
+//! The tick only tries to put a block in. If the disk is so slow that the ring is full, that block is missing; its number tells the writer, which
+//! puts silence there, so both sides stay aligned with the call's clock. A file that cannot be written is given up, the
+//! reason is left where the engine sees it, and the call goes on.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::wav::Writer;
+use crate::{FRAME, LINE_RATE};
+
+/// Blocks that the ring holds, of all recordings together: 82 s of one call, 0.8 s of a hundred.
+const RING: usize = 4_096;
+/// A file is flushed after so many bytes: one second of stereo.
+const FLUSH_BYTES: usize = LINE_RATE as usize * 4;
+/// And when nothing came for so long.
+const FLUSH_IDLE: Duration = Duration::from_millis(500);
+/// Silence is put in for at most so many missing blocks: 10 minutes. More is a mistake in the numbers.
+const MAX_GAP: u64 = 30_000;
+
+/// Not boxed: the ring's slots are made once, and the tick must not allocate.
+#[allow(clippy::large_enum_variant, reason = "a box per block would allocate in every tick")]
+pub(super) enum Job {
+    Open { id: u64, writer: Writer, trouble: Arc<OnceLock<String>> },
+    Block { id: u64, number: u64, pcm: [i16; FRAME] },
+    Close { id: u64, done: oneshot::Sender<()> },
+}
+
+/// The sender's side of the ring.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    jobs: SyncSender<Job>,
+}
+
+impl Recorder {
+    pub(super) fn start() -> io::Result<(Recorder, JoinHandle<()>)> {
+        let (sender, jobs) = sync_channel(RING);
+        let thread = std::thread::Builder::new().name("media-record".into()).spawn(move || run(&jobs))?;
+        Ok((Recorder { jobs: sender }, thread))
+    }
+
+    /// Gives the job back if the ring is full; drops it if the thread is gone.
+    #[allow(clippy::result_large_err, reason = "the job is handed back to be offered again")]
+    pub(super) fn offer(&self, job: Job) -> Result<(), Job> {
+        match self.jobs.try_send(job) {
+            Err(TrySendError::Full(job)) => Err(job),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+}
+
+/// A recording as the engine's thread sees it.
+pub(super) struct Tape {
+    pub(super) id: u64,
+    pub(super) recorder: Recorder,
+    pub(super) path: PathBuf,
+    pub(super) number: u64,
+    pub(super) gaps: u64,
+    pub(super) trouble: Arc<OnceLock<String>>,
+    pub(super) told: bool,
+}
+
+impl Tape {
+    pub(super) fn block(&mut self, pcm: [i16; FRAME]) {
+        if self.trouble.get().is_some() {
+            return;
+        }
+        if self.recorder.offer(Job::Block { id: self.id, number: self.number, pcm }).is_err() {
+            self.gaps += 1;
+        }
+        self.number += 1;
+    }
+}
+
+struct Open {
+    writer: Writer,
+    next: u64,
+    trouble: Arc<OnceLock<String>>,
+}
+
+fn run(jobs: &Receiver<Job>) {
+    let mut open: HashMap<u64, Open> = HashMap::new();
+    loop {
+        match jobs.recv_timeout(FLUSH_IDLE) {
+            Ok(Job::Open { id, writer, trouble }) => {
+                open.insert(id, Open { writer, next: 0, trouble });
+            }
+            Ok(Job::Block { id, number, pcm }) => {
+                let Some(file) = open.get_mut(&id) else { continue };
+                for _ in 0..number.saturating_sub(file.next).min(MAX_GAP) {
+                    file.writer.push(&[0; FRAME]);
+                }
+                file.writer.push(&pcm);
+                file.next = number + 1;
+                if file.writer.pending() >= FLUSH_BYTES {
+                    flush(&mut open, id);
+                }
+            }
+            Ok(Job::Close { id, done }) => {
+                if let Some(file) = open.remove(&id) {
+                    finish(file);
+                }
+                let _ = done.send(());
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let waiting = open.iter().filter(|(_, file)| file.writer.pending() > 0).map(|(id, _)| *id);
+                for id in waiting.collect::<Vec<_>>() {
+                    flush(&mut open, id);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                open.into_values().for_each(finish);
+                return;
+            }
+        }
+    }
+}
+
+fn flush(open: &mut HashMap<u64, Open>, id: u64) {
+    if let Some(file) = open.get_mut(&id)
+        && let Err(error) = file.writer.flush()
+    {
+        let _ = file.trouble.set(error.to_string());
+        open.remove(&id);
+    }
+}
+
+fn finish(file: Open) {
+    if let Err(error) = file.writer.finish() {
+        let _ = file.trouble.set(error.to_string());
+    }
+}

@@ -1,0 +1,414 @@
+//! One media thread: a poll, a clock of 20 ms, and the calls that it ticks.
+//!
+//! Packets are taken as they come, so that their arrival times mean something to the jitter buffer. Between ticks the thread sleeps in
+//! the poll. It waits for nobody: what cannot be handed over at once is dropped and counted (frames), or kept for the next
+//! tick (control events, the end of a recording). Each call's work runs under `catch_unwind`, so a panic costs one call.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use tokio::sync::{mpsc, oneshot};
+
+use super::recorder::{Job, Tape};
+use super::{LineState, Shared};
+use crate::sdp::Negotiated;
+use crate::session::{Channel, MediaSession};
+use crate::{DigitsError, Event, Hushed, PlayChunk, Stats, TICK_MS};
+
+pub(super) const WAKE: Token = Token(usize::MAX);
+/// Room in a call's event channel that frames may take, and room that only control events may: 1 s, and 64.
+pub(super) const FRAME_ROOM: usize = 50;
+pub(super) const CONTROL_ROOM: usize = 64;
+/// Control events kept for an owner whose channel is full; beyond, they are lost and counted.
+const BACKLOG: usize = 1_024;
+/// Datagrams taken from one socket before the others have their turn.
+const BATCH: usize = 64;
+/// A tick that begins later than this counts as late.
+const LATE: Duration = Duration::from_millis(5);
+/// Ticks that are made up for after a stall; beyond, time is skipped.
+const CATCH_UP: u32 = 10;
+
+pub(super) enum Command {
+    Open(Box<Seat>),
+    Configure(u64, Box<Negotiated>, oneshot::Sender<()>),
+    /// The second is the generation from which on chunks are to be played.
+    Hush(u64, u64, oneshot::Sender<Hushed>),
+    Digits(u64, String, oneshot::Sender<Result<(), DigitsError>>),
+    Stats(u64, oneshot::Sender<Stats>),
+    Close(u64, oneshot::Sender<Ending>),
+}
+
+/// What is left of a call: its figures, and the word that its recording is complete.
+pub(super) struct Ending {
+    pub(super) stats: Stats,
+    pub(super) tape: Option<TapeEnd>,
+}
+
+pub(super) struct TapeEnd {
+    pub(super) done: oneshot::Receiver<()>,
+    pub(super) trouble: Arc<std::sync::OnceLock<String>>,
+}
+
+/// A chunk, and the generation in which it was given: what is older than the last hush is not played.
+pub(super) struct Queued {
+    pub(super) generation: u64,
+    pub(super) chunk: PlayChunk,
+}
+
+/// A call's place at the table.
+pub(super) struct Seat {
+    pub(super) key: u64,
+    pub(super) port: u16,
+    pub(super) session: MediaSession,
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+    pub(super) owner: mpsc::Sender<Event>,
+    pub(super) backlog: VecDeque<Event>,
+    pub(super) chunks: mpsc::Receiver<Queued>,
+    /// Taken out of the channel in a hush, but given after it.
+    pub(super) held: Option<PlayChunk>,
+    pub(super) generation: u64,
+    pub(super) state: Arc<LineState>,
+    pub(super) paused: bool,
+    pub(super) frames_dropped: u64,
+    pub(super) events_lost: u64,
+    pub(super) tape: Option<Tape>,
+}
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    poll: Poll,
+    seats: HashMap<u64, Box<Seat>>,
+    /// Sockets that had more than a batch.
+    more: VecDeque<Token>,
+    /// Ends of recordings that found the ring full.
+    closing: VecDeque<(super::recorder::Recorder, Job)>,
+    buffer: Box<[u8; 2_048]>,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, commands: mpsc::Receiver<Command>, poll: Poll) -> Self {
+        Worker {
+            shared,
+            commands,
+            poll,
+            seats: HashMap::new(),
+            more: VecDeque::new(),
+            closing: VecDeque::new(),
+            buffer: Box::new([0; 2_048]),
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        const PERIOD: Duration = Duration::from_millis(TICK_MS as u64);
+        let mut events = Events::with_capacity(1_024);
+        let mut next = Instant::now() + PERIOD;
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let wait = if self.more.is_empty() {
+                next.saturating_duration_since(Instant::now())
+            } else {
+                Duration::ZERO
+            };
+            // Interrupted by a signal is the only failure; then there are no events.
+            if self.poll.poll(&mut events, Some(wait)).is_err() {
+                events.clear();
+            }
+            let now = Instant::now();
+            for _ in 0..self.more.len() {
+                if let Some(token) = self.more.pop_front() {
+                    self.receive(now, token);
+                }
+            }
+            for event in events.iter().filter(|event| event.token() != WAKE) {
+                self.receive(now, event.token());
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(now, command);
+            }
+            let mut made_up = 0;
+            while Instant::now() >= next {
+                self.tick_all(next);
+                next += PERIOD;
+                made_up += 1;
+                if made_up == CATCH_UP {
+                    next = next.max(Instant::now());
+                }
+            }
+        }
+        for key in self.seats.keys().copied().collect::<Vec<_>>() {
+            self.end(key);
+        }
+        // The engine is going: now there is time to wait for the ring.
+        while self.flush_closing() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn tick_all(&mut self, due: Instant) {
+        let began = Instant::now();
+        let counters = &self.shared.counters;
+        counters.ticks.fetch_add(1, Ordering::Relaxed);
+        if began.saturating_duration_since(due) > LATE {
+            counters.late_ticks.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut gone = None;
+        for seat in self.seats.values_mut() {
+            if seat.state.closed.load(Ordering::Acquire) {
+                gone.get_or_insert_with(Vec::new).push(seat.key);
+                continue;
+            }
+            let shared = &self.shared;
+            if catch_unwind(AssertUnwindSafe(|| tick(seat, shared, began))).is_err() {
+                counters.panics.fetch_add(1, Ordering::Relaxed);
+                gone.get_or_insert_with(Vec::new).push(seat.key);
+            }
+        }
+        for key in gone.into_iter().flatten() {
+            self.end(key);
+        }
+        self.flush_closing();
+        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.counters.longest_tick_us.fetch_max(took, Ordering::Relaxed);
+    }
+
+    fn receive(&mut self, now: Instant, token: Token) {
+        let key = (token.0 / 2) as u64;
+        let Some(seat) = self.seats.get_mut(&key) else { return };
+        let channel = if token.0.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
+        let buffer = &mut self.buffer[..];
+        let work = AssertUnwindSafe(|| {
+            let socket = if channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
+            for _ in 0..BATCH {
+                match socket.recv_from(buffer) {
+                    Ok((length, from)) => {
+                        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
+                        match channel {
+                            Channel::Rtp => seat.session.handle_packet(now, from, &buffer[..length]),
+                            Channel::Rtcp => seat.session.handle_rtcp(now, from, &buffer[..length]),
+                        }
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(_) => return false,
+                }
+            }
+            true
+        });
+        match catch_unwind(work) {
+            Ok(more) => {
+                if more {
+                    self.more.push_back(token);
+                }
+                tell(seat);
+            }
+            Err(_) => {
+                self.shared.counters.panics.fetch_add(1, Ordering::Relaxed);
+                self.end(key);
+            }
+        }
+    }
+
+    fn obey(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open(mut seat) => {
+                let key = seat.key as usize;
+                let registry = self.poll.registry();
+                let registered = registry
+                    .register(&mut seat.rtp, Token(2 * key), Interest::READABLE)
+                    .and_then(|()| registry.register(&mut seat.rtcp, Token(2 * key + 1), Interest::READABLE));
+                self.seats.insert(seat.key, seat);
+                self.shared.counters.sessions.fetch_add(1, Ordering::Relaxed);
+                if registered.is_err() {
+                    // The owner sees its channel end.
+                    self.end(key as u64);
+                }
+            }
+            Command::Configure(key, agreed, reply) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    seat.session.configure(now, &agreed);
+                    let _ = reply.send(());
+                }
+            }
+            Command::Hush(key, generation, reply) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    let _ = reply.send(hush(seat, generation));
+                }
+            }
+            Command::Digits(key, digits, reply) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    let _ = reply.send(seat.session.send_digits(&digits));
+                }
+            }
+            Command::Stats(key, reply) => {
+                if let Some(seat) = self.seats.get(&key) {
+                    let _ = reply.send(stats(seat));
+                }
+            }
+            Command::Close(key, reply) => {
+                if let Some(ending) = self.end(key) {
+                    let _ = reply.send(ending);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, key: u64) -> Option<Ending> {
+        let mut seat = self.seats.remove(&key)?;
+        let registry = self.poll.registry();
+        let _ = registry.deregister(&mut seat.rtp);
+        let _ = registry.deregister(&mut seat.rtcp);
+        self.shared.counters.sessions.fetch_sub(1, Ordering::Relaxed);
+        let stats = stats(&seat);
+        let tape = seat.tape.take().map(|tape| {
+            let (done, wait) = oneshot::channel();
+            self.closing.push_back((tape.recorder, Job::Close { id: tape.id, done }));
+            TapeEnd { done: wait, trouble: tape.trouble }
+        });
+        self.flush_closing();
+        let port = seat.port;
+        // The sockets close before the port is given back.
+        drop(seat);
+        self.shared.give_back(port);
+        Some(Ending { stats, tape })
+    }
+
+    /// Whether something is left.
+    fn flush_closing(&mut self) -> bool {
+        while let Some((recorder, job)) = self.closing.pop_front() {
+            if let Err(job) = recorder.offer(job) {
+                self.closing.push_front((recorder, job));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
+    #[cfg(test)]
+    assert!(!seat.state.panic.load(Ordering::Acquire), "asked for by a test");
+    let paused = seat.state.paused.load(Ordering::Acquire);
+    if paused != seat.paused {
+        seat.paused = paused;
+        if paused { seat.session.pause() } else { seat.session.resume() }
+    }
+    while seat.session.queued() < shared.config.queue_ahead {
+        let chunk = match seat.held.take() {
+            Some(chunk) => chunk,
+            None => match seat.chunks.try_recv() {
+                Ok(queued) if queued.generation >= seat.generation => queued.chunk,
+                Ok(_) => continue,
+                Err(_) => break,
+            },
+        };
+        // Only a rate out of range is refused here, and that is counted.
+        let _ = seat.session.play(chunk);
+    }
+    seat.session.tick(now);
+    while let Some(packet) = seat.session.poll_transmit() {
+        let socket = if packet.channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
+        if socket.send_to(packet.bytes, reachable(packet.to, shared.config.bind)).is_err() {
+            shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
+        tape.block(pcm);
+        if !tape.told
+            && let Some(reason) = tape.trouble.get()
+        {
+            tape.told = true;
+            let reason = format!("{}: {reason}", tape.path.display());
+            seat.backlog.push_back(Event::RecordingFailed { reason });
+        }
+    }
+    tell(seat);
+}
+
+/// Hands over what the session tells: control events always in order and never lost lightly, frames only where there is room to spare.
+fn tell(seat: &mut Seat) {
+    while let Some(event) = seat.backlog.pop_front() {
+        if let Err(mpsc::error::TrySendError::Full(event)) = seat.owner.try_send(event) {
+            seat.backlog.push_front(event);
+            break;
+        }
+    }
+    while let Some(event) = seat.session.poll_event() {
+        if event.is_frame() {
+            let room = seat.backlog.is_empty() && seat.owner.capacity() > CONTROL_ROOM;
+            if !room || seat.owner.try_send(event).is_err() {
+                seat.frames_dropped += 1;
+            }
+            continue;
+        }
+        let refused = if seat.backlog.is_empty() {
+            match seat.owner.try_send(event) {
+                Err(mpsc::error::TrySendError::Full(event)) => Some(event),
+                // An owner who no longer listens has no use for it.
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
+            }
+        } else {
+            Some(event)
+        };
+        if let Some(event) = refused {
+            if seat.backlog.len() < BACKLOG {
+                seat.backlog.push_back(event);
+            } else {
+                seat.events_lost += 1;
+            }
+        }
+    }
+}
+
+/// Drops what was given before the hush, also what is still in the channel.
+fn hush(seat: &mut Seat, generation: u64) -> Hushed {
+    seat.generation = seat.generation.max(generation);
+    seat.paused = false;
+    let mut hushed = seat.session.hush();
+    let mut last = hushed.unplayed_marks.last().copied().or(hushed.mark);
+    let mut drop_chunk = |chunk: &PlayChunk| {
+        let samples = chunk.pcm.len() as u64 * u64::from(crate::LINE_RATE) / u64::from(chunk.rate.max(1));
+        hushed.dropped += Duration::from_micros(samples * 125);
+        if last != Some(chunk.mark) {
+            hushed.unplayed_marks.push(chunk.mark);
+            last = Some(chunk.mark);
+        }
+    };
+    if let Some(chunk) = seat.held.take() {
+        drop_chunk(&chunk);
+    }
+    while let Ok(queued) = seat.chunks.try_recv() {
+        if queued.generation >= seat.generation {
+            seat.held = Some(queued.chunk);
+            break;
+        }
+        drop_chunk(&queued.chunk);
+    }
+    hushed
+}
+
+fn stats(seat: &Seat) -> Stats {
+    let mut stats = seat.session.stats();
+    stats.frames -= seat.frames_dropped.min(stats.frames);
+    stats.frames_dropped += seat.frames_dropped;
+    stats.events_lost += seat.events_lost;
+    if let Some(tape) = &seat.tape {
+        stats.recorded_blocks = tape.number - tape.gaps;
+        stats.recording_gaps = tape.gaps;
+        stats.recording_error = tape.trouble.get().cloned();
+    }
+    stats
+}
+
+/// An IPv4 address as an IPv6 socket wants it.
+fn reachable(to: SocketAddr, bound: IpAddr) -> SocketAddr {
+    match (to.ip(), bound) {
+        (IpAddr::V4(v4), IpAddr::V6(_)) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+        _ => to,
+    }
+}

@@ -1,0 +1,273 @@
+//! The incoming stream of one peer: RTP in, 20 ms of sound out per tick.
+//!
+//! Keeps the account of numbers (what was lost, late, doubled), follows the sender when it starts anew, and puts together decoding,
+//! concealment and the jitter buffer's decisions.
+
+use crate::codec;
+use crate::conceal::{Concealer, accelerate};
+use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
+use crate::rtp::{Arrival, Header, Sequence, Timeline};
+use crate::sdp::Codec;
+use crate::{LINE_FRAME, LINE_RATE, Stats};
+
+/// A transit that differs so much from the base is no delay: the sender's timestamps jumped.
+const JUMP: i64 = 2 * LINE_RATE as i64;
+/// So many packets in a row that are late although they are the newest: the timestamps stepped back.
+const LATE_RUN: u32 = 3;
+/// Ticks for which there must be too much delay before some is taken away; fewer if it is very much.
+const PATIENCE: u32 = 25;
+/// Ticks after which a seam is accepted even where the sound does not repeat.
+const IMPATIENCE: u32 = 100;
+/// The longest payload that is taken: 200 ms of G.711.
+const MAX_SAMPLES: usize = 1_600;
+
+pub(crate) struct Receiver {
+    stream: Option<Stream>,
+    jitter: Jitter,
+    concealer: Concealer,
+    /// Decoded, not yet played.
+    pcm: Vec<i16>,
+    scratch: Vec<i16>,
+    late_run: u32,
+    excess_ticks: u32,
+    /// While a key is held there is no sound, and nothing to conceal (RFC 4733 §2.1).
+    muted: u32,
+    /// Losses of streams that ended.
+    lost_before: u64,
+    /// Packets expected and lost when the last report was made (RFC 3550 A.3).
+    reported: (u64, u64),
+}
+
+struct Stream {
+    ssrc: u32,
+    sequence: Sequence,
+    timeline: Timeline,
+    /// Transit of the packet before, and the running jitter (RFC 3550 A.8), in samples.
+    transit: i64,
+    jitter: f32,
+}
+
+/// What a report block says of the incoming stream (RFC 3550 §6.4.1).
+pub(crate) struct Reception {
+    pub(crate) ssrc: u32,
+    /// Of 256.
+    pub(crate) fraction_lost: u8,
+    pub(crate) lost: u32,
+    pub(crate) highest: u32,
+    pub(crate) jitter: u32,
+}
+
+impl Receiver {
+    pub(crate) fn new(config: &JitterConfig) -> Self {
+        Receiver {
+            stream: None,
+            jitter: Jitter::new(config),
+            concealer: Concealer::new(),
+            pcm: Vec::with_capacity(2 * MAX_SAMPLES),
+            scratch: Vec::with_capacity(MAX_SAMPLES),
+            late_run: 0,
+            excess_ticks: 0,
+            muted: 0,
+            lost_before: 0,
+            reported: (0, 0),
+        }
+    }
+
+    /// The SSRC that is being received.
+    pub(crate) fn ssrc(&self) -> Option<u32> {
+        self.stream.as_ref().map(|stream| stream.ssrc)
+    }
+
+    /// Forgets the stream, as when another source takes its place.
+    pub(crate) fn restart(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.lost_before += stream.sequence.lost();
+        }
+        self.reported = (0, 0);
+        self.late_run = 0;
+        self.jitter.restart();
+    }
+
+    /// Accounts for a packet of whatever payload. Gives its extended sequence number, or `None` if it had come before.
+    pub(crate) fn account(&mut self, now: i64, header: &Header, stats: &mut Stats) -> Option<i64> {
+        stats.received += 1;
+        let known = self.stream.as_ref().is_some_and(|stream| stream.ssrc == header.ssrc);
+        if !known {
+            if self.stream.is_some() {
+                stats.resyncs += 1;
+            }
+            return Some(self.begin(now, header));
+        }
+        let stream = self.stream.as_mut()?;
+        let (sequence, arrival) = stream.sequence.arrive(header.sequence);
+        match arrival {
+            Arrival::Jump => {
+                stats.resyncs += 1;
+                return Some(self.begin(now, header));
+            }
+            Arrival::Duplicate => {
+                stats.duplicate += 1;
+                return None;
+            }
+            Arrival::Reordered => stats.reordered += 1,
+            Arrival::Newest => {}
+        }
+        stats.lost = self.lost_before + stream.sequence.lost();
+        Some(sequence)
+    }
+
+    /// Takes the sound of a packet that [`account`](Self::account) let pass.
+    pub(crate) fn sound(
+        &mut self,
+        now: i64,
+        header: &Header,
+        sequence: i64,
+        codec: Codec,
+        payload: &[u8],
+        stats: &mut Stats,
+    ) {
+        let samples = codec::samples_in(codec, payload.len());
+        let Some(stream) = self.stream.as_mut().filter(|_| (1..=MAX_SAMPLES).contains(&samples)) else {
+            return;
+        };
+        let newest = stream.sequence.highest() == (sequence - 65_536) as u32;
+        let mut timestamp = stream.timeline.extend(header.timestamp);
+        let jumped = self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() > JUMP);
+        if newest && (jumped || self.late_run >= LATE_RUN) {
+            stats.resyncs += 1;
+            self.late_run = 0;
+            self.jitter.restart();
+            stream.timeline = Timeline::new(header.timestamp);
+            timestamp = i64::from(header.timestamp);
+            stream.transit = now - timestamp;
+        }
+        // RFC 3550 A.8.
+        let transit = now - timestamp;
+        let difference = (transit - stream.transit).abs().min(JUMP) as f32;
+        stream.transit = transit;
+        stream.jitter += (difference - stream.jitter) / 16.0;
+        stats.jitter_ms = stream.jitter / 8.0;
+        match self.jitter.insert(now, sequence, timestamp, codec, payload) {
+            Inserted::Late => {
+                stats.late += 1;
+                self.late_run = if newest { self.late_run + 1 } else { 0 };
+            }
+            Inserted::Overflow => stats.overflow += 1,
+            Inserted::Queued => self.late_run = 0,
+        }
+    }
+
+    /// A telephone-event takes the place of sound for this tick and the next few.
+    pub(crate) fn mute(&mut self) {
+        self.muted = 4;
+    }
+
+    /// The next 20 ms; says whether a part was made up.
+    pub(crate) fn pull(&mut self, now: i64, frame: &mut [i16; LINE_FRAME], stats: &mut Stats) -> bool {
+        let mut concealed = false;
+        while self.pcm.len() < LINE_FRAME {
+            let wanted = LINE_FRAME - self.pcm.len();
+            match self.jitter.next(now, self.pcm.len(), wanted) {
+                Next::Packet { packet, skip } => self.decode(packet, skip),
+                Next::Lost { samples } if self.muted == 0 => {
+                    self.conceal(samples);
+                    concealed = true;
+                }
+                Next::Starved if self.muted == 0 => {
+                    self.conceal(wanted);
+                    concealed = true;
+                }
+                Next::Lost { samples } => self.silence(samples),
+                Next::Starved | Next::Idle => self.silence(wanted),
+            }
+        }
+        self.shorten(now, stats);
+        frame.copy_from_slice(&self.pcm[..LINE_FRAME]);
+        self.pcm.drain(..LINE_FRAME);
+        self.muted = self.muted.saturating_sub(1);
+        stats.concealed_frames += u64::from(concealed);
+        stats.target_ms = self.jitter.target() as f32 / 8.0;
+        if let Some(delay) = self.jitter.delay(now, self.pcm.len() + LINE_FRAME) {
+            stats.delay_ms = delay as f32 / 8.0;
+        }
+        concealed
+    }
+
+    /// What the next report to the peer says; begins a new interval.
+    pub(crate) fn report(&mut self) -> Option<Reception> {
+        let stream = self.stream.as_ref()?;
+        let (expected, lost) = (stream.sequence.expected(), stream.sequence.lost());
+        let interval = expected.saturating_sub(self.reported.0);
+        let lost_now = lost.saturating_sub(self.reported.1);
+        self.reported = (expected, lost);
+        Some(Reception {
+            ssrc: stream.ssrc,
+            fraction_lost: (lost_now * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
+            lost: lost.min(0x7f_ffff) as u32,
+            highest: stream.sequence.highest(),
+            jitter: stream.jitter as u32,
+        })
+    }
+
+    fn begin(&mut self, now: i64, header: &Header) -> i64 {
+        self.restart();
+        let sequence = Sequence::new(header.sequence);
+        let extended = i64::from(header.sequence) + 65_536;
+        self.stream = Some(Stream {
+            ssrc: header.ssrc,
+            sequence,
+            timeline: Timeline::new(header.timestamp),
+            transit: now - i64::from(header.timestamp),
+            jitter: 0.0,
+        });
+        extended
+    }
+
+    fn decode(&mut self, packet: Packet, skip: usize) {
+        self.scratch.clear();
+        codec::decode(packet.codec, &packet.payload, &mut self.scratch);
+        self.jitter.recycle(packet);
+        let fresh = self.scratch.len().min(skip);
+        self.concealer.received(&mut self.scratch[fresh..]);
+        self.pcm.extend_from_slice(&self.scratch[fresh..]);
+    }
+
+    fn conceal(&mut self, samples: usize) {
+        let start = self.pcm.len();
+        self.pcm.resize(start + samples, 0);
+        self.concealer.lost(&mut self.pcm[start..]);
+    }
+
+    fn silence(&mut self, samples: usize) {
+        self.concealer.silence();
+        self.pcm.resize(self.pcm.len() + samples, 0);
+    }
+
+    /// Takes delay back that is no longer needed.
+    fn shorten(&mut self, now: i64, stats: &mut Stats) {
+        let excess = self.jitter.excess(now, self.pcm.len());
+        if excess == 0 {
+            self.excess_ticks = 0;
+            return;
+        }
+        // Far too much delay is worse than a seam.
+        self.excess_ticks += if excess > 800 { 4 } else { 1 };
+        if self.excess_ticks < PATIENCE {
+            return;
+        }
+        while self.pcm.len() < 2 * LINE_FRAME {
+            if !self.jitter.has_next() {
+                return;
+            }
+            let Next::Packet { packet, skip } = self.jitter.next(now, self.pcm.len(), LINE_FRAME) else {
+                return;
+            };
+            self.decode(packet, skip);
+        }
+        if accelerate(&mut self.pcm, self.excess_ticks >= IMPATIENCE) > 0 {
+            stats.accelerated += 1;
+            // The next cut needs less patience while much is left.
+            self.excess_ticks = if excess > 800 { PATIENCE / 2 } else { 0 };
+        }
+    }
+}

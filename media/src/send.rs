@@ -1,0 +1,185 @@
+//! The outgoing stream: numbers, packets of the negotiated length, and the buffers that they wait in.
+//!
+//! Media time never stops: each tick adds 160 to the timestamp whether something is sent or not, so the receiver's clock stays in step
+//! through holds, digits and silence (RFC 3550 §5.1).
+
+use std::net::SocketAddr;
+
+use crate::codec;
+use crate::rtp::{self, Header};
+use crate::sdp::Codec;
+use crate::session::{Channel, Transmit};
+use crate::{LINE_FRAME, Stats};
+
+/// Packets that may wait to be polled; a tick makes three at most.
+const CAPACITY: usize = 8;
+
+pub(crate) struct Sender {
+    pub(crate) ssrc: u32,
+    sequence: u16,
+    /// Of the first sample of the next tick.
+    timestamp: u32,
+    /// The next sound begins a talk spurt (RFC 3551 §4.1).
+    marker: bool,
+    /// Encoded, not yet sent: less than a packet.
+    pending: Vec<u8>,
+    pending_timestamp: u32,
+    packets: [Outgoing; CAPACITY],
+    first: usize,
+    count: usize,
+}
+
+struct Outgoing {
+    to: SocketAddr,
+    channel: Channel,
+    bytes: Vec<u8>,
+}
+
+impl Sender {
+    pub(crate) fn new(seed: u64) -> Self {
+        let first = mix(seed);
+        let second = mix(first);
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Sender {
+            ssrc: first as u32,
+            sequence: (first >> 32) as u16,
+            timestamp: second as u32,
+            marker: true,
+            pending: Vec::with_capacity(512),
+            pending_timestamp: 0,
+            packets: std::array::from_fn(|_| Outgoing {
+                to: nowhere,
+                channel: Channel::Rtp,
+                bytes: Vec::with_capacity(512),
+            }),
+            first: 0,
+            count: 0,
+        }
+    }
+
+    /// The timestamp of what is being sent now.
+    pub(crate) fn timestamp(&self) -> u32 {
+        self.timestamp
+    }
+
+    /// A new SSRC, because the peer has chosen ours (RFC 3550 §8.2).
+    pub(crate) fn change_ssrc(&mut self) {
+        self.ssrc = mix(u64::from(self.ssrc)) as u32;
+        self.marker = true;
+    }
+
+    /// One tick of sound.
+    pub(crate) fn sound(
+        &mut self,
+        to: SocketAddr,
+        codec: Codec,
+        payload_type: u8,
+        ptime_ms: u8,
+        pcm: &[i16; LINE_FRAME],
+        stats: &mut Stats,
+    ) {
+        if self.pending.is_empty() {
+            self.pending_timestamp = self.timestamp;
+        }
+        codec::encode(codec, pcm, &mut self.pending);
+        // G.711: a byte is a sample.
+        let packet = usize::from(ptime_ms) * 8;
+        let mut start = 0;
+        while self.pending.len() - start >= packet {
+            let header = self.header(payload_type, self.pending_timestamp);
+            let payload = start..start + packet;
+            start += packet;
+            self.pending_timestamp = self.pending_timestamp.wrapping_add(packet as u32);
+            self.marker = false;
+            let bytes = take_buffer(&mut self.packets, &mut self.first, &mut self.count, to, Channel::Rtp);
+            rtp::write(&header, &self.pending[payload], bytes);
+            stats.sent += 1;
+            stats.sent_bytes += packet as u64;
+        }
+        self.pending.drain(..start);
+    }
+
+    /// One packet of another kind, with its own timestamp.
+    pub(crate) fn event(
+        &mut self,
+        to: SocketAddr,
+        payload_type: u8,
+        marker: bool,
+        timestamp: u32,
+        payload: &[u8],
+        stats: &mut Stats,
+    ) {
+        // What is left of a packet of sound would come out of order.
+        self.pending.clear();
+        let mut header = self.header(payload_type, timestamp);
+        header.marker = marker;
+        // Sound that follows begins a new spurt.
+        self.marker = true;
+        let bytes = take_buffer(&mut self.packets, &mut self.first, &mut self.count, to, Channel::Rtp);
+        rtp::write(&header, payload, bytes);
+        stats.sent += 1;
+        stats.sent_bytes += payload.len() as u64;
+    }
+
+    /// A buffer for an RTCP packet.
+    pub(crate) fn control(&mut self, to: SocketAddr) -> &mut Vec<u8> {
+        let bytes = take_buffer(&mut self.packets, &mut self.first, &mut self.count, to, Channel::Rtcp);
+        bytes.clear();
+        bytes
+    }
+
+    /// Nothing is sent in this tick.
+    pub(crate) fn silence(&mut self) {
+        self.pending.clear();
+        self.marker = true;
+    }
+
+    /// The tick is over.
+    pub(crate) fn advance(&mut self) {
+        self.timestamp = self.timestamp.wrapping_add(LINE_FRAME as u32);
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Transmit<'_>> {
+        if self.count == 0 {
+            return None;
+        }
+        let packet = &self.packets[self.first];
+        self.first = (self.first + 1) % CAPACITY;
+        self.count -= 1;
+        Some(Transmit { to: packet.to, channel: packet.channel, bytes: &packet.bytes })
+    }
+
+    fn header(&mut self, payload_type: u8, timestamp: u32) -> Header {
+        let header =
+            Header { payload_type, marker: self.marker, sequence: self.sequence, timestamp, ssrc: self.ssrc };
+        self.sequence = self.sequence.wrapping_add(1);
+        header
+    }
+}
+
+/// The next free buffer; if nobody polls, the oldest packet gives way.
+fn take_buffer<'a>(
+    packets: &'a mut [Outgoing; CAPACITY],
+    first: &mut usize,
+    count: &mut usize,
+    to: SocketAddr,
+    channel: Channel,
+) -> &'a mut Vec<u8> {
+    if *count == CAPACITY {
+        *first = (*first + 1) % CAPACITY;
+        *count -= 1;
+    }
+    let packet = &mut packets[(*first + *count) % CAPACITY];
+    *count += 1;
+    packet.to = to;
+    packet.channel = channel;
+    &mut packet.bytes
+}
+
+/// Spreads a seed over 64 bits.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
