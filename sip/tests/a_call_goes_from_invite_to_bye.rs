@@ -39,10 +39,7 @@ fn answered_and_hung_up_by_the_caller() {
     assert_eq!((cause.by, cause.kind), (EndedBy::Remote, CauseKind::Bye));
     let cause = &ended(&world.take(ALICE))[0];
     assert_eq!((cause.by, cause.kind), (EndedBy::Local, CauseKind::Bye));
-    assert_eq!(
-        world.kinds(),
-        ["INVITE", "100 INVITE", "180 INVITE", "200 INVITE", "ACK", "BYE", "200 BYE"]
-    );
+    assert_eq!(world.kinds(), ["INVITE", "100 INVITE", "180 INVITE", "200 INVITE", "ACK", "BYE", "200 BYE"]);
     world.assert_drained();
 }
 
@@ -81,7 +78,10 @@ fn refused_with_status_warning_and_retry_after() {
     match &world.take(ALICE)[..] {
         [Event::Ended { leg, cause }] => {
             assert_eq!(*leg, alice);
-            assert_eq!((cause.by, cause.kind, cause.status), (EndedBy::Remote, CauseKind::Rejected, Some(488)));
+            assert_eq!(
+                (cause.by, cause.kind, cause.status),
+                (EndedBy::Remote, CauseKind::Rejected, Some(488))
+            );
         }
         other => panic!("{other:?}"),
     }

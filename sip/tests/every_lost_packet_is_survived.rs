@@ -88,7 +88,9 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                     }
                     (_, Event::Answered { .. }) => end_at = Some(world.now + wait),
                     (_, Event::Ended { leg, cause }) => {
-                        let count = known.get_mut(&(addr(at), *leg)).unwrap_or_else(|| panic!("{what}: who is {leg:?}"));
+                        let count = known
+                            .get_mut(&(addr(at), *leg))
+                            .unwrap_or_else(|| panic!("{what}: who is {leg:?}"));
                         *count += 1;
                         assert_eq!(*count, 1, "{what}: {leg:?} at {at} ended twice: {cause:?}");
                     }
@@ -134,7 +136,9 @@ fn sweep(fate: Fate) {
     for plot in PLOTS {
         let packets = play(plot, &format!("{plot:?} undisturbed"), |_| Fate::Deliver);
         for victim in 1..=packets + 3 {
-            play(plot, &format!("{plot:?}, {fate:?} packet {victim}"), move |n| if n == victim { fate } else { Fate::Deliver });
+            play(plot, &format!("{plot:?}, {fate:?} packet {victim}"), move |n| {
+                if n == victim { fate } else { Fate::Deliver }
+            });
         }
     }
 }
@@ -158,7 +162,9 @@ fn one_packet_late() {
 fn every_packet_doubled_or_late() {
     for plot in PLOTS {
         play(plot, &format!("{plot:?}, all doubled"), |_| Fate::Duplicate);
-        play(plot, &format!("{plot:?}, every other late"), |n| if n % 2 == 0 { Fate::Late } else { Fate::Deliver });
+        play(plot, &format!("{plot:?}, every other late"), |n| {
+            if n % 2 == 0 { Fate::Late } else { Fate::Deliver }
+        });
     }
 }
 
@@ -168,7 +174,11 @@ fn two_packets_lost() {
         for first in 1..=8 {
             for second in first + 1..=10 {
                 let what = format!("{plot:?}, {first} and {second} lost");
-                play(plot, &what, move |n| if n == first || n == second { Fate::Drop } else { Fate::Deliver });
+                play(
+                    plot,
+                    &what,
+                    move |n| if n == first || n == second { Fate::Drop } else { Fate::Deliver },
+                );
             }
         }
     }
@@ -178,7 +188,9 @@ fn two_packets_lost() {
 fn the_network_goes_away() {
     for plot in PLOTS {
         for from in 1..=14 {
-            play(plot, &format!("{plot:?}, gone from {from}"), move |n| if n >= from { Fate::Drop } else { Fate::Deliver });
+            play(plot, &format!("{plot:?}, gone from {from}"), move |n| {
+                if n >= from { Fate::Drop } else { Fate::Deliver }
+            });
         }
     }
 }

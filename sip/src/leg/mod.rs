@@ -348,6 +348,9 @@ impl Leg {
     fn finish(&mut self, now: Instant, cx: &mut Context) {
         self.drop_offers(now, cx);
         cx.timers.stop_leg(self.id);
+        for pending in self.pending.drain(..) {
+            cx.limit_client(now, pending.id);
+        }
         self.state = State::Gone;
     }
 

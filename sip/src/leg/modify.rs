@@ -79,6 +79,13 @@ impl Leg {
         head: &Head,
     ) {
         let is_invite = request.method == Method::Invite;
+        // Only who has our 2xx can send a re-INVITE. Where its ACK had no answer to bring, its loss costs nothing.
+        if is_invite && self.repeating.as_ref().is_some_and(|repeating| !repeating.offered) {
+            self.acknowledged(now, cx, None);
+            if self.state == State::Closing {
+                return cx.respond_stateless(path, request, 481, None, &[]);
+            }
+        }
         let offers = is_invite || !request.body.is_empty();
         if offers {
             // §14.2 and RFC 3311 §5.2: not while one of theirs is open; nor while one of ours is (glare).

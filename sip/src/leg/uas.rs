@@ -160,12 +160,18 @@ impl Leg {
 
     /// An ACK inside the dialog.
     pub(crate) fn ack(&mut self, now: Instant, cx: &mut Context, request: &Request, head: &Head) {
-        let Some(repeating) = self.repeating.take_if(|repeating| repeating.cseq == head.cseq.number) else {
+        if self.repeating.as_ref().is_some_and(|repeating| repeating.cseq == head.cseq.number) {
+            self.acknowledged(now, cx, body_of(&request.headers, &request.body));
+        }
+    }
+
+    /// The caller has our 2xx: its ACK says so, or a re-INVITE that came although the ACK was lost.
+    pub(super) fn acknowledged(&mut self, now: Instant, cx: &mut Context, body: Option<Body>) {
+        let Some(repeating) = self.repeating.take() else {
             return;
         };
         cx.timers.stop(Timer::Leg(self.id, LegTimer::Repeat2xx));
         cx.timers.stop(Timer::Leg(self.id, LegTimer::NoAck));
-        let body = body_of(&request.headers, &request.body);
         if self.state == State::Accepted {
             self.state = State::Established;
             if let Some(reason) = self.bye_after_ack.take() {

@@ -241,6 +241,14 @@ impl Context {
         self.transmit(path, bytes);
     }
 
+    /// The owner is gone. An INVITE that had a provisional response has no timer of its own (§17.1.1.2), so it gets
+    /// one: long enough to acknowledge the failure that the end of the call brings, and not for ever.
+    pub(crate) fn limit_client(&mut self, now: Instant, id: TransactionId) {
+        if self.transactions.client(id).is_some_and(Client::is_proceeding) {
+            self.timers.set(Timer::GiveUp(id), now + 64 * self.config.timers.t1);
+        }
+    }
+
     /// Timers B and F: the owner is told.
     pub(crate) fn client_give_up(&mut self, id: TransactionId) -> Option<Owner> {
         self.stats.timeouts += 1;

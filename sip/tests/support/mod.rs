@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use sip::message::{Message, Method, parse};
 use sip::{
-    Body, Cause, Config, Credentials, Endpoint, Event, Invite, LegId, NameAddr, Path, Register, RegistrationState,
-    Transport, Uri,
+    Body, Cause, Config, Credentials, Endpoint, Event, Invite, LegId, NameAddr, Path, Register,
+    RegistrationState, Transport, Uri,
 };
 
 pub const ALICE: &str = "192.0.2.1:5060";
@@ -29,11 +29,15 @@ pub fn path(local: &str, remote: &str) -> Path {
 }
 
 pub fn offer() -> Body {
-    Body::sdp("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n")
+    Body::sdp(
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n",
+    )
 }
 
 pub fn reply() -> Body {
-    Body::sdp("v=0\r\no=- 2 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n")
+    Body::sdp(
+        "v=0\r\no=- 2 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\nm=audio 5000 RTP/AVP 0\r\n",
+    )
 }
 
 pub fn invite(from: &str, to: &str) -> Invite {
@@ -264,7 +268,10 @@ impl World {
     }
 
     pub fn last(&self, kind: &str) -> &Sent {
-        self.log.iter().rfind(|sent| sent.kind() == kind).unwrap_or_else(|| panic!("no {kind} in {:?}", self.kinds()))
+        self.log
+            .iter()
+            .rfind(|sent| sent.kind() == kind)
+            .unwrap_or_else(|| panic!("no {kind} in {:?}", self.kinds()))
     }
 
     /// An established call: Alice's leg and Bob's leg.
@@ -290,13 +297,18 @@ impl World {
 }
 
 pub fn ended(events: &[Event]) -> Vec<Cause> {
-    events.iter().filter_map(|event| if let Event::Ended { cause, .. } = event { Some(cause.clone()) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Ended { cause, .. } = event { Some(cause.clone()) } else { None })
+        .collect()
 }
 
 pub fn states(events: &[Event]) -> Vec<RegistrationState> {
     events
         .iter()
-        .filter_map(|event| if let Event::Registration { state, .. } = event { Some(state.clone()) } else { None })
+        .filter_map(
+            |event| if let Event::Registration { state, .. } = event { Some(state.clone()) } else { None },
+        )
         .collect()
 }
 
