@@ -133,16 +133,11 @@ pub(super) fn engines(config: &Config, probe: &dyn Probe) -> Vec<Check> {
 }
 
 pub(super) fn runtime(config: &Config, probe: &dyn Probe) -> Check {
+    let advice = "run `offhook models pull starter`; without it nothing is spoken";
     match probe.runtime(config) {
-        Runtime::Found(path) => ok("ONNX Runtime", path.display().to_string()),
-        Runtime::Missing(places) => {
-            let places: Vec<_> = places.iter().map(|p| p.display().to_string()).collect();
-            fail(
-                "ONNX Runtime",
-                format!("not found ({})", places.join(", ")),
-                "run `offhook models pull starter`; without it nothing is spoken",
-            )
-        }
+        Runtime::Found(path) => ok("ONNX Runtime", format!("{}, SHA-256 verified", path.display())),
+        Runtime::Missing(path) => fail("ONNX Runtime", format!("not at {}", path.display()), advice),
+        Runtime::Broken(reason) => fail("ONNX Runtime", reason, advice),
     }
 }
 
@@ -151,7 +146,9 @@ pub(super) fn models(config: &Config, probe: &dyn Probe) -> Vec<Check> {
         let title = format!("model {name}");
         match probe.model(config, name) {
             ModelState::Verified { bytes } => ok(&title, format!("{}, SHA-256 verified", size(bytes))),
-            ModelState::OwnFile { path } => ok(&title, format!("{} (your own file, not verified)", path.display())),
+            ModelState::OwnFile { path } => {
+                ok(&title, format!("{} (your own file, not verified)", path.display()))
+            }
             ModelState::Missing { path } => fail(
                 &title,
                 format!("not at {}", path.display()),
@@ -187,9 +184,11 @@ pub(super) fn ports(config: &Config, probe: &dyn Probe) -> Vec<Check> {
                     addr.port()
                 ),
             ),
-            Bind::Failed(reason) => {
-                fail(&name, format!("{kind} {addr}: {reason}"), format!("give {key} an address of this machine"))
-            }
+            Bind::Failed(reason) => fail(
+                &name,
+                format!("{kind} {addr}: {reason}"),
+                format!("give {key} an address of this machine"),
+            ),
         }
     };
     let media_ip = config.media.bind.unwrap_or(config.sip.listen.ip());
@@ -295,22 +294,12 @@ pub(super) fn disk(config: &Config, probe: &dyn Probe) -> Check {
         ),
         Some(free) if free < ENOUGH_DISK => warn(
             "disk",
-            format!(
-                "{} free for {}, about {} hours of recordings",
-                size(free),
-                path.display(),
-                hours(free)
-            ),
+            format!("{} free for {}, about {} hours of recordings", size(free), path.display(), hours(free)),
             "make room soon, or turn recording off",
         ),
         Some(free) => ok(
             "disk",
-            format!(
-                "{} free for {}, about {} hours of recordings",
-                size(free),
-                path.display(),
-                hours(free)
-            ),
+            format!("{} free for {}, about {} hours of recordings", size(free), path.display(), hours(free)),
         ),
     }
 }
@@ -438,9 +427,12 @@ mod tests {
             ("processor", Fake { missing_cpu: vec!["AVX2"], ..Fake::default() }),
             ("package libespeak-ng1", Fake { package: Some(false), ..Fake::default() }),
             ("engine offhook-whisper", Fake { engine: false, ..Fake::default() }),
-            ("ONNX", Fake { runtime: Runtime::Missing(vec![]), ..Fake::default() }),
+            ("ONNX", Fake { runtime: Runtime::Missing("/models/onnxruntime".into()), ..Fake::default() }),
             ("model whisper", Fake { model: ModelState::Missing { path: "/m".into() }, ..Fake::default() }),
-            ("model smollm2", Fake { model: ModelState::Corrupt { reason: "sum".into() }, ..Fake::default() }),
+            (
+                "model smollm2",
+                Fake { model: ModelState::Corrupt { reason: "sum".into() }, ..Fake::default() },
+            ),
             ("model piper", Fake { model: ModelState::Unknown { known: vec![] }, ..Fake::default() }),
             ("port sip.listen", Fake { bind: Bind::Failed("not ours".into()), ..Fake::default() }),
             ("trunk", Fake { reach: Reach::Silent { after: Duration::from_secs(3) }, ..Fake::default() }),
@@ -463,7 +455,13 @@ mod tests {
         let worse = [
             ("memory", Fake { available: 1 << 20, ..Fake::default() }),
             ("port sip.listen", Fake { bind: Bind::InUse, ..Fake::default() }),
-            ("clock", Fake { clocks: Clocks { synchronized: Some(false), ..Fake::default().clocks }, ..Fake::default() }),
+            (
+                "clock",
+                Fake {
+                    clocks: Clocks { synchronized: Some(false), ..Fake::default().clocks },
+                    ..Fake::default()
+                },
+            ),
             ("disk", Fake { free: Some(1 << 30), ..Fake::default() }),
         ];
         for (name, fake) in worse {

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use models::catalog;
+use models::fetch::{self, VerifyError};
+
 use super::probe::{Bind, Clocks, Memory, ModelState, Probe, Reach, Runtime};
 use crate::config::Config;
 
@@ -48,11 +51,30 @@ impl Probe for Machine {
     }
 
     fn runtime(&self, config: &Config) -> Runtime {
-        super::machine_models::runtime(config)
+        match self.model(config, catalog::RUNTIME) {
+            ModelState::Verified { .. } => Runtime::Found(models_folder(config).join(catalog::RUNTIME)),
+            ModelState::Corrupt { reason } => Runtime::Broken(reason),
+            _ => Runtime::Missing(models_folder(config).join(catalog::RUNTIME)),
+        }
     }
 
     fn model(&self, config: &Config, name: &str) -> ModelState {
-        super::machine_models::model(config, name)
+        if name.contains('/') {
+            let path = PathBuf::from(name);
+            return if path.is_file() { ModelState::OwnFile { path } } else { ModelState::Missing { path } };
+        }
+        let Some(entry) = catalog::find(name) else {
+            let known = catalog::catalog().iter().filter(|entry| entry.name != catalog::RUNTIME);
+            return ModelState::Unknown { known: known.map(|entry| entry.name.to_owned()).collect() };
+        };
+        match fetch::verify(entry, &models_folder(config)) {
+            Ok(_) => ModelState::Verified { bytes: entry.size() },
+            Err(VerifyError::Missing { path, .. }) => ModelState::Missing { path },
+            Err(VerifyError::Corrupt { path, reason, .. }) => {
+                ModelState::Corrupt { reason: format!("{}: {reason}", path.display()) }
+            }
+            Err(error) => ModelState::Corrupt { reason: error.to_string() },
+        }
     }
 
     fn bind_udp(&self, addr: SocketAddr) -> Bind {
@@ -64,7 +86,13 @@ impl Probe for Machine {
     }
 
     fn options(&self, uri: &sip::Uri) -> Reach {
-        let (host, port) = target(uri);
+        let host = match uri.host() {
+            None => return Reach::Unresolved("it is no SIP URI".into()),
+            Some(sip::Host::Name(name)) => name.clone(),
+            Some(sip::Host::V4(ip)) => ip.to_string(),
+            Some(sip::Host::V6(ip)) => ip.to_string(),
+        };
+        let port = uri.port().unwrap_or(5060);
         let remote = match (host.as_str(), port).to_socket_addrs().map(|mut addrs| addrs.next()) {
             Ok(Some(remote)) => remote,
             Ok(None) => return Reach::Unresolved("the name has no address".into()),
@@ -93,25 +121,29 @@ impl Probe for Machine {
     }
 
     fn free_bytes(&self, path: &Path) -> Option<u64> {
-        let output =
-            Command::new("df").args(["--output=avail", "-B1"]).arg(existing(path)).output().ok()?;
+        let output = Command::new("df").args(["--output=avail", "-B1"]).arg(existing(path)).output().ok()?;
         String::from_utf8(output.stdout).ok()?.lines().nth(1)?.trim().parse().ok()
     }
 
     fn writable(&self, path: &Path) -> Result<(), String> {
         let folder = existing(path);
         let file = folder.join(format!(".offhook-doctor-{}", std::process::id()));
-        std::fs::write(&file, b"").map_err(|error| format!("{} cannot be written: {error}", folder.display()))?;
+        std::fs::write(&file, b"")
+            .map_err(|error| format!("{} cannot be written: {error}", folder.display()))?;
         std::fs::remove_file(&file).map_err(|error| error.to_string())
     }
 }
 
 /// The engines' folder: the configured one, else the one of this program.
-pub(super) fn engines_folder(config: &Config) -> PathBuf {
+fn engines_folder(config: &Config) -> PathBuf {
     config.engines.folder.clone().unwrap_or_else(|| {
         let own = std::env::current_exe().ok();
         own.and_then(|exe| exe.parent().map(Path::to_owned)).unwrap_or_else(|| PathBuf::from("."))
     })
+}
+
+fn models_folder(config: &Config) -> PathBuf {
+    config.engines.models.clone().unwrap_or_else(fetch::models_dir)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -139,13 +171,10 @@ fn judge(bound: std::io::Result<()>) -> Bind {
     }
 }
 
-fn target(uri: &sip::Uri) -> (String, u16) {
-    super::machine_models::host_port(uri)
-}
-
 /// One OPTIONS by hand: no transaction layer is needed to learn whether somebody is there.
 fn ask(uri: &sip::Uri, remote: SocketAddr) -> std::io::Result<Reach> {
-    let any: SocketAddr = if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("is an address");
+    let any: SocketAddr =
+        if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("is an address");
     let socket = UdpSocket::bind(any)?;
     socket.connect(remote)?;
     socket.set_read_timeout(Some(PATIENCE))?;

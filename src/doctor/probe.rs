@@ -38,20 +38,30 @@ pub struct Memory {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Runtime {
     Found(PathBuf),
-    /// Not found; the places where it was looked for.
-    Missing(Vec<PathBuf>),
+    Missing(PathBuf),
+    Broken(String),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ModelState {
     /// In the catalogue, on disk, and its SHA-256 is right.
-    Verified { bytes: u64 },
+    Verified {
+        bytes: u64,
+    },
     /// The operator's own file: there is no sum to compare it with.
-    OwnFile { path: PathBuf },
-    Missing { path: PathBuf },
-    Corrupt { reason: String },
+    OwnFile {
+        path: PathBuf,
+    },
+    Missing {
+        path: PathBuf,
+    },
+    Corrupt {
+        reason: String,
+    },
     /// Neither a catalogue name nor a path.
-    Unknown { known: Vec<String> },
+    Unknown {
+        known: Vec<String>,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]

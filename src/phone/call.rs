@@ -63,7 +63,8 @@ impl Phone {
             found = timeout(patience, self.next_call()) => found.map_err(|_| PhoneError::NobodyCalled(patience))??,
             () = stop.cancelled() => return Err(PhoneError::Stopped),
         };
-        let event = Event::Incoming { from: request.from.uri.to_string(), to: request.request_uri.to_string() };
+        let event =
+            Event::Incoming { from: request.from.uri.to_string(), to: request.request_uri.to_string() };
         self.teller.tell(event).await;
         self.stack.ring(leg, 180, None).await?;
         if !self.settings.ring_for.is_zero() {

@@ -50,7 +50,9 @@ impl Clip {
 
     /// Without the silence at its ends, but for a margin that soft consonants live in.
     fn trimmed(text: &str, rate: u32, pcm: &[i16]) -> Clip {
-        let Some((first, last)) = ear::voiced(pcm, THRESHOLD) else { return Clip::new(text, rate, pcm.to_vec()) };
+        let Some((first, last)) = ear::voiced(pcm, THRESHOLD) else {
+            return Clip::new(text, rate, pcm.to_vec());
+        };
         let margin = (MARGIN.as_secs_f64() * f64::from(rate)) as usize;
         let range = first.saturating_sub(margin)..(last + 1 + margin).min(pcm.len());
         Clip::new(text, rate, pcm[range].to_vec())

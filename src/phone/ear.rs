@@ -128,7 +128,12 @@ impl Ear {
             (Speech::Maybe { first, last, frames, pcm: mut sound }, heard) => {
                 sound.extend_from_slice(pcm);
                 let last = heard.map_or(last, |(_, end)| at + samples(end + 1));
-                self.begin(Speech::Maybe { first, last, frames: frames + u32::from(heard.is_none()), pcm: sound })
+                self.begin(Speech::Maybe {
+                    first,
+                    last,
+                    frames: frames + u32::from(heard.is_none()),
+                    pcm: sound,
+                })
             }
             (Speech::Some { first, last, pcm: mut sound }, heard) => {
                 if sound.len() < (config.keep.as_secs_f64() * f64::from(RATE)) as usize {
@@ -213,7 +218,8 @@ impl Ear {
         if let Speech::Some { first, last, mut pcm } = std::mem::replace(&mut self.speech, Speech::None) {
             // The silence that proved the end is no part of the utterance, but for a margin.
             let margin = MARGIN_SAMPLES.min(pcm.len());
-            let end = pcm.iter().rposition(|s| s.saturating_abs() > self.config.threshold).map_or(0, |i| i + 1);
+            let end =
+                pcm.iter().rposition(|s| s.saturating_abs() > self.config.threshold).map_or(0, |i| i + 1);
             pcm.truncate((end + margin).min(pcm.len()));
             self.events.push_back(Event::SpeechEnd { at: last, duration: last - first, pcm });
         }
@@ -292,7 +298,8 @@ mod tests {
         world.silence(640);
         world.speech(500);
         world.silence(1000);
-        let [Event::SpeechStart { at, voice_to_voice }, Event::SpeechEnd { at: end, duration, pcm }] = &world.events[..]
+        let [Event::SpeechStart { at, voice_to_voice }, Event::SpeechEnd { at: end, duration, pcm }] =
+            &world.events[..]
         else {
             panic!("{:?}", world.events)
         };
@@ -324,7 +331,11 @@ mod tests {
         let mut world = World::new();
         world.silence(200);
         world.speech(400);
-        assert!(matches!(world.events[..], [Event::SpeechStart { voice_to_voice: None, .. }]), "{:?}", world.events);
+        assert!(
+            matches!(world.events[..], [Event::SpeechStart { voice_to_voice: None, .. }]),
+            "{:?}",
+            world.events
+        );
     }
 
     #[test]

@@ -160,7 +160,10 @@ impl Phone {
             let gone = async {
                 self.stack.unregister(id).await.ok()?;
                 while let Some(event) = self.signals.recv().await {
-                    if matches!(event, sip::Event::Registration { state: RegistrationState::Unregistered, .. }) {
+                    if matches!(
+                        event,
+                        sip::Event::Registration { state: RegistrationState::Unregistered, .. }
+                    ) {
                         break;
                     }
                 }
@@ -218,10 +221,7 @@ impl Phone {
     /// The next hop of a request.
     async fn resolve(&self, uri: &Uri) -> Result<sip::Path, PhoneError> {
         let next = self.settings.proxy.as_ref().unwrap_or(uri);
-        self.stack
-            .resolve(next)
-            .await
-            .map_err(|source| PhoneError::Resolve { uri: next.clone(), source })
+        self.stack.resolve(next).await.map_err(|source| PhoneError::Resolve { uri: next.clone(), source })
     }
 
     fn address(&self, account: &Account) -> Result<Uri, PhoneError> {

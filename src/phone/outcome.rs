@@ -49,7 +49,8 @@ impl Journal {
 
     /// An utterance belongs to the exchange in which it began, although its end may be noticed in the next.
     pub(super) fn heard(&mut self, began: Instant, duration: Duration, pcm: &[i16]) {
-        let place = self.exchanges.iter().rposition(|e| e.opened.is_none_or(|opened| opened <= began)).unwrap_or(0);
+        let place =
+            self.exchanges.iter().rposition(|e| e.opened.is_none_or(|opened| opened <= began)).unwrap_or(0);
         let exchange = &mut self.exchanges[place];
         exchange.heard.extend_from_slice(pcm);
         exchange.heard_for += duration;

@@ -31,12 +31,19 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Speak the line with this index (lines are counted over the whole script).
-    Speak { line: usize, interrupting: bool },
+    Speak {
+        line: usize,
+        interrupting: bool,
+    },
     Press(String),
     /// Nobody spoke, or hung up, within a step's patience; the script goes on.
-    GaveUp { step: usize },
+    GaveUp {
+        step: usize,
+    },
     /// There was nothing to be interrupted any more; the line is spoken nevertheless.
-    Missed { step: usize },
+    Missed {
+        step: usize,
+    },
     Hangup,
 }
 

@@ -106,19 +106,15 @@ impl FromStr for Step {
             "listen" => Ok(Step::Listen { patience: patience(rest, DEFAULT_PATIENCE)? }),
             "stay" => Ok(Step::Stay { patience: patience(rest, DEFAULT_STAY)? }),
             "wait" => match rest {
-                "" => Err(ScriptError::Incomplete {
-                    step: "wait",
-                    needs: "a duration",
-                    example: "wait 500ms",
-                }),
+                "" => {
+                    Err(ScriptError::Incomplete { step: "wait", needs: "a duration", example: "wait 500ms" })
+                }
                 _ => Ok(Step::Wait(duration(rest)?)),
             },
             "say" => match rest {
-                "" => Err(ScriptError::Incomplete {
-                    step: "say",
-                    needs: "words",
-                    example: "say Good morning",
-                }),
+                "" => {
+                    Err(ScriptError::Incomplete { step: "say", needs: "words", example: "say Good morning" })
+                }
                 _ => Ok(Step::Speak(Line::Text(rest.to_owned()))),
             },
             "play" => match rest {

@@ -36,7 +36,8 @@ fn word(token: &str, out: &mut Vec<String>) {
         return;
     }
     if let Some((hours, minutes)) = token.split_once(':') {
-        let (minutes, half) = minutes.split_at(minutes.find(|c: char| !c.is_ascii_digit()).unwrap_or(minutes.len()));
+        let (minutes, half) =
+            minutes.split_at(minutes.find(|c: char| !c.is_ascii_digit()).unwrap_or(minutes.len()));
         if let (Ok(hours), Ok(minutes)) = (hours.parse(), minutes.parse()) {
             number(hours, out);
             if minutes > 0 {
@@ -88,12 +89,37 @@ fn word(token: &str, out: &mut Vec<String>) {
     }
 }
 
-const CONTRACTIONS: &[(&str, &str)] =
-    &[("n't", "not"), ("'re", "are"), ("'ll", "will"), ("'ve", "have"), ("'m", "am"), ("'s", "is"), ("'d", "would")];
+const CONTRACTIONS: &[(&str, &str)] = &[
+    ("n't", "not"),
+    ("'re", "are"),
+    ("'ll", "will"),
+    ("'ve", "have"),
+    ("'m", "am"),
+    ("'s", "is"),
+    ("'d", "would"),
+];
 
 const SMALL: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 const TENS: [&str; 10] =
     ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
@@ -186,7 +212,19 @@ mod tests {
 
     #[test]
     fn any_text_is_taken() {
-        for text in ["", "$", "12:xx", "1234567890123456789012345", "'", "n't", "ünïcödé \u{1F600}", "3.14", "a:b:c", "0", "007"] {
+        for text in [
+            "",
+            "$",
+            "12:xx",
+            "1234567890123456789012345",
+            "'",
+            "n't",
+            "ünïcödé \u{1F600}",
+            "3.14",
+            "a:b:c",
+            "0",
+            "007",
+        ] {
             words(text);
         }
         assert_eq!(words("3.14"), ["three", "fourteen"]);

@@ -1,0 +1,115 @@
+//! `offhook calls`: a client of the running gateway.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::gateway::Gateway;
+
+/// Place, list, look at and end calls of a running gateway.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  offhook calls place --from +15550100001 --to +15550100002
+  offhook calls list
+  offhook calls show call_0123456789
+  offhook calls hangup call_0123456789
+  offhook calls --url http://10.0.0.5:8080 --key-file ./admin.key list --json")]
+pub(super) struct CallsArgs {
+    /// Where the gateway's HTTP interface is
+    #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
+    url: String,
+    /// The key that the gateway wrote into its data folder
+    #[arg(
+        long,
+        env = "OFFHOOK_KEY_FILE",
+        default_value = "data/admin.key",
+        value_name = "FILE",
+        global = true
+    )]
+    key_file: PathBuf,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Place a call: the agent speaks to whoever answers
+    Place {
+        /// Our number, as the configuration declares it
+        #[arg(long)]
+        from: String,
+        /// Whom to call: an E.164 number, or a SIP URI where the trunk allows it
+        #[arg(long)]
+        to: String,
+        /// Another agent than the number's own
+        #[arg(long)]
+        agent: Option<String>,
+    },
+    /// Calls, the newest first
+    List {
+        /// Print what the gateway answered
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is known of one call
+    Show { id: String },
+    /// End a call
+    Hangup { id: String },
+}
+
+pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
+    let gateway = Gateway::with_key_file(&args.url, &args.key_file)?;
+    match args.verb {
+        Verb::Place { from, to, agent } => {
+            let mut body = json!({ "from": from, "to": to });
+            if let Some(agent) = agent {
+                body["agent"] = agent.into();
+            }
+            println!("{}", gateway.post("/v1/calls", &body).await?);
+        }
+        Verb::List { json: true } => println!("{}", gateway.get("/v1/calls").await?),
+        Verb::List { json: false } => list(&gateway.get("/v1/calls").await?),
+        Verb::Show { id } => {
+            println!(
+                "{}",
+                serde_json::to_string_pretty(&gateway.get(&format!("/v1/calls/{}", safe(&id))).await?)?
+            );
+        }
+        Verb::Hangup { id } => {
+            let answer = gateway.post(&format!("/v1/calls/{}/hangup", safe(&id)), &json!({})).await?;
+            if !answer.is_null() {
+                println!("{answer}");
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(answer: &Value) {
+    let calls = answer.get("calls").unwrap_or(answer);
+    for call in calls.as_array().into_iter().flatten() {
+        let field = |name: &str| match &call[name] {
+            Value::String(text) => text.clone(),
+            Value::Null => "-".into(),
+            other => other.to_string(),
+        };
+        println!(
+            "{}  {:8}  {:11}  {} → {}  {} s  {}",
+            field("id"),
+            field("direction"),
+            field("status"),
+            field("from"),
+            field("to"),
+            call["duration_ms"].as_u64().unwrap_or(0) / 1000,
+            field("end_reason"),
+        );
+    }
+}
+
+/// An id is letters, digits and underscores; anything else would be another path.
+fn safe(id: &str) -> String {
+    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect()
+}
