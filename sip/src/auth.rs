@@ -279,3 +279,191 @@ impl Session {
         request.headers.copy_from(&headers, name::PROXY_AUTHORIZATION);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::message::Method;
+
+    fn challenge(line: &str) -> Challenge {
+        let all = Challenge::parse(false, line);
+        assert_eq!(all.len(), 1, "{line}");
+        all.into_iter().next().expect("one")
+    }
+
+    fn response_of(value: &str) -> &str {
+        value.split("response=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a response")
+    }
+
+    fn who(username: &str, password: &str) -> Credentials {
+        Credentials { username: username.into(), password: password.into() }
+    }
+
+    /// RFC 2617 §3.5.
+    #[test]
+    fn rfc_2617_md5() {
+        let challenge = challenge(
+            "Digest realm=\"testrealm@host.com\", qop=\"auth,auth-int\", \
+             nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"",
+        );
+        let value =
+            challenge.answer(&who("Mufasa", "Circle Of Life"), "GET", "/dir/index.html", b"", "0a4f113b", 1);
+        assert_eq!(response_of(&value), "6629fae49393a05397450978507c4ef1");
+        assert!(value.contains("nc=00000001") && value.contains("qop=auth,"), "{value}");
+        assert!(value.contains("opaque=\"5ccc069c403ebaf9f0171e9517f40e41\""), "{value}");
+        assert!(!value.contains("algorithm"), "none was given: {value}");
+    }
+
+    const RFC_7616: &str = "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", \
+        nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\", algorithm=";
+    const CNONCE: &str = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+
+    /// RFC 7616 §3.9.1.
+    #[test]
+    fn rfc_7616_md5_and_sha_256() {
+        let who = who("Mufasa", "Circle of Life");
+        for (algorithm, response) in [
+            ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
+            ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ] {
+            let challenge = challenge(&format!("{RFC_7616}{algorithm}"));
+            let value = challenge.answer(&who, "GET", "/dir/index.html", b"", CNONCE, 1);
+            assert_eq!(response_of(&value), response);
+            assert!(value.contains(&format!("algorithm={algorithm}")), "{value}");
+        }
+    }
+
+    /// RFC 7616 §3.9.2, with the errata's reading: the hash is SHA-512/256, the username is not hashed here.
+    #[test]
+    fn sha_512_256_is_known() {
+        let challenge = challenge(&format!("{RFC_7616}SHA-512-256"));
+        let value =
+            challenge.answer(&who("J\u{e4}s\u{f8}n Doe", "Secret, or not?"), "GET", "/doe.json", b"", "x", 1);
+        assert_eq!(response_of(&value).len(), 64);
+    }
+
+    /// RFC 2069 compatibility: no qop, no nonce count.
+    #[test]
+    fn without_qop() {
+        let challenge = challenge("Digest realm=\"r\", nonce=\"n\"");
+        let value = challenge.answer(&who("u", "p"), "REGISTER", "sip:r", b"", "c", 1);
+        let a1 = hex(&Md5::digest(b"u:r:p"));
+        let a2 = hex(&Md5::digest(b"REGISTER:sip:r"));
+        assert_eq!(response_of(&value), hex(&Md5::digest(format!("{a1}:n:{a2}"))));
+        assert!(!value.contains("nc=") && !value.contains("cnonce"), "{value}");
+    }
+
+    #[test]
+    fn session_and_integrity_variants() {
+        let who = who("u", "p");
+        let sess = challenge("Digest realm=\"r\", nonce=\"n\", algorithm=MD5-sess, qop=auth");
+        let value = sess.answer(&who, "INVITE", "sip:x", b"", "c", 2);
+        let a1 = hex(&Md5::digest(format!("{}:n:c", hex(&Md5::digest(b"u:r:p")))));
+        let a2 = hex(&Md5::digest(b"INVITE:sip:x"));
+        assert_eq!(response_of(&value), hex(&Md5::digest(format!("{a1}:n:00000002:c:auth:{a2}"))));
+
+        let int = challenge("Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth-int\"");
+        let value = int.answer(&who, "INVITE", "sip:x", b"body", "c", 1);
+        let a1 = hex(&Sha256::digest(b"u:r:p"));
+        let a2 = hex(&Sha256::digest(format!("INVITE:sip:x:{}", hex(&Sha256::digest(b"body")))));
+        assert_eq!(response_of(&value), hex(&Sha256::digest(format!("{a1}:n:00000001:c:auth-int:{a2}"))));
+    }
+
+    #[test]
+    fn several_challenges_in_one_line_and_unknown_schemes() {
+        let line = "NTLM realm=\"r\", Digest realm=\"a, b\", nonce=\"1\", algorithm=SHA-256, \
+                    Digest realm=\"a, b\", nonce=\"2\", Basic realm=\"z\", Digest nonce=\"3\", \
+                    Digest realm=\"q\", nonce=\"4\", algorithm=AKAv1-MD5";
+        let all = Challenge::parse(false, line);
+        let found: Vec<_> = all.iter().map(|c| (c.realm.as_str(), c.nonce.as_str(), c.hash)).collect();
+        assert_eq!(found, [("a, b", "1", Hash::Sha256), ("a, b", "2", Hash::Md5)]);
+    }
+
+    fn unauthorized(lines: &[&str]) -> Response {
+        let mut headers = Headers::new();
+        for line in lines {
+            headers.push(name::WWW_AUTHENTICATE, line);
+        }
+        Response { status: 401, reason: String::new(), headers, body: Bytes::new() }
+    }
+
+    fn request() -> Request {
+        let uri = "sip:example.com".parse().expect("a uri");
+        Request { method: Method::Register, uri, headers: Headers::new(), body: Bytes::new() }
+    }
+
+    #[test]
+    fn the_topmost_supported_challenge_of_a_realm_is_answered() {
+        let mut session = Session::new(who("u", "p"));
+        let mut random = Random::new([1; 32]);
+        let response = unauthorized(&[
+            "Digest realm=\"r\", nonce=\"new\", algorithm=SHA-512-256, qop=auth",
+            "Digest realm=\"r\", nonce=\"mid\", algorithm=SHA-256, qop=auth",
+            "Digest realm=\"r\", nonce=\"old\", algorithm=MD5",
+        ]);
+        assert!(session.challenged(&response, &mut random));
+        let mut request = request();
+        session.authorize(&mut request);
+        let value = request.headers.get(name::AUTHORIZATION).expect("credentials");
+        assert!(value.contains("algorithm=SHA-512-256"), "{value}");
+        assert_eq!(
+            request.headers.list(name::AUTHORIZATION).iter().filter(|v| v.starts_with("Digest")).count(),
+            1
+        );
+    }
+
+    #[test]
+    fn the_nonce_is_used_again_with_a_rising_count() {
+        let mut session = Session::new(who("u", "p"));
+        let mut random = Random::new([1; 32]);
+        assert!(
+            session.challenged(&unauthorized(&["Digest realm=\"r\", nonce=\"n\", qop=auth"]), &mut random)
+        );
+        for count in 1..=3 {
+            let mut request = request();
+            session.authorize(&mut request);
+            let value = request.headers.get(name::AUTHORIZATION).expect("credentials").into_owned();
+            assert!(value.contains(&format!("nc=0000000{count}")), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_second_refusal_is_final_unless_it_is_stale() {
+        let mut session = Session::new(who("u", "p"));
+        let mut random = Random::new([1; 32]);
+        let plain =
+            |nonce: &str| unauthorized(&[&format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=auth")]);
+        let stale = |nonce: &str| {
+            unauthorized(&[&format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=auth, stale=TRUE")])
+        };
+        assert!(session.challenged(&plain("a"), &mut random));
+        assert!(session.challenged(&stale("b"), &mut random));
+        assert!(!session.challenged(&plain("c"), &mut random));
+        // Through once, then challenged anew: that is no refusal.
+        session.accepted(&unauthorized(&[]));
+        assert!(session.challenged(&plain("d"), &mut random));
+        // A server that is never content is given up.
+        session.accepted(&unauthorized(&[]));
+        let tries = (0..20).take_while(|n| session.challenged(&stale(&n.to_string()), &mut random)).count();
+        assert_eq!(tries, usize::from(MOST_TRIES));
+    }
+
+    #[test]
+    fn nothing_to_answer() {
+        let mut session = Session::new(who("u", "p"));
+        let mut random = Random::new([1; 32]);
+        for line in [
+            "",
+            "Basic realm=\"x\"",
+            "Digest",
+            "Digest realm",
+            "Digest realm=\"r\"",
+            "=,=,\"",
+            "Digest qop=\"x\", realm=\"r\", nonce=\"n\"",
+        ] {
+            assert!(!session.challenged(&unauthorized(&[line]), &mut random), "{line}");
+        }
+    }
+}

@@ -81,9 +81,4 @@ impl Timers {
         self.stop(timer);
         Some(timer)
     }
-
-    #[cfg(test)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.by_time.is_empty() && self.by_name.is_empty()
-    }
 }
