@@ -89,7 +89,8 @@ impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
     pub(super) async fn run(self) {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let ears = Ears::new(self.persona.transcriber.clone(), self.persona.agent.language.clone(), reports.clone());
+        let ears =
+            Ears::new(self.persona.transcriber.clone(), self.persona.agent.language.clone(), reports.clone());
         Running {
             conversation: Conversation::new(self.manners.clone()),
             line: Arc::new(self.media.line),
@@ -166,8 +167,10 @@ impl Running {
             self.configure(agreed).await;
         }
         while self.end.is_none() {
-            let deadline =
-                [self.conversation.poll_timeout(), self.hang_up_at.map(|(at, _)| at)].into_iter().flatten().min();
+            let deadline = [self.conversation.poll_timeout(), self.hang_up_at.map(|(at, _)| at)]
+                .into_iter()
+                .flatten()
+                .min();
             tokio::select! {
                 biased;
                 Some(event) = self.media_events.recv() => self.media_event(event),
@@ -318,7 +321,8 @@ impl Running {
     }
 
     async fn configure(&mut self, agreed: Negotiated) {
-        self.ledger.call.line = Some(LineReport { codec: agreed.codec.name().to_owned(), ..LineReport::default() });
+        self.ledger.call.line =
+            Some(LineReport { codec: agreed.codec.name().to_owned(), ..LineReport::default() });
         if self.line.configure(agreed.clone()).await.is_err() {
             self.end = Some((EndReason::Internal, None));
         }
@@ -388,7 +392,12 @@ impl Running {
     }
 
     fn turn_task(&self, turn: u32) -> TurnTask {
-        TurnTask { turn, mouth: self.persona.mouth.clone(), line: self.line.clone(), reports: self.reports.clone() }
+        TurnTask {
+            turn,
+            mouth: self.persona.mouth.clone(),
+            line: self.line.clone(),
+            reports: self.reports.clone(),
+        }
     }
 
     /// Ends the task of a turn, and returns when it can put no more sound on the line.
@@ -440,7 +449,8 @@ impl Running {
                 let at_ms = since_answer(Instant::now(), self.answered_at);
                 let text = Private::new(text);
                 if is_final {
-                    let fragment = Fragment { speaker: Speaker::Caller, text: text.clone(), at_ms, interrupted: false };
+                    let fragment =
+                        Fragment { speaker: Speaker::Caller, text: text.clone(), at_ms, interrupted: false };
                     self.ledger.call.transcript.push(fragment);
                 }
                 self.ledger.later(EventKind::Transcript { speaker: Speaker::Caller, text, is_final, at_ms });
@@ -450,7 +460,12 @@ impl Running {
                 let text = Private::new(text);
                 let fragment = Fragment { speaker: Speaker::Agent, text: text.clone(), at_ms, interrupted };
                 self.ledger.call.transcript.push(fragment);
-                self.ledger.later(EventKind::Transcript { speaker: Speaker::Agent, text, is_final: true, at_ms });
+                self.ledger.later(EventKind::Transcript {
+                    speaker: Speaker::Agent,
+                    text,
+                    is_final: true,
+                    at_ms,
+                });
             }
             Note::Turn(turn) => {
                 self.ledger.call.turns.push(turn.clone());

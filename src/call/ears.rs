@@ -32,7 +32,11 @@ pub(super) struct Ears {
 
 impl Ears {
     /// Results go to `results`, whose owner reads on until the call is over.
-    pub(super) fn new(transcriber: Arc<dyn Transcriber>, language: String, results: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(
+        transcriber: Arc<dyn Transcriber>,
+        language: String,
+        results: mpsc::Sender<Input>,
+    ) -> Self {
         Self {
             transcriber,
             language,

@@ -80,10 +80,21 @@ pub struct Switchboard {
 
 impl Switchboard {
     /// Starts the task; it ends when the stack's events do, or when all handles are gone.
-    pub fn start(exchange: Arc<Exchange>, events: mpsc::Receiver<Event>) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        exchange: Arc<Exchange>,
+        events: mpsc::Receiver<Event>,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (orders, queue) = mpsc::channel(ORDERS);
         let (count, live) = watch::channel(0);
-        let desk = Desk { exchange, legs: HashMap::new(), calls: JoinSet::new(), leg_of: HashMap::new(), outbound: HashSet::new(), count, draining: None };
+        let desk = Desk {
+            exchange,
+            legs: HashMap::new(),
+            calls: JoinSet::new(),
+            leg_of: HashMap::new(),
+            outbound: HashSet::new(),
+            count,
+            draining: None,
+        };
         (Self { orders, live }, tokio::spawn(desk.run(events, queue)))
     }
 
@@ -175,7 +186,8 @@ impl Desk {
             // A panic ends that call and no other. Its leg is the one whose actor no longer listens.
             Err(panic) => {
                 tracing::error!(%panic, "a call's task panicked");
-                let dead: Vec<_> = self.legs.iter().filter(|(_, tx)| tx.is_closed()).map(|(leg, _)| *leg).collect();
+                let dead: Vec<_> =
+                    self.legs.iter().filter(|(_, tx)| tx.is_closed()).map(|(leg, _)| *leg).collect();
                 for leg in dead {
                     self.legs.remove(&leg);
                     self.outbound.remove(&leg);
@@ -189,7 +201,9 @@ impl Desk {
     async fn event(&mut self, event: Event) {
         match event {
             Event::Incoming { leg, request } => self.incoming(leg, *request).await,
-            Event::Progress { leg, status, .. } if status == 180 || status == 183 => self.tell(leg, Command::Ringing).await,
+            Event::Progress { leg, status, .. } if status == 180 || status == 183 => {
+                self.tell(leg, Command::Ringing).await
+            }
             Event::Answered { leg, body, .. } => self.tell(leg, Command::Answered { body }).await,
             Event::Established { leg, body } => self.tell(leg, Command::Established { body }).await,
             Event::Reoffer { leg, body } => self.tell(leg, Command::Reoffer { body }).await,
@@ -288,7 +302,11 @@ impl Desk {
                 let _ = reply.send(leg.is_some());
             }
             Order::Drain { grace, done } => {
-                info!(calls = self.calls.len(), grace_s = grace.as_secs(), "no new calls; those that are up may end");
+                info!(
+                    calls = self.calls.len(),
+                    grace_s = grace.as_secs(),
+                    "no new calls; those that are up may end"
+                );
                 let admission = sip::Admission::Draining { retry_after: RETRY_AFTER };
                 let _ = self.exchange.stack.set_admission(admission).await;
                 let next = tokio::time::Instant::now() + grace;
@@ -312,8 +330,10 @@ impl Desk {
         let id = self.new_id();
         let media = self.open(&id, placement.invite.path.remote).map_err(PlaceError::SetUp)?;
         let mut invite = placement.invite;
-        invite.body = Some(Body::sdp(sdp::offer(&media.capabilities, &media.local, sdp::Direction::SendRecv)));
-        let leg = exchange.stack.invite(invite).await.map_err(|error| PlaceError::SetUp(error.to_string()))?;
+        invite.body =
+            Some(Body::sdp(sdp::offer(&media.capabilities, &media.local, sdp::Direction::SendRecv)));
+        let leg =
+            exchange.stack.invite(invite).await.map_err(|error| PlaceError::SetUp(error.to_string()))?;
         let (from, to) = (placement.from.reveal().clone(), placement.to.reveal().clone());
         let call = new_call(&id, Direction::Outbound, from, to, &placement.agent, &placement.trunk);
         info!(call = %id, from = %call.from, to = %call.to, trunk = placement.trunk, "a call goes out");
@@ -473,6 +493,9 @@ mod tests {
 
     #[test]
     fn loopback_peers_see_loopback() {
-        assert_eq!(local_ip_towards("127.0.0.1:5060".parse().unwrap()).unwrap(), IpAddr::from([127, 0, 0, 1]));
+        assert_eq!(
+            local_ip_towards("127.0.0.1:5060".parse().unwrap()).unwrap(),
+            IpAddr::from([127, 0, 0, 1])
+        );
     }
 }

@@ -114,7 +114,11 @@ impl Trunks {
     }
 
     pub(super) fn registration(&self, id: RegistrationId, state: &RegistrationState) {
-        let name = self.lock().iter().find(|(_, known)| known.registration == Some(id)).map(|(name, _)| name.clone());
+        let name = self
+            .lock()
+            .iter()
+            .find(|(_, known)| known.registration == Some(id))
+            .map(|(name, _)| name.clone());
         let Some(name) = name else { return };
         let standing = match state {
             RegistrationState::Registered { expires } => {
@@ -122,11 +126,20 @@ impl Trunks {
                 Standing::Registered { expires_s: expires.as_secs() }
             }
             RegistrationState::Failed { status, retry_in } => {
-                warn!(trunk = name, status, retry_in_s = retry_in.as_secs(), "the registrar does not accept us now");
+                warn!(
+                    trunk = name,
+                    status,
+                    retry_in_s = retry_in.as_secs(),
+                    "the registrar does not accept us now"
+                );
                 Standing::Failing { status: *status, retry_in_s: retry_in.as_secs() }
             }
             RegistrationState::Rejected { status } => {
-                tracing::error!(trunk = name, status, "the registrar refuses us; check username and password");
+                tracing::error!(
+                    trunk = name,
+                    status,
+                    "the registrar refuses us; check username and password"
+                );
                 Standing::Rejected { status: *status }
             }
             _ => Standing::Unregistered,
@@ -142,14 +155,16 @@ impl Trunks {
             .configured
             .iter()
             .find(|trunk| known.get(&trunk.name).is_some_and(|known| known.hosts.contains(&source)));
-        let by_network = || self.configured.iter().find(|trunk| trunk.allow.iter().any(|net| net.contains(&source)));
+        let by_network =
+            || self.configured.iter().find(|trunk| trunk.allow.iter().any(|net| net.contains(&source)));
         by_host.or_else(by_network).map(|trunk| trunk.name.clone())
     }
 
     /// Each trunk by name, in the order of the configuration.
     pub fn standings(&self) -> Vec<(String, Standing)> {
         let known = self.lock();
-        let standing = |name: &str| known.get(name).map_or(Standing::Unregistered, |known| known.standing.clone());
+        let standing =
+            |name: &str| known.get(name).map_or(Standing::Unregistered, |known| known.standing.clone());
         self.configured.iter().map(|trunk| (trunk.name.clone(), standing(&trunk.name))).collect()
     }
 

@@ -32,7 +32,12 @@ pub struct Mouth {
 
 impl Mouth {
     /// Synthesizes `stock` now. What fails is logged, and tried again when it is to be said.
-    pub async fn prepare(synthesizer: Arc<dyn Synthesizer>, voice: Option<String>, speed: f32, stock: &[&str]) -> Self {
+    pub async fn prepare(
+        synthesizer: Arc<dyn Synthesizer>,
+        voice: Option<String>,
+        speed: f32,
+        stock: &[&str],
+    ) -> Self {
         let mut mouth = Self { synthesizer, voice, speed, ready: Arc::default() };
         let mut ready = HashMap::new();
         for text in stock.iter().filter(|text| !text.is_empty()) {
@@ -57,7 +62,12 @@ impl Mouth {
     }
 
     fn phrase(&self, text: &str) -> Phrase {
-        Phrase { text: text.to_owned(), voice: self.voice.clone(), speed: self.speed, priority: Priority::Reply }
+        Phrase {
+            text: text.to_owned(),
+            voice: self.voice.clone(),
+            speed: self.speed,
+            priority: Priority::Reply,
+        }
     }
 }
 
@@ -208,7 +218,8 @@ impl TurnTask {
                         }
                         self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
                     }
-                    duration += Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)));
+                    duration +=
+                        Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)));
                     self.put(mark, pcm.rate, pcm.samples.into(), false).await;
                 }
             }
@@ -245,7 +256,8 @@ impl MarkFilter {
             self.seen = true;
         }
         // A tail that may yet become the mark is held back.
-        let keep = (1..HANG_UP_MARK.len()).rev().find(|&n| self.held.ends_with(&HANG_UP_MARK[..n])).unwrap_or(0);
+        let keep =
+            (1..HANG_UP_MARK.len()).rev().find(|&n| self.held.ends_with(&HANG_UP_MARK[..n])).unwrap_or(0);
         let out = self.held.len() - keep;
         self.held.drain(..out).collect()
     }

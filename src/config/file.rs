@@ -56,7 +56,8 @@ impl Section {
     pub(super) fn parse(text: &str) -> (Self, Notes) {
         let notes = Notes::default();
         let table = text.parse::<Table>().unwrap_or_else(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let line =
+                error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             notes.borrow_mut().push(Mistake {
                 key: String::new(),
                 reason: format!("line {line} is no TOML: {}", error.message()),
@@ -100,7 +101,10 @@ impl Section {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,
             Some(other) => {
-                self.wrong(key, format!("is {}, and must be a list of tables: [[{}]]", kind(other), self.key(key)));
+                self.wrong(
+                    key,
+                    format!("is {}, and must be a list of tables: [[{}]]", kind(other), self.key(key)),
+                );
                 return Vec::new();
             }
         };
@@ -166,7 +170,11 @@ impl Section {
     /// A number between two bounds, both included.
     pub(super) fn number(&self, key: &'static str, default: f32, least: f32, most: f32) -> f32 {
         let Some(value) = self.take(key) else { return default };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "settings are small")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "settings are small"
+        )]
         let number = value.as_float().map(|n| n as f32).or(value.as_integer().map(|n| n as f32));
         match number {
             Some(n) if (least..=most).contains(&n) => n,
@@ -213,9 +221,9 @@ impl Section {
 
     pub(super) fn texts(&self, key: &'static str, default: &[&str]) -> Vec<String> {
         let Some(value) = self.take(key) else { return default.iter().map(|s| (*s).to_owned()).collect() };
-        let texts = value
-            .as_array()
-            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>());
+        let texts = value.as_array().and_then(|items| {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        });
         texts.unwrap_or_else(|| {
             self.wrong(key, format!("is {}, and must be a list of texts, as in [\"a\", \"b\"]", kind(value)));
             Vec::new()
@@ -223,7 +231,12 @@ impl Section {
     }
 
     /// A list of texts that must each parse.
-    pub(super) fn all_parsed<T: FromStr>(&self, key: &'static str, default: &[&str], allowed: &str) -> Vec<T> {
+    pub(super) fn all_parsed<T: FromStr>(
+        &self,
+        key: &'static str,
+        default: &[&str],
+        allowed: &str,
+    ) -> Vec<T> {
         let mut values = Vec::new();
         for text in self.texts(key, default) {
             match text.parse() {

@@ -292,9 +292,9 @@ impl Config {
     /// The number that a Request-URI's user part means: with or without its `+`, or one of its aliases.
     pub fn number_dialled(&self, user: &str) -> Option<&Number> {
         let digits = user.strip_prefix('+').unwrap_or(user);
-        self.numbers
-            .iter()
-            .find(|number| number.number.digits() == digits || number.aliases.iter().any(|alias| alias == user))
+        self.numbers.iter().find(|number| {
+            number.number.digits() == digits || number.aliases.iter().any(|alias| alias == user)
+        })
     }
 }
 
@@ -317,11 +317,8 @@ mod tests {
             Config { trunks: vec![], brains: vec![], agents: vec![], numbers: vec![], ..parsed.clone() };
         assert_eq!(without_lists, Config::default());
         let bare = Config::parse("[[agent]]\nname = 'front-desk'").unwrap();
-        let documented = Agent {
-            prompt: bare.agents[0].prompt.clone(),
-            examples: Vec::new(),
-            ..parsed.agents[0].clone()
-        };
+        let documented =
+            Agent { prompt: bare.agents[0].prompt.clone(), examples: Vec::new(), ..parsed.agents[0].clone() };
         assert_eq!(documented, bare.agents[0]);
     }
 
@@ -330,7 +327,10 @@ mod tests {
         let uncommented: String = DOCUMENTED
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.starts_with("[[") || rest.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) => {
+                Some(rest)
+                    if rest.starts_with("[[")
+                        || rest.split_once(" = ").is_some_and(|(k, _)| !k.contains(' ')) =>
+                {
                     rest.to_owned() + "\n"
                 }
                 _ => line.to_owned() + "\n",
@@ -367,7 +367,9 @@ mod tests {
              [[agent]]\nname = 'a'\nbrain = 'crm'\n[[number]]\nnumber = '+14155550123'\nagent = 'b'\ntrunk = 'u'\n",
         );
         assert_eq!(found.len(), 4, "{found:#?}");
-        assert!(found.iter().any(|line| line.contains("number[0].agent: is \"b\", and must be one of \"a\"")));
+        assert!(
+            found.iter().any(|line| line.contains("number[0].agent: is \"b\", and must be one of \"a\""))
+        );
         assert!(found.iter().any(|line| line.contains("media.ports: has room for 2 calls")));
     }
 
@@ -378,7 +380,9 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let config = Config::parse("[[trunk]]\nname='t'\nregistrar='sip:h'\nusername='u'\npassword='hunter2'").unwrap();
+        let config =
+            Config::parse("[[trunk]]\nname='t'\nregistrar='sip:h'\nusername='u'\npassword='hunter2'")
+                .unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
         assert_eq!(config.trunks[0].password.reveal(), "hunter2");
     }

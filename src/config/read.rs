@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::file::{Mistake, Section};
 use super::{
-    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, Sip, Trunk, TurnTaking,
+    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, Sip, Trunk,
+    TurnTaking,
 };
 
 const ADDRESS: &str = "an address and a port, as in \"0.0.0.0:5060\"";
@@ -38,7 +39,8 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
 }
 
 fn sip(s: Section, default: Sip) -> Sip {
-    let sip = Sip { listen: s.parsed("listen", default.listen, ADDRESS), advertise: s.maybe("advertise", IP) };
+    let sip =
+        Sip { listen: s.parsed("listen", default.listen, ADDRESS), advertise: s.maybe("advertise", IP) };
     s.finish();
     sip
 }
@@ -127,7 +129,10 @@ fn log(s: Section, default: Log) -> Log {
         private: s.flag("private", default.private),
     };
     if log.level.parse::<tracing_subscriber::EnvFilter>().is_err() {
-        s.wrong("level", format!("is {:?}, and must be error, warn, info, debug, trace or a filter", log.level));
+        s.wrong(
+            "level",
+            format!("is {:?}, and must be error, warn, info, debug, trace or a filter", log.level),
+        );
     }
     s.finish();
     log
@@ -175,7 +180,10 @@ fn trunk(s: Section) -> Trunk {
         s.wrong("username", "is missing; a trunk with a registrar needs the name to register with");
     }
     if trunk.registrar.is_none() && trunk.proxy.is_none() && trunk.allow.is_empty() {
-        s.wrong("allow", "is missing; a trunk without registrar and proxy needs the networks its calls come from");
+        s.wrong(
+            "allow",
+            "is missing; a trunk without registrar and proxy needs the networks its calls come from",
+        );
     }
     s.finish();
     trunk
@@ -189,7 +197,10 @@ fn brain(s: Section) -> Brain {
     }
     let brain = Brain {
         name: s.required("name", "a name of your choice, to be used in agent.brain"),
-        url: s.required("url", "the address that takes the POST, as in \"http://10.0.0.5:8000/v1/chat/completions\""),
+        url: s.required(
+            "url",
+            "the address that takes the POST, as in \"http://10.0.0.5:8000/v1/chat/completions\"",
+        ),
         key: secret(&s, "key", "key_file", "key_env"),
         model: s.text("model").unwrap_or_else(|| "custom".into()),
         timeout: s.millis("timeout_ms", Duration::from_millis(8000), 100, 120_000),
@@ -213,7 +224,9 @@ fn agent(s: Section) -> Agent {
         examples,
         first_message: s.text("first_message").unwrap_or_else(|| "Hello, how can I help you?".into()),
         goodbye: s.text("goodbye").unwrap_or_else(|| "Thank you for calling. Goodbye.".into()),
-        apology: s.text("apology").unwrap_or_else(|| "I am sorry, I had a problem there. Could you say that again?".into()),
+        apology: s
+            .text("apology")
+            .unwrap_or_else(|| "I am sorry, I had a problem there. Could you say that again?".into()),
         still_there: s.text("still_there").unwrap_or_else(|| "Are you still there?".into()),
         brain,
         voice: s.text("voice"),
@@ -272,11 +285,17 @@ fn agree(root: &Section, config: &Config) {
     for (i, number) in config.numbers.iter().enumerate() {
         if !number.agent.is_empty() && config.agent(&number.agent).is_none() {
             let names = listed(config.agents.iter().map(|a| a.name.as_str()));
-            root.wrong(&format!("number[{i}].agent"), format!("is {:?}, and must be one of {names}", number.agent));
+            root.wrong(
+                &format!("number[{i}].agent"),
+                format!("is {:?}, and must be one of {names}", number.agent),
+            );
         }
         if !number.trunk.is_empty() && config.trunk(&number.trunk).is_none() {
             let names = listed(config.trunks.iter().map(|t| t.name.as_str()));
-            root.wrong(&format!("number[{i}].trunk"), format!("is {:?}, and must be one of {names}", number.trunk));
+            root.wrong(
+                &format!("number[{i}].trunk"),
+                format!("is {:?}, and must be one of {names}", number.trunk),
+            );
         }
     }
     let lines = config.media.ports.clone().count() / 2;
@@ -292,7 +311,10 @@ fn unique<'a>(root: &Section, list: &str, names: impl Iterator<Item = &'a str>) 
     let mut seen = BTreeSet::new();
     for (i, name) in names.enumerate() {
         if !name.is_empty() && !seen.insert(name) {
-            root.wrong(&format!("{list}[{i}]"), format!("{name:?} stands twice; each {list} has its own name"));
+            root.wrong(
+                &format!("{list}[{i}]"),
+                format!("{name:?} stands twice; each {list} has its own name"),
+            );
         }
     }
 }

@@ -29,7 +29,10 @@ pub enum Status {
 
 impl Status {
     pub fn is_over(self) -> bool {
-        matches!(self, Status::Completed | Status::Busy | Status::NoAnswer | Status::Canceled | Status::Failed)
+        matches!(
+            self,
+            Status::Completed | Status::Busy | Status::NoAnswer | Status::Canceled | Status::Failed
+        )
     }
 
     /// The final state that a reason stands for, given whether the call was ever answered.

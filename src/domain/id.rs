@@ -45,7 +45,11 @@ impl FromStr for CallId {
         let right = text
             .strip_prefix(Self::PREFIX)
             .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| ALPHABET.contains(&b)));
-        if right { Ok(Self(text.to_owned())) } else { Err(format!("{text:?} is not a call id (call_ and 16 letters)")) }
+        if right {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is not a call id (call_ and 16 letters)"))
+        }
     }
 }
 

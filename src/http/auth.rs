@@ -46,12 +46,20 @@ impl AdminKey {
     }
 }
 
-pub(super) async fn require_key(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn require_key(
+    State(app): State<App>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     match given.and_then(|value| value.strip_prefix("Bearer ")) {
         Some(given) if app.key.is(given.trim()) => Ok(next.run(request).await),
-        Some(_) => Err(Problem::unauthorized("the key is not this box's; it lies in the data folder, in admin.key")),
-        None => Err(Problem::unauthorized("send `Authorization: Bearer KEY`; the key lies in the data folder, in admin.key")),
+        Some(_) => {
+            Err(Problem::unauthorized("the key is not this box's; it lies in the data folder, in admin.key"))
+        }
+        None => Err(Problem::unauthorized(
+            "send `Authorization: Bearer KEY`; the key lies in the data folder, in admin.key",
+        )),
     }
 }
 

@@ -56,7 +56,8 @@ impl IntoResponse for Problem {
         if let Some(field) = self.field {
             body["field"] = field.into();
         }
-        let mut response = (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+        let mut response =
+            (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("10"));
         }
@@ -70,7 +71,8 @@ pub(super) async fn not_found() -> Problem {
 
 pub(super) async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
     let report = app.gateway.report().await;
-    let (status, ready) = if app.is_ready() { (StatusCode::OK, true) } else { (StatusCode::SERVICE_UNAVAILABLE, false) };
+    let (status, ready) =
+        if app.is_ready() { (StatusCode::OK, true) } else { (StatusCode::SERVICE_UNAVAILABLE, false) };
     (status, Json(json!({ "ready": ready, "trunks": report.trunks, "store_healthy": report.store_healthy })))
 }
 
@@ -97,7 +99,10 @@ pub(super) async fn calls(State(app): State<App>, Query(page): Query<Page>) -> R
     let limit = page.limit.unwrap_or(50);
     if !(1..=200).contains(&limit) {
         let detail = format!("limit is {limit}, and must be a whole number from 1 to 200");
-        return Err(Problem { field: Some("limit"), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) });
+        return Err(Problem {
+            field: Some("limit"),
+            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+        });
     }
     Ok(Json(json!({ "calls": app.gateway.calls(limit).await? })))
 }
@@ -116,7 +121,9 @@ pub(super) async fn hang_up(State(app): State<App>, Path(id): Path<String>) -> R
 }
 
 /// Everything that happens from now on. A listener that lags too far is told how much it missed.
-pub(super) async fn events(State(app): State<App>) -> Sse<impl Stream<Item = Result<axum::response::sse::Event, Infallible>>> {
+pub(super) async fn events(
+    State(app): State<App>,
+) -> Sse<impl Stream<Item = Result<axum::response::sse::Event, Infallible>>> {
     let mut events = app.gateway.subscribe();
     let stop = app.stop.clone();
     let stream = async_stream::stream! {

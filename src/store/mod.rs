@@ -36,7 +36,9 @@ pub struct Store {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the data folder {0} is in use by another offhook; stop that one, or give this one its own `data`")]
+    #[error(
+        "the data folder {0} is in use by another offhook; stop that one, or give this one its own `data`"
+    )]
     InUse(PathBuf),
     #[error("the data folder {path} cannot be used: {reason}")]
     Folder { path: PathBuf, reason: String },
@@ -66,7 +68,8 @@ from_redb!(TransactionError TableError StorageError CommitError);
 impl Store {
     /// Opens the folder, which it makes where it is missing. Only one process can.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
-        let fail = |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
+        let fail =
+            |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
         std::fs::create_dir_all(folder.join("recordings")).map_err(fail)?;
         let path = folder.join("offhook.redb");
         let database = Database::create(&path).map_err(|error| match error {
@@ -157,7 +160,12 @@ impl Store {
         for mut call in open.iter().cloned() {
             call.end(EndReason::Interrupted, None, now);
             let seq = self.events(&call.id)?.last().map_or(1, |event| event.seq + 1);
-            let event = Event { call_id: call.id.clone(), seq, at: now, kind: EventKind::ended(&call, EndReason::Interrupted) };
+            let event = Event {
+                call_id: call.id.clone(),
+                seq,
+                at: now,
+                kind: EventKind::ended(&call, EndReason::Interrupted),
+            };
             self.record(&[Entry { call, events: vec![event] }])?;
         }
         Ok(open.len())

@@ -146,15 +146,24 @@ pub enum Input {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
     /// Turn the utterance so far into words.
-    Transcribe { job: u64 },
+    Transcribe {
+        job: u64,
+    },
     /// The utterance is used up, or was none.
     Forget,
     /// Ask the brain, with everything that was said.
-    Reply { turn: u32 },
+    Reply {
+        turn: u32,
+    },
     /// Say a sentence.
-    Say { turn: u32, text: String },
+    Say {
+        turn: u32,
+        text: String,
+    },
     /// Drop what works for this turn.
-    Cancel { turn: u32 },
+    Cancel {
+        turn: u32,
+    },
     /// Stop sounding, keep the place.
     Pause,
     Resume,
@@ -224,7 +233,10 @@ pub struct Conversation {
     history: Vec<Line>,
     digits: String,
     digits_until: Option<Instant>,
+    /// Answers in a row of which nothing came.
     failures: u32,
+    /// Utterances in a row that could not be heard.
+    deafness: u32,
     idle_prompts: u32,
     ends_at: Option<Instant>,
     leave_by: Option<(Instant, EndReason)>,
@@ -245,6 +257,7 @@ impl Conversation {
             digits: String::new(),
             digits_until: None,
             failures: 0,
+            deafness: 0,
             idle_prompts: 0,
             ends_at: None,
             leave_by: None,
@@ -272,7 +285,9 @@ impl Conversation {
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
-            Input::Measured { turn, mark, duration } => self.of_turn(turn, |speech| speech.measured(now, mark, duration)),
+            Input::Measured { turn, mark, duration } => {
+                self.of_turn(turn, |speech| speech.measured(now, mark, duration))
+            }
             Input::WantsHangUp { turn } => self.of_turn(turn, |speech| speech.then_hang_up = true),
             Input::FirstToken { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
@@ -405,7 +420,7 @@ impl Conversation {
         if !self.hearing.heard(job, &text, stt) {
             return;
         }
-        self.failures = 0;
+        self.deafness = 0;
         match self.floor {
             Floor::Paused { .. } if words::is_back_channel(&text) => {
                 self.forget();
@@ -413,7 +428,9 @@ impl Conversation {
             }
             Floor::Paused { .. } => self.interrupt(now),
             // The words came after the pause was given up: an interruption all the same.
-            Floor::Speaking if !words::is_back_channel(&text) && self.may_be_paused(now) => self.interrupt(now),
+            Floor::Speaking if !words::is_back_channel(&text) && self.may_be_paused(now) => {
+                self.interrupt(now)
+            }
             // What was said over the goodbye or in the protected start of the greeting stays for later.
             Floor::Speaking | Floor::Thinking | Floor::Waiting | Floor::Over => return,
             Floor::Listening { .. } => {}
@@ -442,7 +459,10 @@ impl Conversation {
         }
         match self.floor {
             Floor::Paused { .. } => self.resume(now),
-            Floor::Listening { .. } => self.failed(now, EndReason::EngineFailed),
+            Floor::Listening { .. } => {
+                self.deafness += 1;
+                self.apologize(now, self.deafness, EndReason::EngineFailed);
+            }
             _ => {}
         }
     }
@@ -550,28 +570,28 @@ impl Conversation {
     fn unanswered(&mut self, now: Instant, kind: Kind) {
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
-            Kind::Answer => self.failed(now, EndReason::BrainFailed),
-            Kind::Greeting | Kind::Stock => self.speechless(now),
+            Kind::Answer => {
+                self.failures += 1;
+                self.apologize(now, self.failures, EndReason::BrainFailed);
+            }
+            // Not even a sentence of ours could be said.
+            Kind::Greeting | Kind::Stock => {
+                self.failures += 1;
+                if self.failures >= PATIENCE_WITH_FAILURE {
+                    self.leave(now, EndReason::EngineFailed);
+                }
+            }
         }
     }
 
-    /// The brain or the ear failed: say so, and after some more give up.
-    fn failed(&mut self, now: Instant, reason: EndReason) {
-        self.failures += 1;
+    /// The brain or the ear failed: say so, and after some more in a row give up.
+    fn apologize(&mut self, now: Instant, in_a_row: u32, reason: EndReason) {
         self.forget();
-        if self.failures >= PATIENCE_WITH_FAILURE {
+        if in_a_row >= PATIENCE_WITH_FAILURE {
             self.leave(now, reason);
         } else {
             let apology = self.manners.apology.clone();
             self.say(now, Kind::Stock, apology);
-        }
-    }
-
-    /// Not even a sentence of ours could be said.
-    fn speechless(&mut self, now: Instant) {
-        self.failures += 1;
-        if self.failures >= PATIENCE_WITH_FAILURE {
-            self.leave(now, EndReason::EngineFailed);
         }
     }
 
@@ -634,7 +654,8 @@ impl Conversation {
     }
 
     fn may_be_paused(&self, now: Instant) -> bool {
-        let started = self.speech.as_ref().filter(|speech| speech.kind == Kind::Greeting).and_then(|s| s.started_at);
+        let started =
+            self.speech.as_ref().filter(|speech| speech.kind == Kind::Greeting).and_then(|s| s.started_at);
         !self.is_leaving() && started.is_none_or(|at| now >= at + self.manners.timing.protect_greeting)
     }
 
@@ -670,7 +691,11 @@ impl Conversation {
         self.floor = Floor::Listening { since: now };
         let Some(speech) = self.speech.take() else { return };
         if speech.started_at.is_some() {
-            self.note(Note::BargeIn { turn: speech.turn, stop: self.hearing.onset_before(since), resumed: false });
+            self.note(Note::BargeIn {
+                turn: speech.turn,
+                stop: self.hearing.onset_before(since),
+                resumed: false,
+            });
         }
         self.cut(speech);
     }

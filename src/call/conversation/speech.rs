@@ -120,12 +120,14 @@ impl Speech {
     /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`.
     pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration) -> (String, String) {
         let (mut heard, mut unheard) = (String::new(), String::new());
-        let reached = mark.and_then(|mark| self.phrases.iter().position(|phrase| phrase.mark == mark)).unwrap_or(0);
+        let reached =
+            mark.and_then(|mark| self.phrases.iter().position(|phrase| phrase.mark == mark)).unwrap_or(0);
         for (n, phrase) in self.phrases.iter().enumerate() {
             let part = if phrase.played || n < reached {
                 phrase.text.as_str()
             } else if Some(phrase.mark) == mark {
-                let whole = phrase.duration.unwrap_or_else(|| words::estimated_duration(&phrase.text).max(cut));
+                let whole =
+                    phrase.duration.unwrap_or_else(|| words::estimated_duration(&phrase.text).max(cut));
                 words::heard_part(&phrase.text, cut, whole)
             } else {
                 ""

@@ -13,14 +13,39 @@ pub(super) enum Completeness {
 
 /// Words after which a speaker goes on.
 const OPEN_ENDED: &[&str] = &[
-    "and", "or", "but", "so", "because", "if", "when", "that", "with", "to", "for", "of", "the", "a", "an", "my", "is",
-    "um", "uh", "er", "hmm", "like", "then", "at", "in", "on", "from", "about", "than", "also", "well",
+    "and", "or", "but", "so", "because", "if", "when", "that", "with", "to", "for", "of", "the", "a", "an",
+    "my", "is", "um", "uh", "er", "hmm", "like", "then", "at", "in", "on", "from", "about", "than", "also",
+    "well",
 ];
 
 /// What a listener says without wanting the floor.
 const BACK_CHANNELS: &[&str] = &[
-    "mm-hm", "mm-hmm", "mhm", "mm", "mmm", "hm", "hmm", "uh-huh", "uhuh", "uh", "um", "yeah", "yep", "yes", "ok", "okay",
-    "right", "ah", "oh", "sure", "aha", "huh", "i see", "got it", "all right", "alright",
+    "mm-hm",
+    "mm-hmm",
+    "mhm",
+    "mm",
+    "mmm",
+    "hm",
+    "hmm",
+    "uh-huh",
+    "uhuh",
+    "uh",
+    "um",
+    "yeah",
+    "yep",
+    "yes",
+    "ok",
+    "okay",
+    "right",
+    "ah",
+    "oh",
+    "sure",
+    "aha",
+    "huh",
+    "i see",
+    "got it",
+    "all right",
+    "alright",
 ];
 
 pub(super) fn completeness(text: &str) -> Completeness {
@@ -30,7 +55,12 @@ pub(super) fn completeness(text: &str) -> Completeness {
     let dictating = trimmed.split_whitespace().count() <= 4
         && !trimmed.ends_with('?')
         && bare.bytes().filter(u8::is_ascii_digit).count() * 2 > bare.len();
-    if trimmed.ends_with("...") || trimmed.ends_with('…') || trimmed.ends_with(',') || trimmed.ends_with('-') || dictating {
+    if trimmed.ends_with("...")
+        || trimmed.ends_with('…')
+        || trimmed.ends_with(',')
+        || trimmed.ends_with('-')
+        || dictating
+    {
         return Completeness::Trailing;
     }
     if OPEN_ENDED.contains(&bare.as_str()) && !trimmed.ends_with('?') {
@@ -55,7 +85,11 @@ pub(super) fn spoken(text: &str) -> String {
         }
     }
     let words: Vec<_> = out.split_whitespace().collect();
-    if words.iter().any(|word| word.chars().any(char::is_alphanumeric)) { words.join(" ") } else { String::new() }
+    if words.iter().any(|word| word.chars().any(char::is_alphanumeric)) {
+        words.join(" ")
+    } else {
+        String::new()
+    }
 }
 
 /// Nothing, or no more than a nod.
@@ -81,7 +115,12 @@ pub(super) fn heard_part(text: &str, played: Duration, whole: Duration) -> &str 
         return text;
     }
     let share = played.as_secs_f64() / whole.as_secs_f64();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a short text")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a short text"
+    )]
     let reach = (share * text.len() as f64) as usize;
     let mut end = 0;
     for (at, c) in text.char_indices() {
