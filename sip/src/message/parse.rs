@@ -207,8 +207,8 @@ fn push_line(headers: &mut Headers, whole: &Bytes) -> bool {
     let Ok(name) = std::str::from_utf8(trim_bytes(&whole[..colon])) else {
         return false;
     };
-    // A CR or NUL inside a value is nobody's text, and would travel on in our own messages.
-    if !is_token(name) || whole.iter().any(|b| matches!(b, b'\r' | b'\0')) {
+    // A lone CR ends a line for some readers and not for others. (A NUL is allowed: quoted, §25.1 `quoted-pair`.)
+    if !is_token(name) || whole.contains(&b'\r') {
         return false;
     }
     headers.push_raw(name, whole.slice_ref(trim_bytes(&whole[colon + 1..])));

@@ -205,8 +205,17 @@ fn parse_tel(rest: &str) -> Result<TelUri, SyntaxError> {
         Some((number, params)) => (number, Params::parse_uri(params)?),
         None => (rest, Params::new()),
     };
-    let digits = number.strip_prefix('+').unwrap_or(number);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit() || b"*#-.()".contains(&b)) {
+    // RFC 3966 §3: a global number has digits only, a local one may have `*`, `#` and A–F.
+    let (digits, global) = match number.strip_prefix('+') {
+        Some(digits) => (digits, true),
+        None => (number, false),
+    };
+    let good = |b: u8| {
+        b.is_ascii_digit()
+            || b"-.()".contains(&b)
+            || (!global && (b.is_ascii_hexdigit() || b"*#".contains(&b)))
+    };
+    if digits.is_empty() || !digits.bytes().all(good) {
         return Err(SyntaxError::BadNumber);
     }
     Ok(TelUri { number: number.to_owned(), params })
