@@ -23,6 +23,8 @@ mod dialog;
 mod endpoint;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod leg;
 pub mod message;
 #[cfg(feature = "net")]

@@ -44,6 +44,9 @@ impl FromStr for NameAddr {
     /// One element, not a list.
     fn from_str(text: &str) -> Result<Self, SyntaxError> {
         let text = trim(text);
+        if text.contains(['\r', '\n']) {
+            return Err(SyntaxError::BadCharacter);
+        }
         if text.starts_with('"') {
             let end = quoted_end(text).ok_or(SyntaxError::Unbalanced)?;
             let (quoted, rest) = text.split_at(end);

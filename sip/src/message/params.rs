@@ -94,6 +94,9 @@ impl Params {
 /// the field beyond that (`/`, `@`, `=`, non-ASCII) is let through; blanks and stray quotes are not.
 fn check_value(value: &str) -> Result<(), SyntaxError> {
     if value.starts_with('"') {
+        if value.contains(['\r', '\n']) {
+            return Err(SyntaxError::BadCharacter);
+        }
         return match quoted_end(value) {
             Some(end) if end == value.len() => Ok(()),
             _ => Err(SyntaxError::Unbalanced),

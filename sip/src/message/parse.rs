@@ -81,6 +81,9 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
     let all = Bytes::copy_from_slice(&bytes[start..]);
     let (line_end, mut at) = line(&all, 0).ok_or(ParseError::NotSip)?;
     let start_line = text(&all[..line_end]).into_owned();
+    if start_line.contains('\r') {
+        return Err(ParseError::NotSip);
+    }
 
     let mut headers = Headers::new();
     let mut defect = None;

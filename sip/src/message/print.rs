@@ -29,7 +29,7 @@ impl Request {
 
 impl Response {
     pub fn to_bytes(&self) -> Bytes {
-        let reason = self.reason.replace(['\r', '\n', '\0'], " ");
+        let reason = self.reason.replace(['\r', '\n'], " ");
         print(&format!("SIP/2.0 {} {reason}", self.status), &self.headers, &self.body)
     }
 }

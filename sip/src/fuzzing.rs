@@ -1,0 +1,302 @@
+//! What must hold for any bytes at all. Beside the code, so that libFuzzer targets and the test on the stable
+//! toolchain run the same.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::{Admission, Config, Path, Transport};
+use crate::endpoint::Endpoint;
+use crate::event::{Body, Event, Invite, LegId, Register, RegistrationId};
+use crate::message::{Head, Message, NameAddr, Params, ParseError, Uri, Via, parse};
+
+/// Any bytes: read without a panic; what is read prints to something that reads the same.
+pub fn message(bytes: &[u8]) {
+    match parse(bytes) {
+        Ok(message) => {
+            let again = parse(&message.to_bytes());
+            // Content-Length is ours when printing; all else must be the same.
+            let strip = |mut message: Message| {
+                match &mut message {
+                    Message::Request(request) => request.headers.remove("Content-Length"),
+                    Message::Response(response) => response.headers.remove("Content-Length"),
+                }
+                message
+            };
+            assert_eq!(again.map(strip), Ok(strip(message.clone())));
+            let head = match &message {
+                Message::Request(request) => Head::of_request(request),
+                Message::Response(response) => Head::of_response(response),
+            };
+            if let Ok(head) = head {
+                header::<NameAddr>(&head.from.to_string());
+                header::<NameAddr>(&head.to.to_string());
+                header::<Via>(&head.via.to_string());
+            }
+            for (name, _) in message.headers().iter() {
+                let _ = message.headers().name_addrs(name);
+                let _ = message.headers().seconds(name);
+            }
+        }
+        Err(ParseError::BadRequest { request, .. }) => {
+            let _ = request.to_bytes();
+        }
+        Err(_) => {}
+    }
+}
+
+/// Any text as each typed header: no panic, and what is read prints to something that reads the same.
+pub fn text(text: &str) {
+    header::<Uri>(text);
+    header::<NameAddr>(text);
+    header::<Via>(text);
+}
+
+fn header<T>(text: &str)
+where
+    T: std::str::FromStr + std::fmt::Display + PartialEq + std::fmt::Debug,
+{
+    if let Ok(value) = text.parse::<T>() {
+        let printed = value.to_string();
+        match printed.parse::<T>() {
+            Ok(again) => assert_eq!(again, value, "{printed:?}"),
+            Err(_) => panic!("{text:?} printed as {printed:?}, which does not read"),
+        }
+    }
+}
+
+/// Bytes as a script of what the world and the program do to one endpoint, which talks to a second one over a
+/// network that loses, mangles and repeats. At the end everything is hung up: nothing may be left.
+pub fn endpoint(start: Instant, script: &[u8]) {
+    let addr = |last: u8| SocketAddr::from(([192, 0, 2, last], 5060));
+    let path = |from: u8, to: u8| Path { transport: Transport::Udp, local: addr(from), remote: addr(to) };
+    let mut now = start;
+    let config = Config { max_legs: 20, max_transactions: 100, ..Config::default() };
+    let mut ends = [Endpoint::new(config.clone(), [1; 32]), Endpoint::new(config, [2; 32])];
+    let mut legs: [Vec<LegId>; 2] = [Vec::new(), Vec::new()];
+    let mut alive: [i64; 2] = [0, 0];
+    let mut registrations: Vec<RegistrationId> = Vec::new();
+    let mut last: Vec<(usize, Vec<u8>)> = Vec::new();
+    let uri = |text: &str| -> Uri { text.parse().unwrap_or_else(|_| Uri::Other("x:y".into())) };
+    let sdp = || Body::sdp("v=0\r\n");
+    for pair in script.chunks(2) {
+        let (op, arg) = (pair[0], usize::from(*pair.get(1).unwrap_or(&0)));
+        let side = usize::from(op >> 7);
+        let (from, to) = (side as u8 + 1, 2 - side as u8);
+        let leg = legs[side].get(arg % legs[side].len().max(1)).copied().unwrap_or(LegId(arg as u64));
+        let end = &mut ends[side];
+        match op & 0x1f {
+            0 => {
+                let invite = Invite {
+                    to: uri("sip:b@192.0.2.2"),
+                    from: NameAddr::from(uri("sip:a@192.0.2.1")),
+                    credentials: None,
+                    path: path(from, to),
+                    route: Vec::new(),
+                    headers: vec![("X".into(), "y\r\nz".into())],
+                    body: (arg & 1 == 0).then(sdp),
+                };
+                // The program is not bound by the ceiling; the script is, so that a run stays short.
+                if end.stats().legs < 20 {
+                    legs[side].push(end.invite(now, invite));
+                    alive[side] += 1;
+                }
+            }
+            1 => end.ring(now, leg, 180 + arg as u16 % 4, None),
+            2 | 3 => end.answer(now, leg, sdp()),
+            4 => end.reject(now, leg, 400 + arg as u16),
+            5 | 6 => end.hangup(now, leg, None),
+            7 => end.reoffer(now, leg, sdp()),
+            8 => end.accept_offer(now, leg, sdp()),
+            9 => end.refuse_offer(now, leg, 488),
+            10 => end.send_dtmf(now, leg, '#', Duration::from_millis(arg as u64)),
+            11 => end.set_admission(if arg & 1 == 0 {
+                Admission::Open
+            } else {
+                Admission::Draining { retry_after: Duration::ZERO }
+            }),
+            12 if registrations.len() < 4 => {
+                let register = Register {
+                    registrar: uri("sip:192.0.2.2"),
+                    aor: uri("sip:a@192.0.2.2"),
+                    contact_user: "a".into(),
+                    credentials: crate::Credentials { username: "u".into(), password: "p".into() },
+                    expires: Duration::from_secs(arg as u64),
+                    path: path(1, 2),
+                };
+                registrations.push(ends[0].register(now, register));
+            }
+            13 => {
+                // An old packet again, one byte of it changed.
+                if let Some((to, bytes)) = last.get(arg % last.len().max(1)) {
+                    let (to, mut bytes) = (*to, bytes.clone());
+                    let at = (arg * 7919) % bytes.len().max(1);
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte = byte.wrapping_add(op);
+                    }
+                    ends[to].handle_message(now, path(to as u8 + 1, 2 - to as u8), &bytes);
+                }
+            }
+            14 => {
+                if let Some((to, bytes)) = last.get(arg % last.len().max(1)) {
+                    ends[*to].handle_message(now, path(*to as u8 + 1, 2 - *to as u8), bytes);
+                }
+            }
+            15 => now += Duration::from_secs(arg as u64),
+            _ => now += Duration::from_millis(arg as u64 * 4),
+        }
+        let lose = op & 0x60 == 0x60;
+        exchange(&mut ends, now, lose, &mut last, &mut legs, &mut alive);
+    }
+    for side in 0..2 {
+        for leg in std::mem::take(&mut legs[side]) {
+            ends[side].hangup(now, leg, None);
+        }
+        for leg in ends[side].legs().collect::<Vec<_>>() {
+            ends[side].hangup(now, leg, None);
+        }
+    }
+    for id in registrations {
+        ends[0].unregister(now, id);
+    }
+    for _ in 0..400 {
+        exchange(&mut ends, now, false, &mut last, &mut legs, &mut alive);
+        // A call that was on its way when all others were hung up.
+        for (end, legs) in ends.iter_mut().zip(&mut legs) {
+            for leg in legs.drain(..) {
+                end.hangup(now, leg, None);
+            }
+        }
+        now += Duration::from_secs(1);
+    }
+    for (end, alive) in ends.iter().zip(alive) {
+        let stats = end.stats();
+        assert_eq!((stats.legs, stats.transactions, stats.registrations), (0, 0, 0), "left behind");
+        assert_eq!(end.poll_timeout(), None, "a timer is left");
+        assert_eq!(alive, 0, "every leg ends once");
+    }
+}
+
+fn exchange(
+    ends: &mut [Endpoint; 2],
+    now: Instant,
+    lose: bool,
+    last: &mut Vec<(usize, Vec<u8>)>,
+    legs: &mut [Vec<LegId>; 2],
+    alive: &mut [i64; 2],
+) {
+    for _ in 0..50 {
+        let mut quiet = true;
+        for side in 0..2 {
+            ends[side].handle_timeout(now);
+            while let Some(transmit) = ends[side].poll_transmit() {
+                quiet = false;
+                if last.len() >= 64 {
+                    last.remove(0);
+                }
+                last.push((1 - side, transmit.bytes.to_vec()));
+                if !lose {
+                    let back =
+                        Path { local: transmit.path.remote, remote: transmit.path.local, ..transmit.path };
+                    ends[1 - side].handle_message(now, back, &transmit.bytes);
+                }
+            }
+            while let Some(event) = ends[side].poll_event() {
+                match event {
+                    Event::Incoming { leg, .. } => {
+                        legs[side].push(leg);
+                        alive[side] += 1;
+                    }
+                    Event::Ended { leg, .. } => {
+                        legs[side].retain(|one| *one != leg);
+                        alive[side] -= 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if quiet {
+            return;
+        }
+    }
+}
+
+/// A deterministic stream of numbers for scripts and mutations.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn roll(&mut self, sides: usize) -> usize {
+        // xorshift64*
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % sides.max(1)
+    }
+
+    /// A few bytes changed, cut, doubled or replaced by something that has a meaning in SIP.
+    pub fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
+        const WORDS: [&[u8]; 24] = [
+            b"\r\n",
+            b"\r\n\r\n",
+            b"\n ",
+            b"\"",
+            b"<",
+            b">",
+            b";",
+            b",",
+            b":",
+            b"@",
+            b"%00",
+            b"%",
+            b"\\",
+            b"[::1]",
+            b"SIP/2.0",
+            b"Content-Length: 99999999999999999999",
+            b"l: 0\r\n",
+            b";tag=",
+            b"z9hG4bK",
+            b"\xff\xfe",
+            b"\0",
+            b"sip:",
+            b"tel:+",
+            b"=",
+        ];
+        let mut out = bytes.to_vec();
+        for _ in 0..=self.roll(4) {
+            let at = self.roll(out.len() + 1);
+            match self.roll(6) {
+                0 if at < out.len() => out[at] = self.roll(256) as u8,
+                1 if at < out.len() => out[at] ^= 1 << self.roll(8),
+                2 => out.truncate(at),
+                3 => {
+                    let until = (at + self.roll(40)).min(out.len());
+                    let copy = out[at..until].to_vec();
+                    let to = self.roll(out.len() + 1);
+                    out.splice(to..to, copy);
+                }
+                4 => {
+                    let until = (at + self.roll(20)).min(out.len());
+                    out.drain(at..until);
+                }
+                _ => {
+                    let word = WORDS[self.roll(WORDS.len())];
+                    out.splice(at..at, word.iter().copied());
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Parameters stand on their own too.
+pub fn params(text: &str) {
+    for parse in [Params::parse_header, Params::parse_uri] {
+        if let Ok(params) = parse(text) {
+            assert_eq!(parse(&params.to_string()).as_ref(), Ok(&params), "{text:?}");
+        }
+    }
+}
