@@ -14,7 +14,7 @@ use crate::{LINE_FRAME, LINE_RATE, Stats};
 const JUMP: i64 = 2 * LINE_RATE as i64;
 /// So many packets in a row that are late although they are the newest: the timestamps stepped back.
 const LATE_RUN: u32 = 3;
-/// Ticks for which there must be too much delay before some is taken away; fewer if it is very much.
+/// Ticks for which there must be a little too much delay before some is taken away; fewer if it is more.
 const PATIENCE: u32 = 25;
 /// Ticks after which a seam is accepted even where the sound does not repeat.
 const IMPATIENCE: u32 = 100;
@@ -250,8 +250,8 @@ impl Receiver {
             self.excess_ticks = 0;
             return;
         }
-        // Far too much delay is worse than a seam.
-        self.excess_ticks += if excess > 800 { 4 } else { 1 };
+        // Much too much delay is worse than a seam: the more there is, the sooner.
+        self.excess_ticks += 1 + (excess / 200) as u32;
         if self.excess_ticks < PATIENCE {
             return;
         }
@@ -266,8 +266,7 @@ impl Receiver {
         }
         if accelerate(&mut self.pcm, self.excess_ticks >= IMPATIENCE) > 0 {
             stats.accelerated += 1;
-            // The next cut needs less patience while much is left.
-            self.excess_ticks = if excess > 800 { PATIENCE / 2 } else { 0 };
+            self.excess_ticks = 0;
         }
     }
 }

@@ -463,3 +463,25 @@ impl Drop for Line {
         self.state.closed.store(true, Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_one_session_ends_that_session_only() {
+        let config = EngineConfig { ports: 29_060..=29_069, ..EngineConfig::default() };
+        let engine = Engine::start(config).expect("an engine");
+        let (doomed, mut from_doomed) = engine.open(SessionConfig::default(), None).expect("a line");
+        let (other, _from_other) = engine.open(SessionConfig::default(), None).expect("a line");
+        doomed.state.panic.store(true, Ordering::Release);
+        assert!(from_doomed.recv().await.is_none(), "its owner sees the end");
+        assert_eq!(doomed.stats().await, Err(Closed));
+        let before = other.stats().await.expect("open").ticks;
+        while other.stats().await.expect("open").ticks < before + 3 {
+            tokio::task::yield_now().await;
+        }
+        let stats = engine.stats();
+        assert_eq!((stats.panics, stats.sessions, stats.ports_resting), (1, 1, 1));
+    }
+}

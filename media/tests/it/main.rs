@@ -1,0 +1,15 @@
+//! Behaviour of the media crate, each in a file named after it. Everything but `net` runs on a virtual clock.
+
+#![allow(unreachable_pub, reason = "a test binary has no public face")]
+
+mod digits_cross_a_line;
+mod hush_is_exact;
+mod lossy_lines_sound_right;
+mod no_bytes_make_it_panic;
+#[cfg(feature = "net")]
+mod real_sockets;
+mod recordings_survive;
+mod sdp_agrees;
+mod strangers_stay_out;
+mod support;
+mod two_sessions_talk;

@@ -1,0 +1,272 @@
+//! The engine with real sockets on loopback and a real clock. Nothing here sleeps: it waits for what must come.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use media::net::{Engine, EngineConfig, Line, OpenError, StartError};
+use media::sdp::{self, Capabilities, Direction, LocalMedia};
+use media::wav::Recording;
+use media::{Event, Mark, SessionConfig};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+use crate::recordings_survive::Folder;
+use crate::support::*;
+
+const LONG: Duration = Duration::from_secs(10);
+
+fn engine(first: u16) -> Engine {
+    let config = EngineConfig {
+        ports: first..=first + 19,
+        quarantine: Duration::from_millis(200),
+        ..EngineConfig::default()
+    };
+    Engine::start(config).expect("an engine")
+}
+
+/// Two lines of one engine that call one another, with offer and answer.
+async fn call(
+    engine: &Engine,
+    recording: Option<Recording>,
+) -> ((Line, Receiver<Event>), (Line, Receiver<Event>)) {
+    let config = |ssrc_seed| SessionConfig { ssrc_seed, ..SessionConfig::default() };
+    let a = engine.open(config(1), recording).expect("a line");
+    let b = engine.open(config(2), None).expect("a line");
+    let here = |line: &Line| LocalMedia {
+        ip: [127, 0, 0, 1].into(),
+        port: line.local_port(),
+        session_id: 1,
+        version: 1,
+    };
+    let offer = sdp::offer(&Capabilities::default(), &here(&a.0), Direction::SendRecv);
+    let (answer, for_b) = sdp::answer(&offer, &Capabilities::default(), &here(&b.0)).expect("agreement");
+    let for_a = sdp::accept(&answer, &Capabilities::default()).expect("agreement");
+    b.0.configure(for_b).await.expect("open");
+    a.0.configure(for_a).await.expect("open");
+    (a, b)
+}
+
+async fn until<T>(events: &mut Receiver<Event>, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+    timeout(LONG, async {
+        loop {
+            let event = events.recv().await.expect("the line is open");
+            if let Some(found) = wanted(&event) {
+                return found;
+            }
+        }
+    })
+    .await
+    .expect("what must come in time")
+}
+
+#[tokio::test]
+async fn speech_marks_digits_and_the_recording_go_through_real_sockets() {
+    let folder = Folder::new("sockets");
+    let path = folder.0.join("call.wav");
+    let engine = engine(29_100);
+    let ((a, mut from_a), (b, mut from_b)) = call(&engine, Some(Recording { path: path.clone() })).await;
+    let said = voice(22_050, 1.0);
+    for piece in said.chunks(5_000) {
+        a.play(chunk(5, 22_050, piece.to_vec(), false)).await.expect("open");
+    }
+    a.play(chunk(5, 22_050, Vec::new(), true)).await.expect("open");
+    let mut heard = Vec::new();
+    let started = until(&mut from_b, |event| match event {
+        Event::Frame { pcm, .. } => {
+            heard.extend(*pcm);
+            None
+        }
+        Event::VoiceStart { at } => Some(*at),
+        _ => None,
+    })
+    .await;
+    let played = until(&mut from_a, |event| match event {
+        Event::Played { mark, duration, at } => Some((*mark, *duration, *at)),
+        _ => None,
+    })
+    .await;
+    assert_eq!((played.0, played.1), (Mark(5), Duration::from_secs(1)));
+    assert!(started < played.2);
+    b.send_digits("42#").await.expect("digits");
+    let mut digits = String::new();
+    while digits != "42#" {
+        digits.push(
+            until(&mut from_a, |event| match event {
+                Event::Digit { digit, duration_ms: 160 } => Some(*digit),
+                _ => None,
+            })
+            .await,
+        );
+    }
+    let stats = b.close().await;
+    assert!(stats.received > 50 && stats.lost == 0 && stats.strangers == 0, "{stats:?}");
+    let stats = a.close().await;
+    assert_eq!((stats.recording_gaps, stats.recording_error), (0, None));
+    assert!(stats.recorded_blocks > 60);
+    let wav = media::wav::read(&path).expect("a recording");
+    assert_eq!((wav.rate, wav.channels, wav.samples.len()), (8_000, 2, stats.recorded_blocks as usize * 320));
+    let (_, snr) = best_fit(&media::resample::convert(&said, 22_050, 8_000), &wav.channel(1));
+    assert!(snr > 37.0, "our side of the recording: {snr:.1} dB");
+    assert!(
+        from_a.recv().await.is_some() || from_a.recv().await.is_none(),
+        "the channel ends without a fault"
+    );
+}
+
+#[tokio::test]
+async fn hush_overtakes_everything_that_is_queued() {
+    let engine = engine(29_130);
+    let ((a, mut from_a), _b) = call(&engine, None).await;
+    // Much more than may be queued: the last of it waits in `play`.
+    let play = async {
+        for mark in 0..40 {
+            a.play(chunk(mark, 8_000, vec![5_000; 8_000], true)).await.expect("open");
+        }
+    };
+    let barge_in = async {
+        until(&mut from_a, |event| matches!(event, Event::Started { .. }).then_some(())).await;
+        let hushed = timeout(Duration::from_millis(500), a.hush()).await.expect("at once").expect("open");
+        assert_eq!(hushed.mark, Some(Mark(0)));
+        assert!(hushed.played < Duration::from_millis(900), "{hushed:?}");
+        assert!(hushed.unplayed_marks.len() >= 4, "{hushed:?}");
+    };
+    tokio::select! {
+        () = play => panic!("40 s of sound were taken at once: no back-pressure"),
+        () = barge_in => {}
+    }
+    // What is given after the hush is played.
+    a.hush().await.expect("open");
+    a.play(chunk(99, 8_000, vec![5_000; 800], true)).await.expect("open");
+    until(&mut from_a, |event| matches!(event, Event::Played { mark: Mark(99), .. }).then_some(())).await;
+}
+
+#[tokio::test]
+async fn pause_holds_and_resume_goes_on() {
+    let engine = engine(29_160);
+    let ((a, mut from_a), (_b, mut from_b)) = call(&engine, None).await;
+    a.pause();
+    a.play(chunk(1, 8_000, vec![5_000; 1_600], true)).await.expect("open");
+    for _ in 0..10 {
+        until(&mut from_b, |event| event.is_frame().then_some(())).await;
+    }
+    assert!(
+        from_a.try_recv().is_ok_and(|event| !matches!(event, Event::Started { .. })) || from_a.is_empty()
+    );
+    a.resume();
+    until(&mut from_a, |event| matches!(event, Event::Played { mark: Mark(1), .. }).then_some(())).await;
+}
+
+#[tokio::test]
+async fn ports_run_out_with_a_name_and_come_back_after_their_rest() {
+    let config = EngineConfig {
+        ports: 29_190..=29_193,
+        quarantine: Duration::from_millis(100),
+        ..EngineConfig::default()
+    };
+    let engine = Engine::start(config).expect("an engine");
+    let first = engine.open(SessionConfig::default(), None).expect("a line");
+    let _second = engine.open(SessionConfig::default(), None).expect("a line");
+    assert_eq!((first.0.local_port(), first.0.local_port() % 2), (29_190, 0));
+    let error = engine.open(SessionConfig::default(), None).map(|_| ()).expect_err("no port is left");
+    assert!(matches!(error, OpenError::NoPorts { in_use: 2, resting: 0 }), "{error}");
+    // Dropped, not closed: that is enough.
+    drop(first);
+    let reopened = timeout(LONG, async {
+        loop {
+            match engine.open(SessionConfig::default(), None) {
+                Ok(line) => return line,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    });
+    assert_eq!(reopened.await.expect("the port comes back").0.local_port(), 29_190);
+    assert!(matches!(
+        Engine::start(EngineConfig { ports: 29_195..=29_195, ..EngineConfig::default() }),
+        Err(StartError::NoPairs(..))
+    ));
+}
+
+#[tokio::test]
+async fn a_slow_owner_loses_frames_but_no_digit() {
+    let engine = engine(29_200);
+    let (_a, (b, mut from_b)) = call(&engine, None).await;
+    let (a, _from_a) = _a;
+    // B's owner does not listen while 3 s of frames and ten digits come.
+    a.send_digits("0123456789").await.expect("digits");
+    timeout(LONG, async {
+        while b.stats().await.expect("open").digits_received < 10 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("all digits came");
+    let stats = b.stats().await.expect("open");
+    assert!(stats.frames_dropped > 0 && stats.events_lost == 0, "{stats:?}");
+    let mut digits = String::new();
+    while digits.len() < 10 {
+        digits.extend(
+            until(&mut from_b, |event| match event {
+                Event::Digit { digit, .. } => Some(*digit),
+                _ => None,
+            })
+            .await
+            .to_string()
+            .chars(),
+        );
+    }
+    assert_eq!(digits, "0123456789");
+}
+
+#[tokio::test]
+async fn shutdown_ends_all_lines_and_finishes_recordings() {
+    let folder = Folder::new("shutdown");
+    let path = folder.0.join("call.wav");
+    let engine = engine(29_230);
+    let ((a, mut from_a), _b) = call(&engine, Some(Recording { path: path.clone() })).await;
+    for _ in 0..5 {
+        until(&mut from_a, |event| event.is_frame().then_some(())).await;
+    }
+    engine.shutdown();
+    let rest = timeout(LONG, async { while from_a.recv().await.is_some() {} });
+    rest.await.expect("the channel ends");
+    assert!(media::wav::read(&path).expect("a recording").samples.len() >= 5 * 320);
+    assert!(a.hush().await.is_err());
+    assert!(matches!(engine.open(SessionConfig::default(), None), Err(OpenError::Closed)));
+    assert_eq!(engine.stats().sessions, 0);
+}
+
+#[tokio::test]
+async fn a_recording_that_cannot_be_begun_or_continued_is_reported() {
+    let engine = engine(29_260);
+    let nowhere = Recording { path: "/nonexistent/call.wav".into() };
+    let error = engine.open(SessionConfig::default(), Some(nowhere)).map(|_| ()).expect_err("no such folder");
+    assert!(matches!(error, OpenError::Recording(..)));
+    // The port is not lost.
+    assert_eq!(engine.stats().ports_free + engine.stats().ports_resting, 10);
+}
+
+#[tokio::test]
+async fn strangers_on_the_wire_are_counted() {
+    let engine = engine(29_290);
+    let ((a, mut from_a), _b) = call(&engine, None).await;
+    until(&mut from_a, |event| event.is_frame().then_some(())).await;
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let to = SocketAddr::from(([127, 0, 0, 1], a.local_port()));
+    let mut packet = vec![0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9];
+    packet.extend([0; 160]);
+    for _ in 0..5 {
+        stranger.send_to(&packet, to).expect("sent");
+        stranger.send_to(b"hello", to).expect("sent");
+    }
+    timeout(LONG, async {
+        loop {
+            let stats = a.stats().await.expect("open");
+            if (stats.strangers, stats.malformed) == (5, 5) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("counted");
+}

@@ -1,0 +1,87 @@
+//! In steady state a session allocates nothing: not for a packet, not for a tick, not for what it tells. Counted by an allocator of its own,
+//! which is why this is a test binary of its own.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use media::sdp::{Codec, Direction, Negotiated};
+use media::{Mark, MediaSession, PlayChunk, SessionConfig};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is handed to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+#[allow(clippy::disallowed_methods)]
+fn ten_minutes_of_call_allocate_nothing() {
+    let mut now = Instant::now();
+    let peer = "192.0.2.1:4000".parse().expect("an address");
+    let config =
+        SessionConfig { record: true, max_queue: Duration::from_secs(3_600), ..SessionConfig::default() };
+    let mut session = MediaSession::new(config, now);
+    session.configure(
+        now,
+        &Negotiated {
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            dtmf_payload_type: Some(101),
+            remote: peer,
+            remote_rtcp: "192.0.2.1:4001".parse().expect("an address"),
+            direction: Direction::SendRecv,
+            ptime_ms: 20,
+        },
+    );
+    // Eleven minutes of speech at a synthesizer's rate.
+    let second: std::sync::Arc<[i16]> = (0..22_050).map(|n| ((n * 37 % 8_000) - 4_000) as i16).collect();
+    for _ in 0..660 {
+        session
+            .play(PlayChunk { mark: Mark(1), rate: 22_050, pcm: second.clone(), last: false })
+            .expect("room");
+    }
+    let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+    packet.extend((0..160).map(|n| (n * 7) as u8));
+    let mut before = 0;
+    for tick in 0..31_000u32 {
+        if tick == 1_000 {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        packet[2..4].copy_from_slice(&(tick as u16).to_be_bytes());
+        packet[4..8].copy_from_slice(&(tick * 160).to_be_bytes());
+        // Loud and silent seconds; one packet in fifty is lost, one in seventy comes twice.
+        packet[12..].fill(if tick / 50 % 2 == 0 { 0xff } else { 0x90 });
+        if tick % 50 != 3 {
+            session.handle_packet(now + Duration::from_millis(u64::from(tick % 7)), peer, &packet);
+        }
+        if tick % 70 == 0 {
+            session.handle_packet(now, peer, &packet);
+        }
+        now += Duration::from_millis(20);
+        session.tick(now);
+        while session.poll_transmit().is_some() {}
+        while session.poll_event().is_some() {}
+        assert!(session.poll_recording().is_some());
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    assert!(session.stats().concealed_frames > 100);
+}
