@@ -12,6 +12,7 @@ mod an_interrupt_says_goodbye;
 mod digits_pressed_on_the_phone_arrive;
 mod malformed_messages_are_survived;
 mod one_data_folder_has_one_gateway;
+mod our_own_phone_meets_a_real_one;
 mod sipp_places_two_hundred_calls;
 mod the_gateway_calls_the_phone;
 mod the_peers_work_without_us;

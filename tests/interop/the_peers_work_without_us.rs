@@ -3,7 +3,7 @@
 use crate::support::baresip::{Answer, Baresip};
 use crate::support::kamailio::{Challenge, Kamailio, PHONE_NUMBER, Target};
 use crate::support::sipp::Sipp;
-use crate::support::speech::{CHECK_NUMBER, PLEASE_HOLD, Wav};
+use crate::support::speech::{CHECK_NUMBER, PLEASE_HOLD, Wav, assert_same_sound};
 use crate::support::{SOON, alone};
 
 #[test]
@@ -33,14 +33,8 @@ fn two_phones_hear_one_another_through_the_registrar() {
     callee.hang_up();
     caller.wait_closed(SOON);
     callee.wait_closed(SOON);
-    same_sound(&question, &Wav::read(&callee.heard()));
-    same_sound(&reply, &Wav::read(&caller.heard()));
-}
-
-/// Somewhere in `heard` lies `said`, sample by sample but for G.711's rounding.
-fn same_sound(said: &Wav, heard: &Wav) {
-    let correlation = said.best_correlation(heard);
-    assert!(correlation > 0.95, "what was heard has a correlation of {correlation:.3} with what was said");
+    assert_same_sound(&question, &Wav::read(&callee.heard()));
+    assert_same_sound(&reply, &Wav::read(&caller.heard()));
 }
 
 #[test]

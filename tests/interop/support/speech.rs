@@ -67,20 +67,6 @@ impl Wav {
         &self.0
     }
 
-    /// The best normalised correlation of `self` with any stretch of `other` of the same length.
-    pub(crate) fn best_correlation(&self, other: &Wav) -> f64 {
-        let energy = |samples: &[i16]| samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
-        let mine = energy(&self.0);
-        let stretches = other.0.windows(self.0.len());
-        let product = |other: &[i16]| -> f64 {
-            // Whole numbers in a tight loop: this runs once per sample of the recording.
-            self.0.iter().zip(other).map(|(a, b)| i64::from(i32::from(*a) * i32::from(*b))).sum::<i64>()
-                as f64
-        };
-        let best = stretches.map(|other| (product(other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
-        best.map_or(0.0, |(product, other)| product / (mine * energy(other)).sqrt().max(1.0))
-    }
-
     /// How much of it is sound, in steps of 20 ms louder than the quantisation noise of a silent G.711 line.
     pub(crate) fn sounding(&self) -> Duration {
         let loud = self.0.chunks(160).filter(|frame| frame.iter().any(|sample| sample.unsigned_abs() > 300));
@@ -116,6 +102,49 @@ pub(crate) fn transcribe(offhook: &Path, file: &Path) -> String {
     let (text, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "offhook transcribe {} failed: {log}", file.display());
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A quarter of a second: shorter than what a jitter buffer may stretch or shrink on the way.
+const PIECE: usize = 2_000;
+/// How far such stretching may move one piece against the one before it.
+const DRIFT: usize = 480;
+
+/// `said` lies in `heard`, piece by piece and in order, but for G.711's rounding and a jitter buffer's work. Printed.
+#[track_caller]
+pub(crate) fn assert_same_sound(said: &Wav, heard: &Wav) {
+    let loud = |piece: &&[i16]| piece.iter().any(|sample| sample.unsigned_abs() > 1_000);
+    let mut likeness = Vec::new();
+    let mut from = 0;
+    let mut until = heard.0.len();
+    for piece in said.0.chunks_exact(PIECE) {
+        if loud(&piece) {
+            let (at, like) = most_alike(piece, &heard.0[from.min(until)..until]);
+            likeness.push(like);
+            from += at;
+        }
+        // The next piece follows this one, a little sooner or later.
+        from = (from + PIECE).saturating_sub(DRIFT);
+        if !likeness.is_empty() {
+            until = (from + PIECE + 2 * DRIFT).min(heard.0.len());
+        }
+    }
+    let same = likeness.iter().filter(|like| **like > 0.95).count();
+    println!("{same} of {} pieces of the sound are as they were said: {likeness:.3?}", likeness.len());
+    assert!(
+        same * 10 >= likeness.len() * 7 && same > 2,
+        "what was heard is not what was said: {likeness:.3?}"
+    );
+}
+
+/// Where `piece` fits best, and its normalised correlation there.
+fn most_alike(piece: &[i16], within: &[i16]) -> (usize, f64) {
+    let product = |a: &[i16], b: &[i16]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| i64::from(i32::from(*a) * i32::from(*b))).sum::<i64>() as f64
+    };
+    let mine = product(piece, piece);
+    let like = |other: &[i16]| product(piece, other) / (mine * product(other, other)).sqrt().max(1.0);
+    let all = within.windows(piece.len()).map(like).enumerate();
+    all.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((0, 0.0))
 }
 
 /// Word error rate, printed and bounded.
