@@ -6,8 +6,10 @@
 //! hold its model's memory for ever. Whatever C++ prints goes to standard error, never between two frames.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 
@@ -25,6 +27,58 @@ pub fn open() -> io::Result<(Output, Inbox)> {
     let reader = Reader { output: output.clone(), jobs, running: HashMap::new(), greeted: false };
     std::thread::Builder::new().name("wire".into()).spawn(move || reader.run())?;
     Ok((output, Inbox { jobs: Arc::new(Mutex::new(inbox)) }))
+}
+
+/// An engine's command line: names, each with its value.
+#[derive(Debug, Default)]
+pub struct Args(Vec<(String, OsString)>);
+
+impl Args {
+    /// Reads the command line. A name that is not in `known` is refused, and so is one without a value.
+    pub fn read(known: &[&str]) -> Result<Args, Failure> {
+        let mut args = std::env::args_os().skip(1);
+        let mut pairs = Vec::new();
+        while let Some(name) = args.next() {
+            let name = name.to_string_lossy().into_owned();
+            let value = args.next().filter(|_| known.contains(&name.as_str()));
+            let value = value
+                .ok_or_else(|| Failure::new("load", format!("{name}: not an option, or without a value")))?;
+            pairs.push((name, value));
+        }
+        Ok(Args(pairs))
+    }
+
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a OsString> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// A file that must be there.
+    pub fn path(&self, name: &str) -> Result<PathBuf, Failure> {
+        let value =
+            self.all(name).last().ok_or_else(|| Failure::new("load", format!("{name} is missing")))?;
+        readable(value)
+    }
+
+    /// A number, if it is given.
+    pub fn number(&self, name: &str, otherwise: u32) -> Result<u32, Failure> {
+        match self.all(name).last() {
+            None => Ok(otherwise),
+            Some(v) => v
+                .to_str()
+                .and_then(|v| v.parse().ok())
+                .ok_or_else(|| Failure::new("load", format!("{name} takes a number, not {}", v.display()))),
+        }
+    }
+}
+
+/// A file that can be opened, or the reason why not: C++ libraries only say that they failed.
+pub fn readable(path: impl Into<PathBuf>) -> Result<PathBuf, Failure> {
+    let path = path.into();
+    match File::open(&path).and_then(|f| f.metadata()) {
+        Ok(meta) if meta.is_file() => Ok(path),
+        Ok(_) => Err(Failure::new("load", format!("{} is not a file", path.display()))),
+        Err(e) => Err(Failure::new("load", format!("{}: {e}", path.display()))),
+    }
 }
 
 /// Gives way to the gateway's media threads by `by` steps of niceness. Not allowed or not supported: nothing happens.

@@ -11,7 +11,8 @@
 //! ([`llm::remote`]). [`phrase`] turns a stream of tokens into clauses that can be spoken; [`catalog`] and [`fetch`]
 //! know where models come from and prove that they arrived whole; [`local::start`] puts it all together.
 //!
-//! With `default-features = false` only [`wire`] and [`engine`] remain, on plain threads: what an engine binary needs.
+//! With `default-features = false` only [`wire`], [`engine`] and [`phrase`] remain, on plain threads: what an engine binary
+//! needs.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +33,6 @@ pub mod llm;
 pub mod local;
 #[cfg(feature = "gateway")]
 pub mod permits;
-#[cfg(feature = "gateway")]
 pub mod phrase;
 #[cfg(feature = "gateway")]
 pub mod process;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalog::{self, Purpose};
 use crate::fetch::{self, VerifyError};
 use crate::permits::Permits;
-use crate::process::{self, Command, Limits, Supervisor};
+use crate::process::{self, Command, Cores, Limits, Supervisor};
 use crate::{Generator, Synthesizer, Transcriber, llm, stt, tts};
 
 /// What to start. The default is the starter set with engines beside this executable.
@@ -54,7 +54,7 @@ impl Default for LocalConfig {
             llm_threads: 0,
             tts_threads: 0,
             llm_context: 2048,
-            llm_slots: 8,
+            llm_slots: 4,
             gpu_layers: 999,
             limits: Limits::default(),
         }
@@ -126,11 +126,11 @@ pub async fn start(config: LocalConfig) -> Result<Local, StartError> {
     // On an error the others are dropped, and so ended.
     let (stt, llm, tts) = tokio::try_join!(up(plan.stt), up(plan.llm), up(plan.tts))?;
     let ear = stt.as_ref().map(|s| {
-        let threads = choose(config.stt_threads, cores.min(4));
+        let threads = choose(config.stt_threads, cores / 4);
         Arc::new(stt::local::Whisper::new(s.handle(), threads)) as Arc<dyn Transcriber>
     });
     let mind = llm.as_ref().map(|s| {
-        let threads = choose(config.llm_threads, cores / 2);
+        let threads = llm_threads(&config);
         Arc::new(llm::local::Llama::new(s.handle(), threads)) as Arc<dyn Generator>
     });
     let mouth = tts.as_ref().map(|s| {
@@ -152,7 +152,7 @@ async fn plan(config: &LocalConfig) -> Result<Plan, StartError> {
     if let Some(name) = &config.stt {
         let model = model(config, name, Purpose::Stt).await?;
         let args = [arg("--model"), model.into(), arg("--lanes"), arg(cores.min(4))];
-        plan.stt = Some(command(config, "whisper", args.into())?);
+        plan.stt = Some(command(config, "whisper", Cores::PerJob, args.into())?);
     }
     if let Some(name) = &config.llm {
         let model = model(config, name, Purpose::Llm).await?;
@@ -165,8 +165,10 @@ async fn plan(config: &LocalConfig) -> Result<Plan, StartError> {
             arg(config.llm_slots),
             arg("--gpu-layers"),
             arg(config.gpu_layers),
+            arg("--threads"),
+            arg(llm_threads(config)),
         ];
-        plan.llm = Some(command(config, "llama", args.into())?);
+        plan.llm = Some(command(config, "llama", Cores::Together, args.into())?);
     }
     if let Some(name) = &config.tts {
         let runtime = model(config, catalog::RUNTIME, Purpose::Runtime).await?;
@@ -174,7 +176,7 @@ async fn plan(config: &LocalConfig) -> Result<Plan, StartError> {
         for voice in std::iter::once(name).chain(&config.voices) {
             args.extend([arg("--voice"), model(config, voice, Purpose::Tts).await?.into()]);
         }
-        plan.tts = Some(command(config, "piper", args)?);
+        plan.tts = Some(command(config, "piper", Cores::PerJob, args)?);
     }
     Ok(plan)
 }
@@ -183,12 +185,23 @@ fn arg(value: impl ToString) -> OsString {
     value.to_string().into()
 }
 
-fn command(config: &LocalConfig, name: &'static str, args: Vec<OsString>) -> Result<Command, StartError> {
+/// Half of the cores: the other half hears and speaks meanwhile.
+fn llm_threads(config: &LocalConfig) -> usize {
+    let cores = config.permits.cores();
+    if config.llm_threads > 0 { config.llm_threads.min(cores) } else { (cores / 2).max(1) }
+}
+
+fn command(
+    config: &LocalConfig,
+    name: &'static str,
+    cores: Cores,
+    args: Vec<OsString>,
+) -> Result<Command, StartError> {
     let program = config.engines_dir.join(format!("offhook-{name}"));
     if !program.is_file() {
         return Err(StartError::MissingEngine(program));
     }
-    Ok(Command { name, program, args })
+    Ok(Command { name, program, args, cores })
 }
 
 /// The file to load for a name or a path.

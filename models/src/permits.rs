@@ -6,6 +6,7 @@
 //! over. Who waits is served by [`Priority`], then by arrival.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
@@ -44,15 +45,18 @@ impl Permits {
         lock(&self.pool).free
     }
 
-    /// Waits for at least one core, and takes up to `most` of those that are free then. Dropping the future gives up
-    /// the place in the queue.
-    pub async fn acquire(&self, priority: Priority, most: usize) -> Permit {
+    /// Waits until as many cores are free as the range begins with, and takes as many as it ends with if it can (both
+    /// are cut to what the pool has). Whoever is first in the queue is not overtaken because it wants much. Dropping
+    /// the future gives up the place.
+    pub async fn acquire(&self, priority: Priority, cores: RangeInclusive<usize>) -> Permit {
+        let least = (*cores.start()).clamp(1, self.cores);
+        let most = (*cores.end()).clamp(least, self.cores);
         let (place, granted) = {
             let mut pool = lock(&self.pool);
             let place = (priority, pool.next);
             pool.next += 1;
             let (grant, granted) = oneshot::channel();
-            pool.waiting.insert(place, Waiter { most: most.max(1), grant });
+            pool.waiting.insert(place, Waiter { least, most, grant });
             pool.serve(&self.pool);
             (place, granted)
         };
@@ -71,14 +75,18 @@ struct Pool {
 
 #[derive(Debug)]
 struct Waiter {
+    least: usize,
     most: usize,
     grant: oneshot::Sender<Permit>,
 }
 
 impl Pool {
     fn serve(&mut self, pool: &Arc<Mutex<Pool>>) {
-        while self.free > 0 {
-            let Some((_, waiter)) = self.waiting.pop_first() else { return };
+        while let Some(first) = self.waiting.first_entry() {
+            if first.get().least > self.free {
+                return;
+            }
+            let waiter = first.remove();
             let cores = waiter.most.min(self.free);
             self.free -= cores;
             if let Err(mut unwanted) = waiter.grant.send(Permit { pool: pool.clone(), cores }) {
@@ -114,7 +122,11 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        lock(self.pool).waiting.remove(&self.place);
+        let mut pool = lock(self.pool);
+        if pool.waiting.remove(&self.place).is_some() {
+            // It may have been the one that all others waited behind.
+            pool.serve(self.pool);
+        }
     }
 }
 

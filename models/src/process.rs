@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -38,6 +39,16 @@ pub struct Command {
     pub name: &'static str,
     pub program: PathBuf,
     pub args: Vec<OsString>,
+    pub cores: Cores,
+}
+
+/// How an engine's jobs hold core permits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cores {
+    /// Each job has threads of its own.
+    PerJob,
+    /// All jobs are worked on together by the same threads: the first one's permit serves them all, until none is left.
+    Together,
 }
 
 /// The bounds of one engine. The defaults are for engines on the same machine.
@@ -116,8 +127,8 @@ pub struct Order {
     /// Sound that goes with the task; may be empty.
     pub pcm: Arc<[i16]>,
     pub priority: Priority,
-    /// The most threads that the job can use.
-    pub threads: usize,
+    /// Threads that the job needs and can use.
+    pub threads: RangeInclusive<usize>,
 }
 
 /// What comes out of a job. Dropping it cancels the job.
@@ -323,7 +334,7 @@ impl Job {
 struct Running {
     events: mpsc::Sender<Event>,
     failure: Arc<OnceLock<EngineError>>,
-    _permit: Permit,
+    _permit: Option<Permit>,
     since: Instant,
     cancelled: Option<Instant>,
 }
@@ -426,8 +437,21 @@ impl Keeper {
         let mut running: HashMap<JobId, Running> = HashMap::new();
         let mut asked: Option<(Priority, BoxFuture<'static, Permit>)> = None;
         let mut watch = tokio::time::interval(WATCH);
+        // The permit of an engine whose jobs share their threads.
+        let mut shared: Option<Permit> = None;
         let ended = loop {
-            self.ask(&mut asked, running.len() < lanes);
+            if running.is_empty() {
+                shared = None;
+            }
+            if let Some(permit) = &shared {
+                let threads = permit.cores();
+                while running.len() < lanes
+                    && let Some((_, job)) = self.queue.pop_first()
+                {
+                    running.extend(self.send(&child, job, threads, None));
+                }
+            }
+            self.ask(&mut asked, running.len() < lanes && shared.is_none());
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ended::Stopped,
@@ -451,9 +475,15 @@ impl Keeper {
                 permit = granted(&mut asked) => {
                     asked = None;
                     let Some((_, job)) = self.queue.pop_first() else { continue };
-                    if let Some((number, r)) = self.send(&child, job, permit) {
-                        running.insert(number, r);
-                    }
+                    let threads = permit.cores();
+                    let own = match self.command.cores {
+                        Cores::PerJob => Some(permit),
+                        Cores::Together => {
+                            shared = Some(permit);
+                            None
+                        }
+                    };
+                    running.extend(self.send(&child, job, threads, own));
                 }
                 _ = watch.tick() => {
                     for (job, r) in running.iter_mut().filter(|(_, r)| r.since.elapsed() > self.limits.job) {
@@ -493,19 +523,25 @@ impl Keeper {
             return;
         };
         if !matches!(asked, Some((p, _)) if *p == priority) {
-            let (permits, most) = (self.permits.clone(), job.order.threads);
-            *asked = Some((priority, Box::pin(async move { permits.acquire(priority, most).await })));
+            let (permits, threads) = (self.permits.clone(), job.order.threads.clone());
+            *asked = Some((priority, Box::pin(async move { permits.acquire(priority, threads).await })));
         }
     }
 
-    fn send(&mut self, child: &Child, job: Job, permit: Permit) -> Option<(JobId, Running)> {
+    fn send(
+        &mut self,
+        child: &Child,
+        job: Job,
+        threads: usize,
+        permit: Option<Permit>,
+    ) -> Option<(JobId, Running)> {
         if job.events.is_closed() {
             return None;
         }
         self.number = self.number.checked_add(1).unwrap_or(1);
         let number = JobId(self.number);
         let Job { mut order, events, failure, .. } = job;
-        order.task.set_threads(permit.cores() as u32);
+        order.task.set_threads(threads as u32);
         let frame = Frame::Job { job: number, task: order.task, pcm: order.pcm.to_vec() };
         if let Err(message) = child.send(&frame) {
             let engine = self.command.name;

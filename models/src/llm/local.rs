@@ -16,8 +16,8 @@ pub struct Llama {
 }
 
 impl Llama {
-    /// `threads`: the most that one reply may use, when that many cores are free. Leave at least one for the mouth,
-    /// which speaks the first clause while the rest is still being thought.
+    /// `threads`: what the engine was started with; all replies are thought by the same ones. Leave at least one core
+    /// to the mouth, which speaks the first clause while the rest is still being thought.
     pub fn new(engine: EngineHandle, threads: usize) -> Llama {
         Llama { engine, threads: threads.max(1) }
     }
@@ -47,7 +47,7 @@ impl Llama {
             task: Task::Generate(task),
             pcm: [].into(),
             priority: prompt.priority,
-            threads: self.threads,
+            threads: self.threads..=self.threads,
         })
     }
 }

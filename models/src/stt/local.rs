@@ -37,7 +37,7 @@ impl Transcriber for Whisper {
             }),
             pcm: utterance.pcm,
             priority: utterance.priority,
-            threads: self.threads,
+            threads: 1..=self.threads,
         };
         let job = self.engine.submit(order);
         Box::pin(async move {

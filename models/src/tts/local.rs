@@ -41,7 +41,7 @@ impl Synthesizer for Piper {
             }),
             pcm: [].into(),
             priority: phrase.priority,
-            threads: self.threads,
+            threads: 1..=self.threads,
         };
         match self.engine.submit(order) {
             Err(e) => stream::once(std::future::ready(Err(e.into()))).boxed(),

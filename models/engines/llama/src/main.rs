@@ -1,6 +1,59 @@
-fn main() {
-    let b = llama_cpp_2::llama_backend::LlamaBackend::init().unwrap();
-    let p = std::env::args().nth(1).unwrap();
-    let c = llama_cpp_2::model::LlamaModel::load_from_file(&b, &p, &Default::default());
-    println!("{}", c.is_ok());
+//! `offhook-llama`: a mind in a process of its own.
+//!
+//! `--model FILE` names a GGUF, `--context N` the tokens of one conversation, `--slots N` how many conversations are kept
+//! and answered at once, `--threads N` the threads that answer them all, `--gpu-layers N` what goes to a GPU if this
+//! binary was built for one.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use models::engine::{self, Args};
+use models::wire::{Failure, Hello};
+
+mod chat;
+mod mind;
+mod pieces;
+
+use mind::{Mind, Options};
+
+/// Below the gateway's media threads and the ear, above batch work.
+const NICE: i32 = 6;
+
+fn main() -> ExitCode {
+    let begun = Instant::now();
+    let (output, inbox) = match engine::open() {
+        Ok(pipes) => pipes,
+        Err(e) => {
+            eprintln!("standard input and output cannot be used: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    engine::give_way(NICE);
+    match load() {
+        Ok(mind) => {
+            output.hello(Hello {
+                name: "llama".into(),
+                model: mind.about().to_owned(),
+                lanes: mind.slots() as u32,
+                load_ms: begun.elapsed().as_millis() as u32,
+                ..Hello::default()
+            });
+            mind.serve(&inbox)
+        }
+        Err(failure) => {
+            output.refuse(failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn load() -> Result<Mind, Failure> {
+    let args = Args::read(&["--model", "--context", "--slots", "--threads", "--gpu-layers"])?;
+    let options = Options {
+        context: args.number("--context", 2048)?,
+        slots: args.number("--slots", 4)?.clamp(1, 64),
+        threads: args.number("--threads", 1)?.clamp(1, 256),
+        gpu_layers: args.number("--gpu-layers", 0)?,
+    };
+    Mind::load(&args.path("--model")?, &options)
 }
