@@ -20,6 +20,7 @@ const BURST: usize = 64;
 
 pub(super) struct Driver {
     endpoint: Endpoint,
+    // Before `commands`: whoever sees the inbox closed may bind the same port again.
     sockets: Arc<Sockets>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,

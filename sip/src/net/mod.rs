@@ -77,7 +77,8 @@ enum Command {
 #[derive(Clone, Debug)]
 pub struct Stack {
     commands: mpsc::Sender<Command>,
-    sockets: Arc<udp::Sockets>,
+    /// What is bound. Only the task holds the sockets themselves, so that they close with it.
+    addrs: Arc<[SocketAddr]>,
 }
 
 /// Binds every address, and starts. Must be called inside a tokio runtime.
@@ -87,13 +88,14 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
         None => system_seed().map_err(BindError::Seed)?,
     };
     let sockets = Arc::new(udp::Sockets::bind(&config.udp).await?);
+    let addrs = sockets.addrs().into();
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (events, receiver) = mpsc::channel(config.event_capacity.max(1));
     let endpoint = Endpoint::new(config.endpoint, seed);
-    let driver = driver::Driver::new(endpoint, Arc::clone(&sockets), inbox, events);
+    let driver = driver::Driver::new(endpoint, sockets, inbox, events);
     // Its end is awaited by `shutdown`, which waits for the inbox to close.
     tokio::spawn(driver.run());
-    Ok((Stack { commands, sockets }, receiver))
+    Ok((Stack { commands, addrs }, receiver))
 }
 
 fn system_seed() -> io::Result<[u8; 32]> {
@@ -106,7 +108,8 @@ fn system_seed() -> io::Result<[u8; 32]> {
 impl Stack {
     /// The address that the first socket is bound to.
     pub fn local_addr(&self) -> SocketAddr {
-        self.sockets.first_addr()
+        // `bind` refuses an empty list.
+        self.addrs[0]
     }
 
     pub async fn register(&self, register: Register) -> Result<RegistrationId, Closed> {
@@ -165,7 +168,7 @@ impl Stack {
     /// Transport, local socket and address of a URI: the next hop for [`Invite`] and [`Register`]. Names are looked
     /// up as A and AAAA (RFC 3263 without NAPTR and SRV).
     pub async fn resolve(&self, uri: &Uri) -> Result<Path, ResolveError> {
-        resolve::resolve(&self.sockets, uri).await
+        resolve::resolve(&self.addrs, uri).await
     }
 
     /// Ends every call, takes every registration back, waits up to two seconds for the answers, and returns when

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::udp::Sockets;
+use super::udp::path_to;
 use crate::config::{Path, Transport};
 use crate::message::Uri;
 
@@ -22,7 +22,7 @@ pub enum ResolveError {
     NoRoute { remote: SocketAddr, source: io::Error },
 }
 
-pub(super) async fn resolve(sockets: &Sockets, uri: &Uri) -> Result<Path, ResolveError> {
+pub(super) async fn resolve(bound: &[SocketAddr], uri: &Uri) -> Result<Path, ResolveError> {
     let sip = uri.as_sip().ok_or_else(|| ResolveError::NotSip(uri.clone()))?;
     if uri.transport() != Some(Transport::Udp) {
         return Err(ResolveError::Transport(uri.clone()));
@@ -38,7 +38,7 @@ pub(super) async fn resolve(sockets: &Sockets, uri: &Uri) -> Result<Path, Resolv
     };
     let mut refused = None;
     for remote in addrs {
-        match sockets.path_to(remote) {
+        match path_to(bound, remote) {
             Some(Ok(path)) => return Ok(path),
             Some(Err(source)) => refused = Some(ResolveError::NoRoute { remote, source }),
             None => {}

@@ -49,15 +49,9 @@ impl Sockets {
         self.0.len()
     }
 
-    pub(super) fn first_addr(&self) -> SocketAddr {
-        self.0.first().map_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), |socket| socket.addr)
-    }
-
-    /// The path to a peer: the first socket of its family.
-    pub(super) fn path_to(&self, remote: SocketAddr) -> Option<io::Result<Path>> {
-        let socket = self.0.iter().find(|socket| socket.addr.is_ipv4() == remote.is_ipv4())?;
-        let local = local_for(socket.addr, remote);
-        Some(local.map(|local| Path { transport: Transport::Udp, local, remote }))
+    /// The addresses that are really bound, in the order of the configuration.
+    pub(super) fn addrs(&self) -> Vec<SocketAddr> {
+        self.0.iter().map(|socket| socket.addr).collect()
     }
 
     /// Reads one socket until the task is dropped or nobody listens.
@@ -104,6 +98,13 @@ impl Sockets {
             let _ = socket.send_to(&transmit.bytes, remote).await;
         }
     }
+}
+
+/// The path to a peer from the first of our addresses that has its family.
+pub(super) fn path_to(addrs: &[SocketAddr], remote: SocketAddr) -> Option<io::Result<Path>> {
+    let bound = addrs.iter().find(|addr| addr.is_ipv4() == remote.is_ipv4())?;
+    let local = local_for(*bound, remote);
+    Some(local.map(|local| Path { transport: Transport::Udp, local, remote }))
 }
 
 /// Which of our addresses does `remote` see? Only a question when we listen on all of them; then the kernel's

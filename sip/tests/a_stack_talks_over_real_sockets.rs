@@ -1,0 +1,179 @@
+//! The shell on loopback: two stacks, real UDP, real time.
+
+#![cfg(feature = "net")]
+
+use std::time::Duration;
+
+use sip::net::{BindError, Closed, Stack, StackConfig, bind};
+use sip::{Body, CauseKind, Credentials, EndedBy, Event, Invite, NameAddr, Register, RegistrationState, Uri};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::timeout;
+
+async fn stack() -> (Stack, Receiver<Event>) {
+    let udp = vec!["127.0.0.1:0".parse().expect("an address")];
+    bind(StackConfig { udp, ..Default::default() }).await.expect("a free port")
+}
+
+async fn next(events: &mut Receiver<Event>) -> Event {
+    timeout(Duration::from_secs(5), events.recv()).await.expect("in time").expect("an open stack")
+}
+
+async fn invite(from: &Stack, to: &Stack) -> Invite {
+    let to: Uri = format!("sip:bob@{}", to.local_addr()).parse().expect("a uri");
+    let path = from.resolve(&to).await.expect("loopback");
+    let caller: Uri = format!("sip:alice@{}", from.local_addr()).parse().expect("a uri");
+    Invite {
+        to,
+        from: NameAddr::from(caller),
+        credentials: None,
+        path,
+        route: vec![],
+        headers: vec![],
+        body: Some(Body::sdp("v=0\r\n")),
+    }
+}
+
+#[tokio::test]
+async fn a_call_from_end_to_end() {
+    let (alice, mut to_alice) = stack().await;
+    let (bob, mut to_bob) = stack().await;
+    let call = alice.invite(invite(&alice, &bob).await).await.expect("open");
+    let Event::Incoming { leg, request } = next(&mut to_bob).await else { panic!("no call") };
+    assert_eq!(request.path.remote, alice.local_addr());
+    bob.ring(leg, 180, None).await.expect("open");
+    assert!(matches!(next(&mut to_alice).await, Event::Progress { status: 180, .. }));
+    bob.answer(leg, Body::sdp("v=0\r\n")).await.expect("open");
+    assert!(matches!(next(&mut to_alice).await, Event::Answered { status: 200, body: Some(_), .. }));
+    assert!(matches!(next(&mut to_bob).await, Event::Established { .. }));
+    alice.send_dtmf(call, '7', Duration::from_millis(100)).await.expect("open");
+    assert!(matches!(next(&mut to_bob).await, Event::Dtmf { digit: '7', .. }));
+    alice.hangup(call, None).await.expect("open");
+    let Event::Ended { cause, .. } = next(&mut to_bob).await else { panic!("no end") };
+    assert_eq!((cause.by, cause.kind), (EndedBy::Remote, CauseKind::Bye));
+    alice.shutdown().await;
+    bob.shutdown().await;
+}
+
+#[tokio::test]
+async fn shutdown_says_goodbye_and_closes_everything() {
+    let (alice, mut to_alice) = stack().await;
+    let (bob, mut to_bob) = stack().await;
+    let addr = bob.local_addr();
+    alice.invite(invite(&alice, &bob).await).await.expect("open");
+    let Event::Incoming { leg, .. } = next(&mut to_bob).await else { panic!("no call") };
+    bob.answer(leg, Body::sdp("v=0\r\n")).await.expect("open");
+    assert!(matches!(next(&mut to_bob).await, Event::Established { .. }));
+    let other = bob.clone();
+    timeout(Duration::from_secs(3), bob.shutdown()).await.expect("in time");
+    assert!(matches!(next(&mut to_alice).await, Event::Answered { .. }));
+    let Event::Ended { cause, .. } = next(&mut to_alice).await else { panic!("no goodbye") };
+    assert_eq!(cause.kind, CauseKind::Bye);
+    assert_eq!(other.stats().await, Err(Closed));
+    assert!(matches!(next(&mut to_bob).await, Event::Ended { .. }));
+    assert!(to_bob.recv().await.is_none(), "the events end");
+    // The port is free again.
+    let again = bind(StackConfig { udp: vec![addr], ..Default::default() }).await;
+    again.expect("the port").0.shutdown().await;
+    alice.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_loses_no_event() {
+    let (alice, mut to_alice) = stack().await;
+    let udp = vec!["127.0.0.1:0".parse().expect("an address")];
+    let (bob, mut to_bob) =
+        bind(StackConfig { udp, event_capacity: 1, ..Default::default() }).await.expect("a port");
+    for _ in 0..20 {
+        alice.invite(invite(&alice, &bob).await).await.expect("open");
+    }
+    // Commands work although nobody takes the events.
+    bob.stats().await.expect("open");
+    let (mut calls, mut ends) = (0, 0);
+    while ends < 20 {
+        match next(&mut to_bob).await {
+            Event::Incoming { leg, .. } => {
+                calls += 1;
+                bob.reject(leg, 486).await.expect("open");
+            }
+            Event::Ended { .. } => ends += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(calls, 20);
+    for _ in 0..20 {
+        assert!(matches!(next(&mut to_alice).await, Event::Ended { .. }));
+    }
+    alice.shutdown().await;
+    bob.shutdown().await;
+}
+
+#[tokio::test]
+async fn every_local_address_at_once() {
+    let udp = vec!["0.0.0.0:0".parse().expect("an address")];
+    let (alice, _events) = bind(StackConfig { udp, ..Default::default() }).await.expect("a port");
+    let (bob, mut to_bob) = stack().await;
+    let call = invite(&alice, &bob).await;
+    assert_eq!(call.path.local.ip().to_string(), "127.0.0.1", "not the wildcard");
+    alice.invite(call).await.expect("open");
+    let Event::Incoming { request, .. } = next(&mut to_bob).await else { panic!("no call") };
+    assert!(request.header("Contact").expect("a Contact").contains("@127.0.0.1:"));
+    alice.shutdown().await;
+    bob.shutdown().await;
+}
+
+#[tokio::test]
+async fn names_are_looked_up_and_failures_say_why() {
+    let (alice, _events) = stack().await;
+    let resolve = async |text: &str| {
+        let uri: Uri = text.parse().expect("a uri");
+        alice.resolve(&uri).await.map(|path| path.remote.to_string()).map_err(|error| error.to_string())
+    };
+    assert_eq!(resolve("sip:x@localhost:5099").await.as_deref(), Ok("127.0.0.1:5099"));
+    assert_eq!(resolve("sip:192.0.2.1").await.as_deref(), Ok("192.0.2.1:5060"));
+    assert_eq!(resolve("tel:+15551234").await, Err("tel:+15551234 is no sip uri".into()));
+    assert!(resolve("sip:x@h;transport=tcp").await.is_err());
+    assert_eq!(
+        resolve("sip:x@[2001:db8::1]").await,
+        Err("[2001:db8::1] has no address that a local socket can reach".into())
+    );
+    assert!(resolve("sip:x@no-such-host.invalid").await.is_err());
+    alice.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let (alice, _events) = stack().await;
+    let addr = alice.local_addr();
+    let error = bind(StackConfig { udp: vec![addr], ..Default::default() }).await.expect_err("in use");
+    assert!(error.to_string().contains(&addr.to_string()), "{error}");
+    assert!(matches!(bind(StackConfig::default()).await, Err(BindError::NoAddress)));
+    alice.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_registration_meets_a_server_that_is_none() {
+    let (alice, mut to_alice) = stack().await;
+    let (bob, _to_bob) = stack().await;
+    let registrar: Uri = format!("sip:{}", bob.local_addr()).parse().expect("a uri");
+    let path = alice.resolve(&registrar).await.expect("loopback");
+    let register = Register {
+        aor: registrar.clone(),
+        registrar,
+        contact_user: "a".into(),
+        credentials: Credentials { username: "u".into(), password: "p".into() },
+        expires: Duration::from_secs(60),
+        path,
+    };
+    let id = alice.register(register).await.expect("open");
+    match next(&mut to_alice).await {
+        Event::Registration { state: RegistrationState::Failed { status: 405, .. }, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    alice.unregister(id).await.expect("open");
+    assert!(matches!(
+        next(&mut to_alice).await,
+        Event::Registration { state: RegistrationState::Unregistered, .. }
+    ));
+    alice.shutdown().await;
+    bob.shutdown().await;
+}
