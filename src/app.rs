@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use models::llm::remote::{ChatCompletions, Timeouts};
-use models::local::{Local, LocalConfig};
+use models::local::{Local, LocalConfig, Supervisors};
 use models::permits::Permits;
 use models::{Generator, Synthesizer, Transcriber};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -32,6 +33,8 @@ use crate::telemetry;
 const BAD_CONFIGURATION: u8 = 64;
 /// What the stack may take to say its last words.
 const LAST_MESSAGES: Duration = Duration::from_secs(3);
+/// What calls may take to finish their records.
+const LAST_CALLS: Duration = Duration::from_secs(6);
 
 /// Runs the gateway until it is told to stop.
 pub fn serve(path: &Path) -> ExitCode {
@@ -61,77 +64,170 @@ pub fn serve(path: &Path) -> ExitCode {
 
 async fn run(config: Config) -> anyhow::Result<()> {
     let mut stop = Signals::listen()?;
-    let store = Store::open(&config.data)?;
-    let interrupted = store.close_interrupted(chrono::Utc::now())?;
-    if interrupted > 0 {
-        warn!(interrupted, "calls that an earlier process left open are closed");
-    }
-    let key = AdminKey::open(&config.data, chance::<32>).context("the admin key in the data folder")?;
-    // Bound early, so that a port in use is known before the models load; nothing is accepted yet.
-    let http_listener = tokio::net::TcpListener::bind(config.http.listen)
-        .await
-        .with_context(|| format!("http.listen: cannot listen on tcp {}", config.http.listen))?;
-    let (stack, sip_events) = bind_sip(&config).await?;
-    let engine = start_media(&config)?;
-
+    let premises = Premises::take(config).await?;
     info!("loading the models");
-    let local = tokio::select! {
-        local = start_models(&config) => local?,
+    let (minds, supervisors) = tokio::select! {
+        local = start_models(&premises.config) => minds(&premises.config, local?)?,
         () = stop.recv() => return Ok(()),
     };
-    let (journal, journal_task) = Journal::start(store.clone());
-    let trunks = Trunks::new(&config.trunks);
-    let personas = personas(&config, &local).await?;
-    let recordings = store.clone();
-    let exchange = Arc::new(Exchange {
-        stack: stack.clone(),
-        engine: engine.clone(),
-        personas,
-        trunks: trunks.clone(),
-        journal: journal.clone(),
-        recording_path: Box::new(move |id| recordings.recording_path(id)),
-        chance: Box::new(chance::<16>),
-        config,
-    });
-    let (switchboard, switchboard_task) = Switchboard::start(exchange.clone(), sip_events);
-    let mut tasks = JoinSet::new();
-    trunks.start(&stack, &mut tasks);
-
-    let ready = Arc::new(AtomicBool::new(true));
-    let http_stop = CancellationToken::new();
-    let gateway = Gateway::new(exchange.clone(), switchboard.clone(), journal.clone(), store);
-    let http_address = http_listener.local_addr()?;
-    let http_task = tokio::spawn(http::serve(http_listener, gateway, key, ready.clone(), http_stop.clone()));
-
-    announce(&exchange.config, stack.local_addr(), http_address);
+    let appliance = Appliance::start(premises, minds).await?;
+    appliance.announce();
     stop.recv().await;
 
     info!("stopping; a second signal ends at once");
-    ready.store(false, Ordering::Relaxed);
     tell_systemd(&[sd_notify::NotifyState::Stopping]);
-    let farewell = async {
-        switchboard.drain(exchange.config.limits.grace).await;
-        trunks.unregister(&stack).await;
-    };
     tokio::select! {
-        () = farewell => {}
+        () = appliance.drain() => {}
         () = stop.recv() => warn!("ending now; calls are cut"),
     }
-    tasks.shutdown().await;
-    http_stop.cancel();
-    let _ = tokio::time::timeout(LAST_MESSAGES, http_task).await;
-    // Says BYE to whatever is left; its events end, and with them the switchboard and every call.
-    let _ = tokio::time::timeout(LAST_MESSAGES, stack.shutdown()).await;
-    drop(switchboard);
-    let _ = tokio::time::timeout(LAST_MESSAGES, switchboard_task).await;
-    drop((exchange, journal));
-    if tokio::time::timeout(LAST_MESSAGES, journal_task).await.is_err() {
-        error!("the journal did not end in time; the last records may be missing");
-    }
-    let _ = tokio::task::spawn_blocking(move || engine.shutdown()).await;
-    local.supervisors.shutdown().await;
+    appliance.stop().await;
+    supervisors.shutdown().await;
     info!("stopped");
     Ok(())
+}
+
+/// Everything that only one process can have: the data folder and the addresses. Taken before anything slow begins, so
+/// that what is in use is known at once.
+pub struct Premises {
+    config: Config,
+    store: Store,
+    key: AdminKey,
+    http: tokio::net::TcpListener,
+    stack: sip::net::Stack,
+    sip_events: tokio::sync::mpsc::Receiver<sip::Event>,
+    engine: media::net::Engine,
+}
+
+impl Premises {
+    pub async fn take(config: Config) -> anyhow::Result<Self> {
+        let store = Store::open(&config.data)?;
+        let interrupted = store.close_interrupted(chrono::Utc::now())?;
+        if interrupted > 0 {
+            warn!(interrupted, "calls that an earlier process left open are closed");
+        }
+        let key = AdminKey::open(&config.data, chance::<32>).context("the admin key in the data folder")?;
+        let http = tokio::net::TcpListener::bind(config.http.listen)
+            .await
+            .with_context(|| format!("http.listen: cannot listen on tcp {}", config.http.listen))?;
+        let (stack, sip_events) = bind_sip(&config).await?;
+        let engine = start_media(&config)?;
+        Ok(Self { config, store, key, http, stack, sip_events, engine })
+    }
+}
+
+/// What hears, thinks and speaks.
+pub struct Minds {
+    pub transcriber: Arc<dyn Transcriber>,
+    pub synthesizer: Arc<dyn Synthesizer>,
+    /// By the name of the brain; `None` is the local model.
+    pub generators: HashMap<Option<String>, Arc<dyn Generator>>,
+}
+
+/// A gateway that takes calls.
+pub struct Appliance {
+    exchange: Arc<Exchange>,
+    switchboard: Switchboard,
+    journal: Journal,
+    gateway: Gateway,
+    ready: Arc<AtomicBool>,
+    http: SocketAddr,
+    http_stop: CancellationToken,
+    http_task: JoinHandle<std::io::Result<()>>,
+    switchboard_task: JoinHandle<()>,
+    journal_task: JoinHandle<()>,
+    trunk_tasks: JoinSet<()>,
+}
+
+impl Appliance {
+    pub async fn start(premises: Premises, minds: Minds) -> anyhow::Result<Self> {
+        let Premises { config, store, key, http: listener, stack, sip_events, engine } = premises;
+        let (journal, journal_task) = Journal::start(store.clone());
+        let trunks = Trunks::new(&config.trunks);
+        let personas = personas(&config, &minds).await?;
+        let recordings = store.clone();
+        let exchange = Arc::new(Exchange {
+            stack: stack.clone(),
+            engine,
+            personas,
+            trunks: trunks.clone(),
+            journal: journal.clone(),
+            recording_path: Box::new(move |id| recordings.recording_path(id)),
+            chance: Box::new(chance::<16>),
+            config,
+        });
+        let (switchboard, switchboard_task) = Switchboard::start(exchange.clone(), sip_events);
+        let mut trunk_tasks = JoinSet::new();
+        trunks.start(&stack, &mut trunk_tasks);
+        let ready = Arc::new(AtomicBool::new(true));
+        let http_stop = CancellationToken::new();
+        let gateway = Gateway::new(exchange.clone(), switchboard.clone(), journal.clone(), store);
+        let http = listener.local_addr()?;
+        let http_task =
+            tokio::spawn(http::serve(listener, gateway.clone(), key, ready.clone(), http_stop.clone()));
+        Ok(Self {
+            exchange,
+            switchboard,
+            journal,
+            gateway,
+            ready,
+            http,
+            http_stop,
+            http_task,
+            switchboard_task,
+            journal_task,
+            trunk_tasks,
+        })
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    pub fn sip_address(&self) -> SocketAddr {
+        self.exchange.stack.local_addr()
+    }
+
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Tells systemd, and on standard output whoever started us: one line that starts with READY, then what to dial.
+    fn announce(&self) {
+        tell_systemd(&[sd_notify::NotifyState::Ready]);
+        let (sip, config) = (self.sip_address(), &self.exchange.config);
+        println!("READY sip={sip} http={} numbers={}", self.http, config.numbers.len());
+        for number in &config.numbers {
+            let users =
+                std::iter::once(number.number.as_str()).chain(number.aliases.iter().map(String::as_str));
+            let dial: Vec<_> = users.map(|user| format!("sip:{user}@{sip}")).collect();
+            println!("{} answers: {}", number.agent, dial.join("  "));
+        }
+    }
+
+    /// Takes no more calls, lets those that are up end, says goodbye to the rest, leaves the registrars.
+    pub async fn drain(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.switchboard.drain(self.exchange.config.limits.grace).await;
+        self.exchange.trunks.unregister(&self.exchange.stack).await;
+    }
+
+    /// Ends everything now; what is known of calls is on disk when this returns.
+    pub async fn stop(mut self) {
+        self.ready.store(false, Ordering::Relaxed);
+        self.trunk_tasks.shutdown().await;
+        self.http_stop.cancel();
+        let _ = timeout(LAST_MESSAGES, self.http_task).await;
+        // Says BYE to whatever is left; its events end, and with them the switchboard and every call.
+        let _ = timeout(LAST_MESSAGES, self.exchange.stack.clone().shutdown()).await;
+        drop((self.switchboard, self.gateway));
+        let _ = timeout(LAST_CALLS, self.switchboard_task).await;
+        let engine = self.exchange.engine.clone();
+        drop((self.exchange, self.journal));
+        if timeout(LAST_MESSAGES, self.journal_task).await.is_err() {
+            error!("the journal did not end in time; the last records may be missing");
+        }
+        let _ = tokio::task::spawn_blocking(move || engine.shutdown()).await;
+    }
 }
 
 async fn bind_sip(
@@ -186,19 +282,28 @@ async fn start_models(config: &Config) -> anyhow::Result<Local> {
     Ok(models::local::start(local).await?)
 }
 
-/// Each agent with what it thinks and speaks with, its stock sentences synthesized.
-async fn personas(config: &Config, local: &Local) -> anyhow::Result<HashMap<String, Persona>> {
+fn minds(config: &Config, local: Local) -> anyhow::Result<(Minds, Supervisors)> {
     let missing = |what| anyhow!("no engine for {what} was started");
-    let transcriber: Arc<dyn Transcriber> = local.stt.clone().ok_or_else(|| missing("hearing"))?;
-    let synthesizer: Arc<dyn Synthesizer> = local.tts.clone().ok_or_else(|| missing("speaking"))?;
+    let mut generators: HashMap<_, _> =
+        config.brains.iter().map(|brain| (Some(brain.name.clone()), remote(brain))).collect();
+    generators.extend(local.llm.map(|llm| (None, llm)));
+    let minds = Minds {
+        transcriber: local.stt.ok_or_else(|| missing("hearing"))?,
+        synthesizer: local.tts.ok_or_else(|| missing("speaking"))?,
+        generators,
+    };
+    Ok((minds, local.supervisors))
+}
+
+/// Each agent with what it thinks and speaks with, its stock sentences synthesized.
+async fn personas(config: &Config, minds: &Minds) -> anyhow::Result<HashMap<String, Persona>> {
     let mut personas = HashMap::new();
     for agent in &config.agents {
-        let generator = match agent.brain.as_deref().and_then(|name| config.brain(name)) {
-            Some(brain) => remote(brain),
-            None => local.llm.clone().ok_or_else(|| missing("thinking"))?,
-        };
-        let mouth = mouth(agent, config, synthesizer.clone()).await;
-        let transcriber = transcriber.clone();
+        let generator = minds.generators.get(&agent.brain).cloned();
+        let generator =
+            generator.ok_or_else(|| anyhow!("no brain for agent {:?} was started", agent.name))?;
+        let mouth = mouth(agent, config, minds.synthesizer.clone()).await;
+        let transcriber = minds.transcriber.clone();
         personas.insert(agent.name.clone(), Persona { agent: agent.clone(), transcriber, generator, mouth });
     }
     Ok(personas)
@@ -216,22 +321,6 @@ fn remote(brain: &Brain) -> Arc<dyn Generator> {
     match brain.model.as_str() {
         models::llm::remote::WEBHOOK_MODEL => Arc::new(ChatCompletions::webhook(&brain.url, key, timeouts)),
         model => Arc::new(ChatCompletions::new(&brain.url, key, model, timeouts)),
-    }
-}
-
-/// Tells systemd, and on standard output whoever started us: one line that starts with READY.
-fn announce(config: &Config, sip: SocketAddr, http: SocketAddr) {
-    tell_systemd(&[sd_notify::NotifyState::Ready]);
-    println!("READY sip={sip} http={http} numbers={}", config.numbers.len());
-    for number in &config.numbers {
-        let aliases: Vec<_> = number.aliases.iter().map(|alias| format!("sip:{alias}@{sip}")).collect();
-        println!(
-            "  dial {} (agent {}) as sip:{}@{sip} {}",
-            number.number,
-            number.agent,
-            number.number,
-            aliases.join(" ")
-        );
     }
 }
 

@@ -209,16 +209,6 @@ impl Section {
         value
     }
 
-    pub(super) fn choice<T: Copy>(&self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
-        let Some(text) = self.text(key) else { return default };
-        if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
-            return *value;
-        }
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-        self.wrong(key, format!("is {text:?}, and must be one of {}", names.join(", ")));
-        default
-    }
-
     pub(super) fn texts(&self, key: &'static str, default: &[&str]) -> Vec<String> {
         let Some(value) = self.take(key) else { return default.iter().map(|s| (*s).to_owned()).collect() };
         let texts = value.as_array().and_then(|items| {

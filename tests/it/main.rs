@@ -1,0 +1,12 @@
+//! End to end: a whole gateway on loopback, called by a softphone over real SIP and RTP. One file per behaviour.
+//!
+//! Most use scripted models, so that what is heard and said is known; `real_engines` uses the real ones.
+
+mod support;
+
+mod a_brain_or_an_engine_that_fails;
+mod a_call_from_ring_to_record;
+mod calls_that_are_refused;
+mod calls_that_go_out;
+mod laws_of_the_house;
+mod real_engines;

@@ -1,0 +1,143 @@
+//! A whole gateway on loopback: real sockets, real store, real media; models as the test wants them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
+use models::{Generator, Synthesizer, Transcriber};
+use offhook::app::{Appliance, Minds, Premises};
+use offhook::config::Config;
+use offhook::domain::{Call, CallId, Event};
+use offhook::gateway::Gateway;
+use tempfile::TempDir;
+use tokio::sync::broadcast;
+use tokio::time::timeout;
+
+pub(crate) const NUMBER: &str = "+15550100001";
+/// What a test waits for, at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Each world has its own RTP ports, so that tests run side by side.
+static PORTS: AtomicU16 = AtomicU16::new(22_000);
+
+/// What a test sets before its world begins.
+pub(crate) struct Setting {
+    pub(crate) transcriber: Arc<dyn Transcriber>,
+    pub(crate) synthesizer: Arc<dyn Synthesizer>,
+    pub(crate) generator: Arc<dyn Generator>,
+    /// Further lines of the agent's table.
+    pub(crate) agent: &'static str,
+    /// Further tables of the file.
+    pub(crate) more: &'static str,
+    pub(crate) max_calls: usize,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            transcriber: Arc::new(FakeTranscriber::says(["Do you open today?"])),
+            synthesizer: Arc::new(FakeSynthesizer::default()),
+            generator: Arc::new(FakeGenerator::says(["Yes, at nine."])),
+            agent: "",
+            more: "",
+            max_calls: 10,
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) gateway: Gateway,
+    pub(crate) sip: SocketAddr,
+    pub(crate) http: SocketAddr,
+    events: broadcast::Receiver<Event>,
+    seen: Vec<Event>,
+    appliance: Appliance,
+    pub(crate) data: TempDir,
+}
+
+impl World {
+    pub(crate) async fn start(setting: Setting) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let first = PORTS.fetch_add(40, Ordering::Relaxed);
+        let text = format!(
+            "data = {:?}\n\
+             [sip]\nlisten = '127.0.0.1:0'\n\
+             [http]\nlisten = '127.0.0.1:0'\n\
+             [media]\nports = '{first}-{}'\n\
+             [limits]\nmax_calls = {}\ngrace_s = 1\n\
+             [[trunk]]\nname = 'lan'\nallow = ['127.0.0.0/8']\n\
+             [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{}\n\
+             [[number]]\nnumber = '{NUMBER}'\naliases = ['100']\nagent = 'desk'\ntrunk = 'lan'\n{}\n",
+            data.path().display().to_string(),
+            first + 39,
+            setting.max_calls,
+            setting.agent,
+            setting.more,
+        );
+        let config = Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let premises = Premises::take(config).await.unwrap();
+        let minds = Minds {
+            transcriber: setting.transcriber,
+            synthesizer: setting.synthesizer,
+            generators: HashMap::from([(None, setting.generator)]),
+        };
+        let appliance = Appliance::start(premises, minds).await.unwrap();
+        let gateway = appliance.gateway().clone();
+        let events = gateway.subscribe();
+        World {
+            sip: appliance.sip_address(),
+            http: appliance.http_address(),
+            gateway,
+            events,
+            seen: Vec::new(),
+            appliance,
+            data,
+        }
+    }
+
+    /// The first event that fits, of those seen so far or still to come.
+    pub(crate) async fn event(&mut self, what: &str, fits: impl Fn(&Event) -> bool) -> Event {
+        if let Some(event) = self.seen.iter().find(|event| fits(event)) {
+            return event.clone();
+        }
+        loop {
+            let event = timeout(PATIENCE, self.events.recv()).await;
+            let event = event.unwrap_or_else(|_| panic!("no {what} came; seen: {:#?}", self.seen)).unwrap();
+            self.seen.push(event.clone());
+            if fits(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// The first event of this name.
+    pub(crate) async fn named(&mut self, name: &str) -> Event {
+        self.event(name, |event| event.kind.name() == name).await
+    }
+
+    /// All events of a call, once it has ended.
+    pub(crate) async fn until_ended(&mut self) -> (Call, Vec<Event>) {
+        let ended = self.named("call.ended").await;
+        (self.call(&ended.call_id).await, self.seen.clone())
+    }
+
+    pub(crate) async fn call(&self, id: &CallId) -> Call {
+        self.gateway.call(id.clone()).await.unwrap()
+    }
+
+    /// What a first signal does.
+    pub(crate) async fn drain(&self) {
+        self.appliance.drain().await;
+    }
+
+    /// Everything ends; the data folder stays.
+    pub(crate) async fn stop(self) -> TempDir {
+        let Self { appliance, gateway, events, data, .. } = self;
+        drop((gateway, events));
+        appliance.stop().await;
+        data
+    }
+}
