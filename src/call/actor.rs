@@ -82,6 +82,8 @@ const LAST_WORD_TRAVELS: Duration = Duration::from_millis(200);
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Lines of history that the brain is given; a whole conversation of ordinary length.
 const HISTORY: usize = 40;
+/// What a caller seems to say before a greeting.
+const CALL_BEGINS: &str = "Hello?";
 /// Reports of stages that may wait for the actor.
 const REPORTS: usize = 64;
 
@@ -417,7 +419,12 @@ impl Running {
             messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
         }
         let history = self.conversation.history();
-        for line in &history[history.len().saturating_sub(HISTORY)..] {
+        let lines = &history[history.len().saturating_sub(HISTORY)..];
+        // After examples a greeting would read as the end of the last one.
+        if !agent.examples.is_empty() && lines.first().is_some_and(|line| line.speaker == Speaker::Agent) {
+            messages.push(ChatMessage::new(Role::User, CALL_BEGINS));
+        }
+        for line in lines {
             let role = match line.speaker {
                 Speaker::Caller => Role::User,
                 Speaker::Agent => Role::Assistant,
