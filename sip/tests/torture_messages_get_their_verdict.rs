@@ -89,7 +89,9 @@ const VERDICTS: [(&str, &str, Verdict); 49] = [
     ("inv2543", "3.4.1", Rings),
 ];
 
-fn torture() -> Option<Vec<(&'static str, &'static str, Verdict, Vec<u8>)>> {
+type Case = (&'static str, &'static str, Verdict, Vec<u8>);
+
+fn torture() -> Option<Vec<Case>> {
     let Some(folder) = std::env::var_os("OFFHOOK_TORTURE") else {
         eprintln!("skipped: OFFHOOK_TORTURE does not name the folder of the RFC 4475 messages");
         return None;

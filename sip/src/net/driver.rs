@@ -64,11 +64,12 @@ impl Driver {
                     Some(Command::Shutdown) => self.leave(),
                     None => break,
                 },
-                permit = events.reserve(), if self.backlog.is_some() => match (permit, self.backlog.take()) {
-                    (Ok(permit), Some(event)) => permit.send(event),
-                    // Nobody listens any more.
-                    _ => {}
-                },
+                permit = events.reserve(), if self.backlog.is_some() => {
+                    // An error: nobody listens any more, and the event goes nowhere.
+                    if let (Ok(permit), Some(event)) = (permit, self.backlog.take()) {
+                        permit.send(event);
+                    }
+                }
                 Some(packet) = packets.recv(), if self.backlog.is_none() => {
                     self.endpoint.handle_message(now(), packet.path, &packet.bytes);
                     for _ in 1..BURST {
