@@ -437,9 +437,11 @@ fn mel_filters(count: usize) -> Vec<f32> {
         let [low, mid, high] = [edges[m], edges[m + 1], edges[m + 2]];
         for bin in 0..BINS {
             let f = RATE / 2.0 * bin as f64 / (BINS - 1) as f64;
-            let rising = (f - low) / (mid - low);
+            let rising = -(low - f) / (mid - low);
             let falling = (high - f) / (high - mid);
-            filters.push((rising.min(falling).max(0.0) * (2.0 / (high - low))) as f32);
+            // The first one is a negative zero, in the tool that made these files and so here.
+            let height = Some(rising.min(falling)).filter(|h| *h >= 0.0).unwrap_or(0.0);
+            filters.push((height * (2.0 / (high - low))) as f32);
         }
     }
     filters

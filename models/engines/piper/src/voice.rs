@@ -18,8 +18,8 @@ use crate::espeak;
 /// sound and the memory grow with the length.
 const BREATH: usize = 110;
 /// Pauses behind a breath, in ms: the network ends each with a little silence of its own.
-const AFTER_SENTENCE: u32 = 160;
-const AFTER_CLAUSE: u32 = 40;
+const AFTER_SENTENCE: u32 = 80;
+const AFTER_CLAUSE: u32 = 20;
 /// Silence in front that is not worth waiting for: below this level (of 1), all but so many ms of it.
 const FLOOR: f32 = 0.004;
 const LEAD_MS: u32 = 15;

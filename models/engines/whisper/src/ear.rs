@@ -161,7 +161,7 @@ impl Lane {
             let kind = if cancelled.load(Ordering::Relaxed) { "canceled" } else { "engine" };
             return Err(Failure::new(kind, e));
         }
-        Ok(self.read())
+        Ok(self.read(seconds))
     }
 
     fn params(&mut self, language: Option<&str>) -> Result<FullParams<'static, 'static>, Failure> {
@@ -203,7 +203,7 @@ impl Lane {
         Ok(tokens)
     }
 
-    fn read(&self) -> Heard {
+    fn read(&self, seconds: f32) -> Heard {
         let text_ends = self.context.token_eot();
         let language =
             whisper_rs::get_lang_str(self.state.full_lang_id_from_state()).unwrap_or("en").to_owned();
@@ -216,7 +216,8 @@ impl Lane {
                     heard.log.1 += 1;
                 }
             }
-            let ms = |hundredths: i64| (hundredths.max(0) * 10) as u32;
+            // An utterance in one segment ends at 30 s, whatever its length.
+            let ms = |hundredths: i64| ((hundredths.max(0) * 10) as u32).min((seconds * 1000.0) as u32);
             heard.spans.push(Span {
                 start_ms: ms(segment.start_timestamp()),
                 end_ms: ms(segment.end_timestamp()),
