@@ -90,13 +90,7 @@ impl Endpoint {
                 }
                 Timer::Retransmit(id) => self.cx.server_retransmit(now, id),
                 Timer::GiveUp(id) if self.cx.transactions.client(id).is_some() => {
-                    match self.cx.client_give_up(id) {
-                        Some(Owner::Leg(leg)) => self.with_leg(leg, |leg, cx| leg.timeout(now, cx, id)),
-                        Some(Owner::Registration(one)) => {
-                            self.with_registration(one, |one, cx| one.timeout(now, cx, id));
-                        }
-                        Some(Owner::Nobody) | None => {}
-                    }
+                    self.undelivered(now, id, 408);
                 }
                 // Timer H: no ACK for a failure. §17.2.1 tells the user, who can do nothing.
                 Timer::GiveUp(id) | Timer::Forget(id) => {
@@ -107,6 +101,14 @@ impl Endpoint {
                 Timer::Leg(leg, which) => self.with_leg(leg, |leg, cx| leg.timer(now, cx, which)),
                 Timer::Registration(one) => self.with_registration(one, |one, cx| one.timer(now, cx)),
             }
+        }
+    }
+
+    /// The transport could not send by this path (§18.4): whatever waits for a first answer there fails now, and
+    /// not after 32 s.
+    pub fn handle_transport_error(&mut self, now: Instant, path: Path) {
+        for id in self.cx.transactions.unanswered_on(path) {
+            self.undelivered(now, id, 503);
         }
     }
 
@@ -231,6 +233,16 @@ impl Endpoint {
         act(registration, &mut self.cx);
         if registration.is_gone() {
             self.registrations.remove(&id);
+        }
+    }
+
+    fn undelivered(&mut self, now: Instant, id: TransactionId, status: u16) {
+        match self.cx.client_give_up(id) {
+            Some(Owner::Leg(leg)) => self.with_leg(leg, |leg, cx| leg.undelivered(now, cx, id, status)),
+            Some(Owner::Registration(one)) => {
+                self.with_registration(one, |one, cx| one.undelivered(now, cx, id, status));
+            }
+            Some(Owner::Nobody) | None => {}
         }
     }
 

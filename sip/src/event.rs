@@ -24,7 +24,7 @@ pub struct Transmit {
 }
 
 /// A body that we carry and do not understand; SDP for the most part.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Body {
     pub content_type: String,
     pub bytes: Vec<u8>,
@@ -33,6 +33,13 @@ pub struct Body {
 impl Body {
     pub fn sdp(bytes: impl Into<Vec<u8>>) -> Self {
         Self { content_type: "application/sdp".into(), bytes: bytes.into() }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = String::from_utf8_lossy(&self.bytes);
+        f.debug_struct("Body").field("content_type", &self.content_type).field("bytes", &text).finish()
     }
 }
 

@@ -173,10 +173,11 @@ impl Registration {
         }
     }
 
-    pub(crate) fn timeout(&mut self, now: Instant, cx: &mut Context, id: TransactionId) {
+    /// Nobody answered (408), or it could not be sent (503).
+    pub(crate) fn undelivered(&mut self, now: Instant, cx: &mut Context, id: TransactionId, status: u16) {
         if self.transaction == Some(id) {
             self.transaction = None;
-            self.failed(now, cx, 408, None);
+            self.failed(now, cx, status, None);
         }
     }
 

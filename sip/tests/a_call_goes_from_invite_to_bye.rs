@@ -235,3 +235,20 @@ fn early_media_and_a_delayed_offer() {
     world.act(BOB, |e, now| e.hangup(now, bob, None));
     world.assert_drained();
 }
+
+#[test]
+fn a_message_that_cannot_be_sent_fails_at_once() {
+    let mut world = World::pair();
+    world.act(ALICE, |e, now| e.invite(now, invite(ALICE, BOB)));
+    world.act(ALICE, |e, now| e.register(now, register(ALICE, BOB)));
+    world.act(ALICE, |e, now| e.handle_transport_error(now, path(ALICE, "192.0.2.77:5060")));
+    assert!(world.take(ALICE).is_empty(), "another path");
+    world.act(ALICE, |e, now| e.handle_transport_error(now, path(ALICE, BOB)));
+    let events = world.take(ALICE);
+    let cause = ended(&events).remove(0);
+    assert_eq!(
+        (cause.by, cause.kind, cause.status),
+        (EndedBy::Network, CauseKind::TransportError, Some(503))
+    );
+    assert!(matches!(states(&events)[..], [sip::RegistrationState::Failed { status: 503, .. }]));
+}

@@ -177,3 +177,14 @@ async fn a_registration_meets_a_server_that_is_none() {
     alice.shutdown().await;
     bob.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_packet_that_the_system_refuses_fails_its_call() {
+    let (alice, mut to_alice) = stack().await;
+    let mut call = invite(&alice, &alice).await;
+    call.body = Some(Body::sdp(vec![b'x'; 70_000]));
+    alice.invite(call).await.expect("open");
+    let Event::Ended { cause, .. } = next(&mut to_alice).await else { panic!("no end") };
+    assert_eq!(cause.kind, CauseKind::TransportError);
+    alice.shutdown().await;
+}

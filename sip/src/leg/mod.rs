@@ -282,12 +282,14 @@ impl Leg {
         good
     }
 
-    /// A request of ours found nobody (Timer B, Timer F).
-    pub(crate) fn timeout(&mut self, now: Instant, cx: &mut Context, id: TransactionId) {
+    /// A request of ours found nobody: by Timer B or F (408), or because it could not be sent (503), as §8.1.3.1
+    /// has it.
+    pub(crate) fn undelivered(&mut self, now: Instant, cx: &mut Context, id: TransactionId, status: u16) {
         if let State::Calling { invite, .. } = self.state
             && invite == id
         {
-            self.end(cx, cause(EndedBy::Network, CauseKind::Timeout, Some(408), None));
+            let kind = if status == 408 { CauseKind::Timeout } else { CauseKind::TransportError };
+            self.end(cx, cause(EndedBy::Network, kind, Some(status), None));
             return self.finish(now, cx);
         }
         let Some(at) = self.pending.iter().position(|p| p.id == id) else {
@@ -297,7 +299,7 @@ impl Leg {
         if request.method == Method::Bye {
             self.finish(now, cx);
         } else {
-            self.dialog_gone(now, cx, 408);
+            self.dialog_gone(now, cx, status);
         }
     }
 

@@ -90,7 +90,9 @@ impl Driver {
 
     async fn send(&mut self) {
         while let Some(transmit) = self.endpoint.poll_transmit() {
-            self.sockets.send(transmit).await;
+            if self.sockets.send(&transmit).await.is_err() {
+                self.endpoint.handle_transport_error(now(), transmit.path);
+            }
         }
     }
 

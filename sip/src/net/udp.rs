@@ -86,16 +86,21 @@ impl Sockets {
         }
     }
 
-    /// Sends from the socket of the path. What the network refuses is lost like any other packet.
-    pub(super) async fn send(&self, transmit: Transmit) {
+    /// Sends from the socket of the path. An error is one of our own side: no route, too long, forbidden.
+    pub(super) async fn send(&self, transmit: &Transmit) -> io::Result<()> {
         let Path { local, remote, .. } = transmit.path;
         let fits = |socket: &&Socket| {
             socket.addr.port() == local.port()
                 && (socket.addr.ip() == local.ip()
                     || (socket.addr.ip().is_unspecified() && socket.addr.is_ipv4() == local.is_ipv4()))
         };
-        if let Some(Socket { socket, .. }) = self.0.iter().find(fits) {
-            let _ = socket.send_to(&transmit.bytes, remote).await;
+        let Some(Socket { socket, .. }) = self.0.iter().find(fits) else {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        };
+        match socket.send_to(&transmit.bytes, remote).await {
+            // ICMP about an earlier packet: that one has its timer.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            result => result.map(|_| ()),
         }
     }
 }

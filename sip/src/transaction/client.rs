@@ -52,6 +52,10 @@ impl Client {
         self.state == State::Proceeding
     }
 
+    pub(crate) fn is_unanswered_on(&self, path: Path) -> bool {
+        self.state == State::Calling && self.path == path
+    }
+
     fn is_invite(&self) -> bool {
         self.request.method == Method::Invite
     }

@@ -10,6 +10,7 @@ mod server;
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::config::Path;
 use crate::event::{LegId, RegistrationId};
 use crate::message::{Head, Method, Request};
 
@@ -115,6 +116,11 @@ impl Transactions {
 
     pub(crate) fn client(&self, id: TransactionId) -> Option<&Client> {
         self.clients.get(&id)
+    }
+
+    /// Client transactions on a path that no response has come for.
+    pub(crate) fn unanswered_on(&self, path: Path) -> Vec<TransactionId> {
+        self.clients.iter().filter(|(_, client)| client.is_unanswered_on(path)).map(|(id, _)| *id).collect()
     }
 
     pub(crate) fn is_merged(&self, head: &Head) -> bool {
