@@ -43,7 +43,7 @@ struct Cli {
 enum Command {
     Serve(serve::ServeArgs),
     Check(serve::CheckArgs),
-    Phone(phone::PhoneArgs),
+    Phone(Box<phone::PhoneArgs>),
     Calls(calls::CallsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => return serve::serve(&args),
         Command::Check(args) => return serve::check(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Phone(args) => wait(phone::run(args)),
+        Command::Phone(args) => wait(phone::run(*args)),
         Command::Calls(args) => wait(calls::run(args)),
         Command::Models(args) => wait(models::run(args)),
         Command::Transcribe(args) => wait(sound::transcribe(args)),

@@ -142,7 +142,8 @@ impl Rehearsal {
             .iter()
             .find(|e| e["type"] == "call.recording.ready")
             .and_then(|e| e["path"].as_str())
-            .map(|path| self.config.data.join(path));
+            .map(PathBuf::from)
+            .map(|path| if path.exists() { path } else { self.config.data.join(path) });
         Ok(Held { outcome, turns, recording })
     }
 

@@ -19,6 +19,8 @@ use super::{Event, Phone, PhoneError, Stop, Teller, millis};
 /// A digit and the pause behind it, and what the network may add.
 const KEY: Duration = Duration::from_millis(240);
 const KEY_SLACK: Duration = Duration::from_millis(100);
+/// The sound in one packet of ours.
+const PACKET: Duration = Duration::from_millis(media::TICK_MS as u64);
 /// After our hang-up: until the other side must have confirmed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -38,7 +40,7 @@ impl Phone {
         let capabilities = Capabilities::default();
         let invite = Invite {
             to: to.clone(),
-            from: self.identity(path.local)?.into(),
+            from: self.identity(path.local)?,
             credentials: self.settings.account.as_ref().map(|a| a.credentials.clone()),
             path,
             route: Vec::new(),
@@ -311,7 +313,8 @@ impl Call {
             media::Event::Started { mark, at } => {
                 let interrupting = self.interrupting.get(&mark.0).copied().unwrap_or(false);
                 if let Some(clip) = self.clips.get(index(mark)) {
-                    let at = at + clip.lead;
+                    // A phone sends a packet when its sound has been spoken: the first sample is a packet old.
+                    let at = at.checked_sub(PACKET).unwrap_or(at) + clip.lead;
                     self.ear.mouth_opened(at);
                     self.journal.said(at, &clip.text, interrupting);
                     let event = Event::Playing { line: index(mark), text: clip.text.clone(), interrupting };

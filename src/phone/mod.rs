@@ -82,14 +82,14 @@ pub enum PhoneError {
     Media(#[from] media::net::StartError),
     #[error(transparent)]
     Open(#[from] media::net::OpenError),
-    #[error("cannot find the way to {uri}: {source}")]
-    Resolve { uri: Uri, source: sip::net::ResolveError },
+    #[error(transparent)]
+    Resolve(Box<sip::net::ResolveError>),
     #[error("the registrar refused us with {status}")]
     Registration { status: u16 },
     #[error("the registrar did not answer within {0:?}")]
     NoRegistrar(Duration),
     #[error("{0} has no host to register at")]
-    NoDomain(Uri),
+    NoDomain(String),
     #[error("nobody called within {0:?}")]
     NobodyCalled(Duration),
     #[error("stopped")]
@@ -140,11 +140,11 @@ impl Phone {
         })?;
         let teller = Teller { start: Instant::now(), out };
         let mut phone = Phone { settings, stack, signals, engine, registration: None, teller };
-        if let Some(account) = phone.settings.account.clone() {
-            if let Err(error) = phone.register(account).await {
-                phone.shut_down().await;
-                return Err(error);
-            }
+        if let Some(account) = phone.settings.account.clone()
+            && let Err(error) = phone.register(account).await
+        {
+            phone.shut_down().await;
+            return Err(error);
         }
         Ok(phone)
     }
@@ -221,12 +221,12 @@ impl Phone {
     /// The next hop of a request.
     async fn resolve(&self, uri: &Uri) -> Result<sip::Path, PhoneError> {
         let next = self.settings.proxy.as_ref().unwrap_or(uri);
-        self.stack.resolve(next).await.map_err(|source| PhoneError::Resolve { uri: next.clone(), source })
+        self.stack.resolve(next).await.map_err(|error| PhoneError::Resolve(Box::new(error)))
     }
 
     fn address(&self, account: &Account) -> Result<Uri, PhoneError> {
         let registrar = &account.registrar;
-        let host = registrar.host().ok_or_else(|| PhoneError::NoDomain(registrar.clone()))?;
+        let host = registrar.host().ok_or_else(|| PhoneError::NoDomain(registrar.to_string()))?;
         Ok(Uri::sip(Some(&account.credentials.username), host.clone(), registrar.port()))
     }
 

@@ -125,28 +125,19 @@ const TENS: [&str; 10] =
     ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
 fn number(n: u64, out: &mut Vec<String>) {
-    match n {
-        0..20 => out.push(SMALL[n as usize].into()),
-        20..100 => {
-            out.push(TENS[(n / 10) as usize].into());
-            if n % 10 > 0 {
-                number(n % 10, out);
-            }
-        }
-        100..1000 => {
-            number(n / 100, out);
-            out.push("hundred".into());
-            if n % 100 > 0 {
-                number(n % 100, out);
-            }
-        }
-        _ => {
-            number(n / 1000, out);
-            out.push("thousand".into());
-            if n % 1000 > 0 {
-                number(n % 1000, out);
-            }
-        }
+    let (unit, word) = match n {
+        0..20 => return out.push(SMALL[n as usize].into()),
+        20..100 => (10, TENS[(n / 10) as usize]),
+        100..1000 => (100, "hundred"),
+        _ => (1000, "thousand"),
+    };
+    if unit > 10 {
+        number(n / unit, out);
+    }
+    out.push(word.into());
+    let rest = n % unit;
+    if rest != 0 {
+        number(rest, out);
     }
 }
 

@@ -7,12 +7,13 @@
 mod stage;
 mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::local::{self, Need};
 use super::rehearsal::{Held, Rehearsal, Turn, stop_at_signal};
@@ -82,7 +83,7 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     for problem in &problems {
         stage.problem(problem);
     }
-    println!("{}", report(&held, &problems));
+    println!("{}", report(&held, &problems)?);
     Ok(ExitCode::from(u8::from(!problems.is_empty())))
 }
 
@@ -97,29 +98,51 @@ async fn transcribe(ear: &dyn models::Transcriber, exchanges: &[Exchange]) -> an
     Ok(spoken)
 }
 
-fn report(held: &Held, problems: &[String]) -> Value {
-    let turn = |(exchange, turn): (&Exchange, &Turn)| {
-        json!({
-            "heard": turn.heard,
-            "said": turn.said,
-            "stt_ms": turn.stt_ms,
-            "llm_first_token_ms": turn.llm_first_token_ms,
-            "tts_first_audio_ms": turn.tts_first_audio_ms,
-            "voice_to_voice_ms": exchange.voice_to_voice.map(|d| d.as_millis() as u64),
-        })
+/// The last line of a demo.
+#[derive(Serialize)]
+struct Verdict<'a> {
+    demo: &'static str,
+    turns: Vec<Told<'a>>,
+    barge_in_stop_ms: Option<u64>,
+    recording: Option<&'a Path>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    problems: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    heard: &'a str,
+    said: &'a str,
+    stt_ms: Option<u64>,
+    llm_first_token_ms: Option<u64>,
+    tts_first_audio_ms: Option<u64>,
+    voice_to_voice_ms: Option<u64>,
+}
+
+fn report(held: &Held, problems: &[String]) -> anyhow::Result<String> {
+    let told = |(exchange, turn)| {
+        let (exchange, turn): (&Exchange, &Turn) = (exchange, turn);
+        Told {
+            heard: &turn.heard,
+            said: &turn.said,
+            stt_ms: turn.stt_ms,
+            llm_first_token_ms: turn.llm_first_token_ms,
+            tts_first_audio_ms: turn.tts_first_audio_ms,
+            voice_to_voice_ms: exchange.voice_to_voice.map(millis),
+        }
     };
-    let turns: Vec<_> = held.outcome.exchanges.iter().zip(&held.turns).skip(1).map(turn).collect();
-    let stop = held.outcome.exchanges.iter().find_map(|exchange| exchange.stop);
-    let mut report = json!({
-        "demo": if problems.is_empty() { "ok" } else { "failed" },
-        "turns": turns,
-        "barge_in_stop_ms": stop.map(|d| d.as_millis() as u64),
-        "recording": held.recording,
-    });
-    if !problems.is_empty() {
-        report["problems"] = problems.into();
-    }
-    report
+    let exchanges = &held.outcome.exchanges;
+    Ok(serde_json::to_string(&Verdict {
+        demo: if problems.is_empty() { "ok" } else { "failed" },
+        turns: exchanges.iter().zip(&held.turns).skip(1).map(told).collect(),
+        barge_in_stop_ms: exchanges.iter().find_map(|exchange| exchange.stop).map(millis),
+        recording: held.recording.as_deref(),
+        problems,
+    })?)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -15,10 +15,9 @@ pub(super) struct Stage {
     colour: bool,
     /// A line without its end stands on the terminal.
     open_line: bool,
-    /// What the agent is known to have said, to print each text once.
-    interrupting: bool,
+    /// Of the answer that is being heard, and of the one before, which an interruption may have cut.
     voice_to_voice: Option<u64>,
-    stop: Option<u64>,
+    before: Option<u64>,
     told: BTreeMap<&'static str, Duration>,
 }
 
@@ -33,9 +32,8 @@ impl Stage {
         Stage {
             colour: std::io::stdout().is_terminal(),
             open_line: false,
-            interrupting: false,
             voice_to_voice: None,
-            stop: None,
+            before: None,
             told: BTreeMap::new(),
         }
     }
@@ -90,16 +88,14 @@ impl Stage {
             Event::Calling { to } => self.line(BOLD, &format!("Calling {to}")),
             Event::Answered { codec } => self.line(DIM, &format!("  answered, {codec}")),
             Event::Playing { text, interrupting, .. } => {
-                self.voice_to_voice = None;
-                self.interrupting = *interrupting;
-                let how = if *interrupting { "caller, interrupting" } else { "caller" };
+                self.before = self.voice_to_voice.take();
+                let how = if *interrupting { "CALLER" } else { "caller" };
                 self.speech(CALLER, how, text);
             }
             Event::AgentSpeechStart { voice_to_voice_ms } => {
                 self.voice_to_voice = voice_to_voice_ms.or(self.voice_to_voice);
             }
             Event::Stopped { stop_ms } => {
-                self.stop = Some(*stop_ms);
                 self.line(
                     DIM,
                     &format!("           the agent stopped {stop_ms} ms after the caller began to speak"),
@@ -126,11 +122,12 @@ impl Stage {
         let cut = event["interrupted"].as_bool().unwrap_or(false);
         let said = if cut { format!("{} —", text("said")) } else { text("said").to_owned() };
         self.speech(AGENT, "agent", &said);
+        let voice_to_voice = if cut { self.before } else { self.voice_to_voice };
         let stages = [
             ("transcribed", event["stt_ms"].as_u64()),
             ("first token", event["llm_first_token_ms"].as_u64()),
             ("first sound", event["tts_first_audio_ms"].as_u64()),
-            ("voice to voice at the caller's ear", self.voice_to_voice.filter(|_| !heard.is_empty())),
+            ("voice to voice at the caller's ear", voice_to_voice.filter(|_| !heard.is_empty())),
         ];
         let times: Vec<_> =
             stages.iter().filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms} ms"))).collect();
