@@ -18,6 +18,8 @@ use crate::{Event, LINE_FRAME, LINE_RATE, PlayError};
 const FADE: usize = 40;
 /// Chunks that may wait, however short they are.
 const MAX_CHUNKS: usize = 4_096;
+/// Rates for which a resampler is kept.
+const MAX_RATES: usize = 4;
 
 pub(crate) struct Playout {
     chunks: VecDeque<PlayChunk>,
@@ -27,7 +29,9 @@ pub(crate) struct Playout {
     waiting: u64,
     limit: u64,
     current: Option<Current>,
-    resampler: Option<(u32, Resampler)>,
+    /// One for each rate met so far, and which of them holds the current mark.
+    resamplers: Vec<(u32, Resampler)>,
+    active: Option<usize>,
     /// Converted samples of the current mark.
     ready: Vec<i16>,
     taken: usize,
@@ -57,7 +61,8 @@ impl Playout {
             waiting: 0,
             limit: max_queue.as_millis() as u64 * u64::from(LINE_RATE) / 1_000,
             current: None,
-            resampler: None,
+            resamplers: Vec::with_capacity(MAX_RATES),
+            active: None,
             ready: Vec::with_capacity(4 * LINE_FRAME),
             taken: 0,
             paused: false,
@@ -219,62 +224,102 @@ impl Playout {
             self.ready.drain(..self.taken);
             self.taken = 0;
         }
-        let Some(current) = &mut self.current else { return };
-        while self.ready.len() < wanted && !current.complete {
-            let Some(chunk) = self.chunks.front() else { return };
-            if chunk.mark != current.mark {
-                // Another mark ends this one.
-                current.complete = true;
-                if let Some((_, resampler)) = &mut self.resampler {
-                    resampler.finish(&mut self.ready);
-                }
-                return;
-            }
+        let Some(Current { mark, mut complete, .. }) = self.current else { return };
+        while self.ready.len() < wanted && !complete {
+            let Some(chunk) = self.chunks.front() else { break };
             let rate = chunk.rate;
-            if self.resampler.as_ref().is_none_or(|(known, _)| *known != rate) {
-                if let Some((_, resampler)) = &mut self.resampler {
-                    resampler.finish(&mut self.ready);
-                }
-                self.resampler = Some((rate, Resampler::new(rate, LINE_RATE)));
+            if chunk.mark != mark {
+                // Another mark ends this one.
+                complete = true;
+                self.finish();
+                break;
             }
-            let Some((_, resampler)) = &mut self.resampler else { return };
+            if self.active.is_none_or(|active| self.resamplers[active].0 != rate) {
+                self.finish();
+                self.activate(rate);
+            }
+            let (Some(active), Some(chunk)) = (self.active, self.chunks.front()) else { break };
             // About one frame at a time.
             let end = chunk.pcm.len().min(self.offset + rate as usize / 50);
-            resampler.push(&chunk.pcm[self.offset..end], &mut self.ready);
+            self.resamplers[active].1.push(&chunk.pcm[self.offset..end], &mut self.ready);
             self.offset = end;
             if end == chunk.pcm.len() {
-                if chunk.last {
-                    current.complete = true;
-                    resampler.finish(&mut self.ready);
-                }
-                self.waiting = self.waiting.saturating_sub(line_samples(chunk.pcm.len(), rate));
+                complete = chunk.last;
+                self.waiting = self.waiting.saturating_sub(line_samples(end, rate));
                 self.chunks.pop_front();
                 self.offset = 0;
+                if complete {
+                    self.finish();
+                }
             }
+        }
+        if let Some(current) = &mut self.current {
+            current.complete = complete;
         }
     }
 
     /// Drops the chunks of this mark at the head of the queue. Gives how many samples would still have come of them.
     fn drop_rest_of(&mut self, mark: Mark) -> u64 {
         let mut samples = 0;
+        // What follows at one rate counts together, and with what the resampler holds of it.
+        let mut rate = self.active.map_or(LINE_RATE, |active| self.resamplers[active].0);
         let mut more = 0;
         let mut ended = false;
-        while let Some(chunk) = self.chunks.front().filter(|chunk| chunk.mark == mark && !ended) {
-            if self.resampler.as_ref().is_none_or(|(known, _)| *known != chunk.rate) {
-                samples += self.resampler.as_ref().map_or(0, |(_, resampler)| resampler.pending(more));
+        while self.chunks.front().is_some_and(|chunk| chunk.mark == mark && !ended) {
+            let Some(chunk) = self.chunks.pop_front() else { break };
+            if chunk.rate != rate {
+                samples += self.discard(rate, more);
+                rate = chunk.rate;
                 more = 0;
-                self.resampler = Some((chunk.rate, Resampler::new(chunk.rate, LINE_RATE)));
             }
-            more += (chunk.pcm.len() - self.offset) as u64;
+            more += chunk.pcm.len() - self.offset;
             ended = chunk.last;
             self.offset = 0;
-            self.chunks.pop_front();
         }
-        if let Some((_, resampler)) = &mut self.resampler {
-            samples += resampler.pending(more);
-            resampler.reset();
+        samples + self.discard(rate, more)
+    }
+
+    /// How many samples would still have come of `more` at this rate and of what the resampler holds; forgets them.
+    fn discard(&mut self, rate: u32, more: usize) -> u64 {
+        match self.active.take() {
+            Some(active) => {
+                let resampler = &mut self.resamplers[active].1;
+                let samples = resampler.pending(more as u64);
+                resampler.reset();
+                samples
+            }
+            None => line_samples(more, rate),
         }
-        samples
+    }
+
+    /// Takes the tail out of the resampler in use.
+    fn finish(&mut self) {
+        if let Some(active) = self.active.take() {
+            self.resamplers[active].1.finish(&mut self.ready);
+        }
+    }
+
+    /// Puts the resampler of this rate to use; makes it if it is not there.
+    fn activate(&mut self, rate: u32) {
+        let known = self.resamplers.iter().position(|(known, _)| *known == rate);
+        self.active = Some(known.unwrap_or_else(|| {
+            self.prepare(rate, Resampler::new(rate, LINE_RATE));
+            self.resamplers.len() - 1
+        }));
+    }
+
+    /// Keeps a resampler that was made elsewhere, so that none has to be made in a tick.
+    pub(crate) fn prepare(&mut self, rate: u32, resampler: Resampler) {
+        if self.resamplers.iter().any(|(known, _)| *known == rate) {
+            return;
+        }
+        if self.resamplers.len() == MAX_RATES {
+            // The one in use must stay.
+            let oldest = usize::from(self.active == Some(0));
+            self.resamplers.remove(oldest);
+            self.active = self.active.map(|active| active - usize::from(active > oldest));
+        }
+        self.resamplers.push((rate, resampler));
     }
 }
 

@@ -164,9 +164,15 @@ fn bessel(x: f64) -> f64 {
     sum
 }
 
+/// Samples that the half-band filters take at a time.
+const BLOCK: usize = 160;
+/// Samples that each output still needs of the past.
+const PAST: usize = 2 * SIDE - 1;
+
 /// One sample in, two out: the sample itself, and the one that stands half-way to the next.
 pub(crate) struct Double {
-    past: [f32; 2 * SIDE],
+    /// The past, and the block after it.
+    samples: [f32; PAST + BLOCK],
 }
 
 impl Double {
@@ -174,25 +180,29 @@ impl Double {
     const DELAY: usize = 2 * SIDE;
 
     pub(crate) fn new() -> Self {
-        Double { past: [0.0; 2 * SIDE] }
+        Double { samples: [0.0; PAST + BLOCK] }
     }
 
     pub(crate) fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
         let taps = half_band();
-        for &sample in input {
-            self.past.copy_within(1.., 0);
-            self.past[2 * SIDE - 1] = f32::from(sample);
-            let between: f32 = self.past.iter().zip(taps).map(|(sample, tap)| sample * tap).sum();
-            out.push(self.past[SIDE - 1] as i16);
-            out.push(round(between));
+        for block in input.chunks(BLOCK) {
+            for (sample, &fresh) in self.samples[PAST..].iter_mut().zip(block) {
+                *sample = f32::from(fresh);
+            }
+            for window in self.samples[..PAST + block.len()].windows(2 * SIDE) {
+                out.push(window[SIDE - 1] as i16);
+                out.push(round(dot(window, taps)));
+            }
+            self.samples.copy_within(block.len()..block.len() + PAST, 0);
         }
     }
 }
 
 /// Two samples in, one out.
 struct Halve {
-    even: [f32; 2 * SIDE],
-    odd: [f32; 2 * SIDE],
+    /// The centre of each output is an even sample; the odd ones beside it are what is filtered.
+    even: [f32; PAST + BLOCK],
+    odd: [f32; PAST + BLOCK],
     first: Option<i16>,
 }
 
@@ -201,25 +211,46 @@ impl Halve {
     const DELAY: usize = SIDE - 1;
 
     fn new() -> Self {
-        Halve { even: [0.0; 2 * SIDE], odd: [0.0; 2 * SIDE], first: None }
+        Halve { even: [0.0; PAST + BLOCK], odd: [0.0; PAST + BLOCK], first: None }
     }
 
-    fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
-        let taps = half_band();
-        for &sample in input {
-            let Some(first) = self.first.take() else {
-                self.first = Some(sample);
-                continue;
-            };
-            self.even.copy_within(1.., 0);
-            self.odd.copy_within(1.., 0);
-            self.even[2 * SIDE - 1] = f32::from(first);
-            self.odd[2 * SIDE - 1] = f32::from(sample);
-            // The centre is an even sample; SIDE odd ones stand before it and SIDE after, the last of them just taken.
-            let sides: f32 = self.odd.iter().zip(taps).map(|(sample, tap)| sample * tap).sum();
-            out.push(round(0.5 * (self.even[SIDE] + sides)));
+    fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
+        while !input.is_empty() {
+            let mut pairs = 0;
+            while pairs < BLOCK {
+                let [sample, rest @ ..] = input else { break };
+                input = rest;
+                match self.first.take() {
+                    None => self.first = Some(*sample),
+                    Some(first) => {
+                        self.even[PAST + pairs] = f32::from(first);
+                        self.odd[PAST + pairs] = f32::from(*sample);
+                        pairs += 1;
+                    }
+                }
+            }
+            let taps = half_band();
+            for (even, odd) in self.even[SIDE..].iter().zip(self.odd[..PAST + pairs].windows(2 * SIDE)) {
+                // SIDE odd samples stand before the centre and SIDE after it.
+                out.push(round(0.5 * (even + dot(odd, taps))));
+            }
+            self.even.copy_within(pairs..pairs + PAST, 0);
+            self.odd.copy_within(pairs..pairs + PAST, 0);
         }
     }
+}
+
+/// The sum of products, in four lanes so that the compiler may use one instruction for them.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 4];
+    let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for lane in 0..4 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
 }
 
 fn round(value: f32) -> i16 {

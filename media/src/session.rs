@@ -16,7 +16,7 @@ use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
 use crate::receive::Receiver;
-use crate::resample::Double;
+use crate::resample::{Double, Resampler};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Vad, VadConfig};
@@ -297,6 +297,12 @@ impl MediaSession {
             self.stats.chunks_refused += 1;
         }
         result
+    }
+
+    /// Hands over a resampler from this rate to [`crate::LINE_RATE`]. To make one takes about a millisecond: whoever has other threads than
+    /// the one that ticks may do it there, before the first chunk of a rate.
+    pub fn prepare(&mut self, rate: u32, resampler: Resampler) {
+        self.playout.prepare(rate, resampler);
     }
 
     /// Stops speaking: drops everything queued and says exactly what left. The next 5 ms leave with a falling gain and count as played.

@@ -1,10 +1,12 @@
-//! Is this voice? An energy gate that follows the noise floor, and behind it `earshot`, a small recurrent network in pure Rust.
+//! Is this voice? `earshot`, a small neural network in pure Rust, and two gates before its word counts: one for the noise floor, one for tones.
 //!
-//! Most of a call is silence on one side; the gate answers that for the price of a sum, and the network is asked only when
-//! there is something to judge. Why this network: `docs/decisions/vad.md`.
+//! The network takes steady noise and pure tones for voice, as others do; but neither is hard to tell. Noise does not pause: what is not louder
+//! than the least of the last two seconds is noise. And a tone is what a recurrence of four terms explains. On a line that is silent the
+//! network is not asked at all. The figures are in `docs/decisions/vad.md`.
 
 use std::time::{Duration, Instant};
 
+use crate::resample::dot;
 use crate::{FRAME, TICK_MS};
 
 /// When speech counts as begun and as ended.
@@ -26,16 +28,23 @@ impl Default for VadConfig {
 
 /// Samples that the network takes at a time: 16 ms at 16 kHz.
 const WINDOW: usize = 256;
-/// Below this nothing is voice, dBFS.
+/// Below this nothing is voice and the network is not asked, dBFS: the hiss of a muted line.
 const ABSOLUTE_GATE: f32 = -58.0;
+/// Ticks for which it is still asked after the last frame above, so that the ends of words are judged.
+const GATE_HOLD: u32 = 10;
 /// Voice stands so many dB above the noise floor.
 const ABOVE_FLOOR: f32 = 5.0;
-/// Ticks for which the gate stays open after the last loud frame, so that the ends of words are judged.
-const GATE_HOLD: u32 = 10;
-/// How fast the floor rises, dB per tick: 2.5 dB per second.
-const FLOOR_RISE: f32 = 0.05;
-/// The floor lies in this range, dBFS.
-const FLOOR: std::ops::RangeInclusive<f32> = -90.0..=-30.0;
+/// The floor is the least level of the last two seconds, kept as minima of ten ticks each: nobody speaks for so long without
+/// a stop, but noise and tones do not stop.
+const FLOOR_STEP: u32 = 10;
+const FLOOR_STEPS: usize = 10;
+/// The floor is not believed to be higher than this: whoever shouts without a pause is still heard. dBFS.
+const HIGHEST_FLOOR: f32 = -20.0;
+/// A frame that two sinusoids explain to within so many dB is a tone, whatever came before; voiced speech hardly reaches that.
+const TONE_GAIN: f32 = 30.0;
+/// With less it is one if its level is steady, which speech is not, from one frame to the next.
+const STEADY_TONE_GAIN: f32 = 19.0;
+const STEADY: f32 = 0.7;
 
 /// Judges 20 ms at a time.
 pub struct Vad {
@@ -44,9 +53,12 @@ pub struct Vad {
     window: [i16; WINDOW],
     filled: usize,
     probability: f32,
-    floor: f32,
     gate: u32,
-    /// Milliseconds of unbroken voice, and of unbroken silence.
+    level: f32,
+    minima: [f32; FLOOR_STEPS],
+    step: usize,
+    step_ticks: u32,
+    /// Milliseconds of voice, less what was doubtful in between; and of unbroken silence.
     voiced: u32,
     unvoiced: u32,
     began: Option<Instant>,
@@ -75,8 +87,11 @@ impl Vad {
             window: [0; WINDOW],
             filled: 0,
             probability: 0.0,
-            floor: -60.0,
             gate: 0,
+            level: -100.0,
+            minima: [ABSOLUTE_GATE; FLOOR_STEPS],
+            step: 0,
+            step_ticks: 0,
             voiced: 0,
             unvoiced: 0,
             began: None,
@@ -88,27 +103,37 @@ impl Vad {
     /// Judges a frame that was taken at `now`. If `never` is set, it is not voice whatever it sounds like.
     pub fn judge(&mut self, now: Instant, pcm: &[i16; FRAME], never: bool) -> Judgement {
         let level_dbfs = level(pcm);
-        self.follow(level_dbfs);
-        let loud = level_dbfs > ABSOLUTE_GATE && level_dbfs > self.floor + ABOVE_FLOOR;
-        self.gate = if loud { GATE_HOLD } else { self.gate.saturating_sub(1) };
-        let probability = if self.gate == 0 {
+        let floor = self.floor(level_dbfs);
+        self.gate = if level_dbfs > ABSOLUTE_GATE { GATE_HOLD } else { self.gate.saturating_sub(1) };
+        let mut probability = 0.0;
+        if self.gate == 0 {
             self.filled = 0;
-            0.0
         } else {
-            self.ask(pcm)
-        };
+            // It has a memory, so it must hear noise and tones too, whatever is made of its word.
+            let heard = self.ask(pcm);
+            let steady = (level_dbfs - self.level).abs() < STEADY;
+            let tone = if steady { STEADY_TONE_GAIN } else { TONE_GAIN };
+            let doubtful = heard < self.config.threshold;
+            if level_dbfs > floor + ABOVE_FLOOR && (doubtful || sinusoidal_gain(pcm) < tone) {
+                probability = heard;
+            }
+        }
+        self.level = level_dbfs;
         let voiced = !never && probability >= self.config.threshold;
         let change = self.debounce(now, voiced);
         Judgement { probability, level_dbfs, speaking: self.speaking, change }
     }
 
-    fn follow(&mut self, level: f32) {
-        let floor = if level < self.floor {
-            self.floor + (level - self.floor) * 0.2
-        } else {
-            self.floor + FLOOR_RISE
-        };
-        self.floor = floor.clamp(*FLOOR.start(), *FLOOR.end());
+    /// Takes a level in and gives the noise floor.
+    fn floor(&mut self, level: f32) -> f32 {
+        if self.step_ticks == FLOOR_STEP {
+            self.step_ticks = 0;
+            self.step = (self.step + 1) % FLOOR_STEPS;
+            self.minima[self.step] = level;
+        }
+        self.step_ticks += 1;
+        self.minima[self.step] = self.minima[self.step].min(level);
+        self.minima.iter().fold(HIGHEST_FLOOR, |least, &minimum| least.min(minimum))
     }
 
     fn ask(&mut self, pcm: &[i16; FRAME]) -> f32 {
@@ -141,8 +166,11 @@ impl Vad {
             }
         } else {
             self.ended.get_or_insert(now);
-            self.began = None;
-            self.voiced = 0;
+            // One doubtful frame in the middle of an onset does not undo it.
+            self.voiced = self.voiced.min(60).saturating_sub(TICK_MS);
+            if self.voiced == 0 {
+                self.began = None;
+            }
             self.unvoiced += TICK_MS;
             if self.speaking && u128::from(self.unvoiced) >= self.config.hangover.as_millis() {
                 self.speaking = false;
@@ -153,8 +181,58 @@ impl Vad {
     }
 }
 
+/// How well one or two sinusoids explain a frame, in dB: dial, busy and ring-back tones, DTMF and beeps give much, speech little. Two sinusoids
+/// obey a linear recurrence of four terms; so the best such recurrence is found (least squares over the frame, on every second
+/// sample, which is the line's rate), and what it leaves unexplained is measured.
+fn sinusoidal_gain(pcm: &[i16; FRAME]) -> f32 {
+    const ORDER: usize = 4;
+    let mut line = [0.0f32; FRAME / 2];
+    for (index, sample) in line.iter_mut().enumerate() {
+        *sample = f32::from(pcm[2 * index]);
+    }
+    // Covariances of the signal with its own past; along a diagonal each follows from the one before.
+    let length = line.len();
+    let mut covariance = [[0.0f64; ORDER + 1]; ORDER + 1];
+    for column in 0..=ORDER {
+        let value = f64::from(dot(&line[ORDER..], &line[ORDER - column..length - column]));
+        covariance[0][column] = value;
+        covariance[column][0] = value;
+    }
+    for row in 1..=ORDER {
+        for column in row..=ORDER {
+            let entering = f64::from(line[ORDER - row]) * f64::from(line[ORDER - column]);
+            let leaving = f64::from(line[length - row]) * f64::from(line[length - column]);
+            let value = covariance[row - 1][column - 1] + entering - leaving;
+            covariance[row][column] = value;
+            covariance[column][row] = value;
+        }
+    }
+    let energy = covariance[0][0];
+    if energy <= 0.0 {
+        return 0.0;
+    }
+    // Elimination from the farthest past on leaves the unexplained energy in the corner. The small addition keeps a single sinusoid,
+    // which needs but two terms, from dividing by nothing.
+    for (index, values) in covariance.iter_mut().enumerate().skip(1) {
+        values[index] += energy * 1e-6;
+    }
+    for pivot in (1..=ORDER).rev() {
+        let (above, below) = covariance.split_at_mut(pivot);
+        let pivots = below[0];
+        for values in above {
+            let share = values[pivot] / pivots[pivot];
+            for (value, by) in values.iter_mut().zip(pivots).take(pivot) {
+                *value -= share * by;
+            }
+        }
+    }
+    let left = covariance[0][0].max(energy * 1e-9);
+    (10.0 * (energy / left).log10()) as f32
+}
+
 /// RMS in dB relative to full scale.
-fn level(pcm: &[i16]) -> f32 {
-    let energy: f32 = pcm.iter().map(|&sample| f32::from(sample).powi(2)).sum::<f32>() / pcm.len() as f32;
+fn level(pcm: &[i16; FRAME]) -> f32 {
+    let samples = pcm.map(f32::from);
+    let energy = dot(&samples, &samples) / FRAME as f32;
     if energy < 0.5 { -100.0 } else { 10.0 * (energy / (32_768.0 * 32_768.0)).log10() }
 }

@@ -33,6 +33,7 @@ use mio::{Poll, Waker};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::resample::{RATES, Resampler};
 use crate::sdp::Negotiated;
 use crate::session::{MediaSession, SessionConfig};
 use crate::wav::{Recording, Writer};
@@ -297,7 +298,7 @@ impl Engine {
             return Err(why);
         }
         let _ = desk.waker.wake();
-        Ok((Line { key, port, desk, chunks: chunk_sender, state }, events))
+        Ok((Line { key, port, desk, chunks: chunk_sender, state, rates: Mutex::new(Vec::new()) }, events))
     }
 
     pub fn stats(&self) -> EngineStats {
@@ -374,6 +375,8 @@ pub struct Line {
     desk: Desk,
     chunks: mpsc::Sender<Queued>,
     state: Arc<LineState>,
+    /// Rates that were played.
+    rates: Mutex<Vec<u32>>,
 }
 
 impl Line {
@@ -397,7 +400,8 @@ impl Line {
     /// The line is closed.
     pub async fn play(&self, chunk: PlayChunk) -> Result<(), Closed> {
         let generation = self.state.generation.load(Ordering::Acquire);
-        self.chunks.send(Queued { generation, chunk }).await.map_err(|_| Closed)
+        let resampler = self.first_of(chunk.rate).then(|| Box::new(Resampler::new(chunk.rate, LINE_RATE)));
+        self.chunks.send(Queued { generation, chunk, resampler }).await.map_err(|_| Closed)
     }
 
     /// Drops everything that was given to [`play`](Self::play) before this call, also what still waits there, and says what left. Never waits
@@ -447,6 +451,16 @@ impl Line {
             stats.recording_error = tape.trouble.get().cloned();
         }
         stats
+    }
+
+    /// Whether this rate has not been played on this line, and is not the line's own.
+    fn first_of(&self, rate: u32) -> bool {
+        let mut rates = lock(&self.rates);
+        let first = rate != LINE_RATE && RATES.contains(&rate) && !rates.contains(&rate);
+        if first {
+            rates.push(rate);
+        }
+        first
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::recorder::{Job, Tape};
 use super::{LineState, Shared};
+use crate::resample::Resampler;
 use crate::sdp::Negotiated;
 use crate::session::{Channel, MediaSession};
 use crate::{DigitsError, Event, Hushed, PlayChunk, Stats, TICK_MS};
@@ -59,6 +60,8 @@ pub(super) struct TapeEnd {
 pub(super) struct Queued {
     pub(super) generation: u64,
     pub(super) chunk: PlayChunk,
+    /// With the first chunk of a rate: made by the caller, so that the tick need not.
+    pub(super) resampler: Option<Box<Resampler>>,
 }
 
 /// A call's place at the table.
@@ -302,8 +305,15 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
         let chunk = match seat.held.take() {
             Some(chunk) => chunk,
             None => match seat.chunks.try_recv() {
-                Ok(queued) if queued.generation >= seat.generation => queued.chunk,
-                Ok(_) => continue,
+                Ok(queued) => {
+                    if let Some(resampler) = queued.resampler {
+                        seat.session.prepare(queued.chunk.rate, *resampler);
+                    }
+                    if queued.generation < seat.generation {
+                        continue;
+                    }
+                    queued.chunk
+                }
                 Err(_) => break,
             },
         };
@@ -383,6 +393,9 @@ fn hush(seat: &mut Seat, generation: u64) -> Hushed {
         drop_chunk(&chunk);
     }
     while let Ok(queued) = seat.chunks.try_recv() {
+        if let Some(resampler) = queued.resampler {
+            seat.session.prepare(queued.chunk.rate, *resampler);
+        }
         if queued.generation >= seat.generation {
             seat.held = Some(queued.chunk);
             break;

@@ -13,3 +13,4 @@ mod sdp_agrees;
 mod strangers_stay_out;
 mod support;
 mod two_sessions_talk;
+mod voice_is_told_from_noise;

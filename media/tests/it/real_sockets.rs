@@ -204,15 +204,11 @@ async fn a_slow_owner_loses_frames_but_no_digit() {
     assert!(stats.frames_dropped > 0 && stats.events_lost == 0, "{stats:?}");
     let mut digits = String::new();
     while digits.len() < 10 {
-        digits.extend(
-            until(&mut from_b, |event| match event {
-                Event::Digit { digit, .. } => Some(*digit),
-                _ => None,
-            })
-            .await
-            .to_string()
-            .chars(),
-        );
+        let next = until(&mut from_b, |event| match event {
+            Event::Digit { digit, .. } => Some(*digit),
+            _ => None,
+        });
+        digits.push(next.await);
     }
     assert_eq!(digits, "0123456789");
 }

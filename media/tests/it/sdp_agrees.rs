@@ -61,6 +61,7 @@ fn our_answer_to_the_letter() {
 
 #[test]
 fn offers_of_all_kinds_of_peers_are_understood() {
+    #[allow(clippy::type_complexity)]
     let expected: [(&str, Codec, u8, Option<u8>, &str, &str, Direction, u8); 6] = [
         ("baresip", Codec::Pcmu, 0, Some(101), "127.0.0.3:20014", "127.0.0.3:20015", Direction::SendRecv, 20),
         ("sipp", Codec::Pcmu, 0, None, "127.0.0.1:6000", "127.0.0.1:6001", Direction::SendRecv, 20),

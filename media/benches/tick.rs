@@ -1,0 +1,145 @@
+//! What a call costs: microseconds per tick and call, alone and among many, and of the parts. `cargo bench -p media`.
+
+#![allow(clippy::disallowed_methods)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use media::resample::Resampler;
+use media::sdp::{Codec, Direction, Negotiated};
+use media::vad::Vad;
+use media::{Mark, MediaSession, PlayChunk, SessionConfig, VadConfig};
+
+fn time(name: &str, rounds: u32, mut work: impl FnMut()) -> f64 {
+    (0..rounds / 10).for_each(|_| work());
+    let began = Instant::now();
+    (0..rounds).for_each(|_| work());
+    let each = began.elapsed().as_secs_f64() * 1e6 / f64::from(rounds);
+    println!("{name:<58} {each:>8.2} µs");
+    each
+}
+
+/// Something with syllables, so that the voice detector has work for two thirds of the time.
+fn speech(rate: u32, seconds: u32) -> Vec<i16> {
+    (0..rate * seconds)
+        .map(|n| {
+            let time = f64::from(n) / f64::from(rate);
+            let loud = if (time * 3.0).fract() < 0.66 { 6_000.0 } else { 0.0 };
+            let voice: f64 = (1..8)
+                .map(|k| (std::f64::consts::TAU * 130.0 * f64::from(k) * time).sin() / f64::from(k))
+                .sum();
+            (loud * voice) as i16
+        })
+        .collect()
+}
+
+struct Call {
+    session: MediaSession,
+    packet: Vec<u8>,
+}
+
+impl Call {
+    fn new(now: Instant, seed: u64, speaks: bool, record: bool) -> Call {
+        let config = SessionConfig {
+            ssrc_seed: seed,
+            record,
+            max_queue: Duration::from_secs(36_000),
+            ..SessionConfig::default()
+        };
+        let mut session = MediaSession::new(config, now);
+        let remote = "192.0.2.1:4000".parse().expect("an address");
+        session.configure(
+            now,
+            &Negotiated {
+                codec: Codec::Pcmu,
+                payload_type: 0,
+                dtmf_payload_type: Some(101),
+                remote,
+                remote_rtcp: remote,
+                direction: Direction::SendRecv,
+                ptime_ms: 20,
+            },
+        );
+        if speaks {
+            let chunk: std::sync::Arc<[i16]> = speech(22_050, 10).into();
+            for _ in 0..100 {
+                let chunk = PlayChunk { mark: Mark(1), rate: 22_050, pcm: chunk.clone(), last: false };
+                session.play(chunk).expect("room");
+            }
+        }
+        Call { session, packet: vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7] }
+    }
+
+    fn step(&mut self, now: Instant, tick: u32, heard: &[u8]) {
+        self.packet.truncate(12);
+        self.packet[2..4].copy_from_slice(&(tick as u16).to_be_bytes());
+        self.packet[4..8].copy_from_slice(&(tick * 160).to_be_bytes());
+        self.packet.extend_from_slice(heard);
+        let from = "192.0.2.1:4000".parse().expect("an address");
+        self.session.handle_packet(now, from, &self.packet);
+        self.session.tick(now + Duration::from_millis(10));
+        while let Some(packet) = self.session.poll_transmit() {
+            black_box(packet.bytes);
+        }
+        while let Some(event) = self.session.poll_event() {
+            black_box(&event);
+        }
+        black_box(self.session.poll_recording());
+    }
+}
+
+fn calls(name: &str, count: u64, heard: &[u8], speaks: bool, record: bool) {
+    let began = Instant::now();
+    let mut calls: Vec<Call> = (0..count).map(|seed| Call::new(began, seed, speaks, record)).collect();
+    let mut tick = 0;
+    let each = time(name, 3_000 / count as u32 * 10 / 10, || {
+        let now = began + Duration::from_millis(20) * tick;
+        let frame = tick as usize * 160 % (heard.len() - 160);
+        for call in &mut calls {
+            call.step(now, tick, &heard[frame..frame + 160]);
+        }
+        tick += 1;
+    }) / count as f64;
+    println!("{:<58} {each:>8.2} µs per call = {:.3} % of a core", "", each / 200.0);
+}
+
+fn main() {
+    let spoken: Vec<u8> = speech(8_000, 30).into_iter().map(media::g711::encode_ulaw).collect();
+    let silent = vec![0xff; 16_000];
+    calls("one call, both sides silent", 1, &silent, false, false);
+    calls("one call, the peer speaks", 1, &spoken, false, false);
+    calls("one call, both speak (22,050 Hz)", 1, &spoken, true, false);
+    calls("one call, both speak, recorded", 1, &spoken, true, true);
+    calls("100 calls, the peer speaks", 100, &spoken, false, false);
+    calls("100 calls, both speak", 100, &spoken, true, false);
+
+    for (from, to) in
+        [(8_000u32, 16_000u32), (16_000, 8_000), (22_050, 8_000), (24_000, 8_000), (44_100, 8_000)]
+    {
+        let frame = speech(from, 1)[..from as usize / 50].to_vec();
+        let mut out = Vec::with_capacity(4_096);
+        let mut resampler = Resampler::new(from, to);
+        time(&format!("resampler {from} → {to}, 20 ms"), 20_000, || {
+            out.clear();
+            resampler.push(&frame, &mut out);
+            black_box(&out);
+        });
+    }
+    time("resampler 22,050 → 8,000, made", 200, || {
+        black_box(Resampler::new(22_050, 8_000));
+    });
+    let now = Instant::now();
+    let wide = media::resample::convert(&speech(8_000, 10), 8_000, 16_000);
+    let mut vad = Vad::new(VadConfig::default());
+    let mut at = 0;
+    time("voice detector, 20 ms of speech", 20_000, || {
+        let frame = <&[i16; 320]>::try_from(&wide[at..at + 320]).expect("320");
+        black_box(vad.judge(now, frame, false));
+        at = (at + 320) % (wide.len() - 320);
+    });
+    println!(
+        "session: {} bytes, voice detector: {} bytes beside it",
+        size_of::<MediaSession>(),
+        size_of::<Vad>()
+    );
+}
