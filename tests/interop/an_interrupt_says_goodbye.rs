@@ -6,7 +6,7 @@ use crate::support::baresip::{Answer, Baresip};
 use crate::support::brain::Brain;
 use crate::support::gateway::{Gateway, Plan, Record, binary};
 use crate::support::kamailio::{Challenge, DID, Kamailio, Target};
-use crate::support::process::group_of;
+use crate::support::process::survivors;
 use crate::support::speech::{assert_words, transcribe};
 use crate::support::{A_TURN, SOON, alone};
 
@@ -28,13 +28,13 @@ fn the_caller_hears_it_and_the_record_is_complete() {
     let call = gateway.wait_call(1, SOON);
     phone.wait_sound_and_quiet(before, A_TURN);
 
+    let family = gateway.family();
     gateway.interrupt();
     phone.wait_closed(A_TURN);
     carrier.wait_unregistered("gw", SOON);
-    let leader = gateway.id();
     let (status, folder) = gateway.left(SOON);
     assert!(status.success(), "Ctrl-C is an orderly end: {status}");
-    assert_eq!(group_of(leader), [], "its engines are gone with it");
+    assert_eq!(survivors(&family), [], "its engines are gone with it");
     let heard = transcribe(&binary(), &phone.heard());
     assert_words("the phone's ear", &format!("{GREETING} {GOODBYE}"), &heard, 0.2);
 

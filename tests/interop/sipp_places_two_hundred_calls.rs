@@ -5,21 +5,24 @@ use std::net::UdpSocket;
 use crate::support::brain::Brain;
 use crate::support::gateway::{Gateway, Plan};
 use crate::support::kamailio::DID;
-use crate::support::process::{descriptors, resident_kib};
+use crate::support::place::free_ports;
+use crate::support::process::{descriptors, resident_kib, survivors};
 use crate::support::sipp::Sipp;
 use crate::support::{A_TURN, SOON, alone};
 
-/// Memory that 200 calls may leave behind: caches and the allocator's own slack, not calls (80 KiB each at most).
-const LEFT_BEHIND_KIB: u64 = 16 * 1024;
+/// Memory that 200 calls may leave behind: caches and the allocator's own slack, not calls (about 40 KiB each).
+const LEFT_BEHIND_KIB: u64 = 8 * 1024;
 
 #[test]
 fn none_of_them_fails_and_nothing_is_left_behind() {
     let _alone = alone();
     let brain = Brain::that_says(&["Thank you."]);
-    let plan = Plan::new().thinking_with(brain.url()).at_most(40);
+    let mut plan = Plan::new().thinking_with(brain.url()).at_most(40);
+    // A port rests for some seconds after its call, so that a late packet meets nobody else.
+    plan.media = free_ports(800);
     let gateway = Gateway::start(&plan);
     let engines = gateway.family();
-    assert_eq!(engines.len(), 4, "the gateway and its three engines: {engines:?}");
+    assert!(engines.len() > 2, "the gateway, an ear and a mouth: {engines:?}");
 
     // What is made once and kept (threads, caches, the stock phrases' sound) is made by the first twenty.
     place(&gateway, 20, 20);
@@ -33,11 +36,9 @@ fn none_of_them_fails_and_nothing_is_left_behind() {
     assert_eq!(gateway.family(), engines, "the same processes, none more and none restarted");
 
     gateway.interrupt();
-    let leader = gateway.id();
     let (status, folder) = gateway.left(SOON);
     assert!(status.success(), "{status}");
-    let survivors = crate::support::process::group_of(leader);
-    assert!(survivors.is_empty(), "still alive: {survivors:?}");
+    assert_eq!(survivors(&engines), [], "somebody of the gateway's family is still alive");
     UdpSocket::bind(plan.sip).expect("the SIP port is free again");
     std::net::TcpListener::bind(plan.http).expect("the HTTP port is free again");
     for port in plan.media.0..=plan.media.1 {

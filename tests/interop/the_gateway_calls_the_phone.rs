@@ -8,7 +8,7 @@ use crate::support::speech::{PLEASE_HOLD, assert_words, transcribe};
 use crate::support::{A_TURN, SOON, alone};
 
 const GREETING: &str = "Hello, this is the plumber. Your water heater is ready to be fetched.";
-const REPLY: &str = "Wonderful, we are open until six in the evening.";
+const REPLY: &str = "Wonderful, we are open until late in the evening.";
 
 #[test]
 fn the_agent_is_heard_by_the_one_who_picks_up() {

@@ -201,8 +201,8 @@ net_interface {ip}
 call_local_timeout 120
 call_max_calls 4
 audio_source aufile,{folder}/silence.wav
-audio_player aubridge,null
-audio_alert aubridge,null
+audio_player aubridge,ear
+audio_alert aubridge,alert
 ausrc_srate 8000
 auplay_srate 8000
 ausrc_channels 1

@@ -196,7 +196,7 @@ impl Gateway {
 
     /// The gateway and its engines.
     pub(crate) fn family(&self) -> Vec<(u32, String)> {
-        self.process.group()
+        self.process.family()
     }
 
     pub(crate) fn get(&self, path: &str) -> Value {

@@ -124,7 +124,7 @@ fn script(address: SocketAddr, challenge: Challenge, target: Target, modules: &P
         Challenge::Sha256 => "$fU == \"phone\" || $fU == \"friend\"",
     };
     let restore = match target {
-        Target::Number => "$rU = $var(dialled);",
+        Target::Number => "if ($var(user) == \"gw\") { $rU = $var(dialled); }",
         Target::Contact => "",
     };
     format!(
@@ -231,7 +231,7 @@ request_route {{
 	if ($sht(numbers=>$rU) != $null) {{ $rU = $sht(numbers=>$rU); }}
 	$var(user) = $rU;
 	if (!lookup("location")) {{ sl_send_reply("480", "Temporarily Unavailable"); exit; }}
-	if ($var(user) == "gw") {{ {restore} }}
+	{restore}
 	xlog("L_ALERT", "interop: relayed $rm to $ru\n");
 	if (!t_relay()) {{ sl_reply_error(); }}
 	exit;

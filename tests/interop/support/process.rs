@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::watch::Watch;
 
 /// How long a peer may take to leave after SIGTERM before it is killed.
-const GOODBYE: Duration = Duration::from_secs(5);
+const GOODBYE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Process {
     name: String,
@@ -118,9 +118,9 @@ impl Process {
             .unwrap_or_else(|| panic!("{} did not end within {within:?}.\n{}", self.name, self.tail()))
     }
 
-    /// Everybody in its process group who is still alive, by id and name.
-    pub(crate) fn group(&self) -> Vec<(u32, String)> {
-        group_of(self.id())
+    /// It and everybody that it started, by id and name.
+    pub(crate) fn family(&self) -> Vec<(u32, String)> {
+        family_of(self.id())
     }
 }
 
@@ -154,20 +154,40 @@ fn collect(from: impl Read + Send + 'static, log: Arc<Watch<Log>>) {
     });
 }
 
-/// The living members of a process group. A zombie has already given everything back and is not counted.
-pub(crate) fn group_of(leader: u32) -> Vec<(u32, String)> {
-    let mut members = Vec::new();
+/// A process and its children, and theirs. A zombie has already given everything back and is not counted.
+pub(crate) fn family_of(head: u32) -> Vec<(u32, String)> {
+    let all = processes();
+    let mut family: Vec<u32> = vec![head];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        family.extend(all.iter().filter(|(_, _, of)| *of == parent).map(|(pid, _, _)| *pid));
+        next += 1;
+    }
+    let alive = all.into_iter().filter(|(pid, _, _)| family.contains(pid));
+    alive.map(|(pid, name, _)| (pid, name)).collect()
+}
+
+/// Those of them who are still alive, whoever looks after them now.
+pub(crate) fn survivors(family: &[(u32, String)]) -> Vec<(u32, String)> {
+    let alive: Vec<(u32, String)> = processes().into_iter().map(|(pid, name, _)| (pid, name)).collect();
+    family.iter().filter(|member| alive.contains(member)).cloned().collect()
+}
+
+/// Id, name and parent of all.
+fn processes() -> Vec<(u32, String, u32)> {
+    let mut all = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("/proc is mounted").flatten() {
         let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        // pid (comm) state ppid pgrp …; comm may contain anything, so cut at the last bracket.
+        // pid (comm) state ppid …; comm may contain anything, so cut at the last bracket.
         let Some((head, rest)) = stat.rsplit_once(") ") else { continue };
-        let fields: Vec<&str> = rest.split(' ').collect();
-        if fields[0] != "Z" && fields[2] == leader.to_string() {
-            members.push((pid, head.split_once('(').map_or("", |(_, name)| name).to_owned()));
+        let mut fields = rest.split(' ');
+        let (state, parent) = (fields.next(), fields.next().and_then(|parent| parent.parse().ok()));
+        if let (Some(parent), true) = (parent, state != Some("Z")) {
+            all.push((pid, head.split_once('(').map_or("", |(_, name)| name).to_owned(), parent));
         }
     }
-    members
+    all
 }
 
 /// Resident memory in KiB, from /proc.
