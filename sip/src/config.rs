@@ -39,7 +39,8 @@ impl Default for Config {
             advertised: Vec::new(),
             timers: Timers::default(),
             max_legs: 2_000,
-            max_transactions: 20_000,
+            // A call leaves two behind for 32 s each: this carries 1,500 new calls a second.
+            max_transactions: 100_000,
             max_message: 65_535,
             ring_timeout: Duration::from_secs(185),
             overload_retry_after: Duration::from_secs(5),

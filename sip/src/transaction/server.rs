@@ -222,6 +222,10 @@ impl Context {
         let bytes = response.to_bytes();
         let path = server.path;
         let reliable = path.transport.is_reliable();
+        if response.status >= 200 {
+            // Nothing more will be answered: what lingers for 32 s should be small.
+            server.template.headers = Headers::new();
+        }
         match (response.status, server.is_invite()) {
             (100..=199, _) => server.last = Some(bytes.clone()),
             (200..=299, true) => {
