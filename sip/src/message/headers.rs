@@ -79,6 +79,7 @@ pub mod name {
         RSEQ "RSeq";
         RACK "RAck";
         IDENTITY "Identity" "y";
+        IDENTITY_INFO "Identity-Info" "n";
         ACCEPT_CONTACT "Accept-Contact" "a";
         REJECT_CONTACT "Reject-Contact" "j";
         REQUEST_DISPOSITION "Request-Disposition" "d";
