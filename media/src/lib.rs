@@ -25,6 +25,8 @@ mod conceal;
 pub mod dtmf;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod jitter;
 mod latch;
 #[cfg(feature = "net")]

@@ -1,0 +1,73 @@
+//! What must hold whatever bytes come. Called by the fuzzer's targets and, with fixed seeds, by the tests.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::sdp::{self, Capabilities, Codec, Direction, LocalMedia, Negotiated};
+use crate::{MediaSession, SessionConfig, wav};
+
+/// A description is refused with a reason, or what we answer can be read again and means the same.
+pub fn description(bytes: &[u8]) {
+    let capabilities = Capabilities::default();
+    let local = LocalMedia { ip: [192, 0, 2, 9].into(), port: 4_000, session_id: 1, version: 1 };
+    let _ = sdp::parse(bytes);
+    let _ = sdp::accept(bytes, &capabilities);
+    let Ok((answer, agreed)) = sdp::answer(bytes, &capabilities, &local) else { return };
+    assert!((10..=60).contains(&agreed.ptime_ms) && agreed.ptime_ms.is_multiple_of(10));
+    assert!(agreed.payload_type < 128 && agreed.dtmf_payload_type != Some(agreed.payload_type));
+    let Ok(theirs) = sdp::accept(&answer, &capabilities) else { panic!("our answer cannot be read") };
+    assert_eq!((theirs.codec, theirs.payload_type), (agreed.codec, agreed.payload_type));
+    assert_eq!(theirs.direction, agreed.direction.reversed());
+}
+
+/// A session lives through any packets at any times. The bytes are a script: how long to wait, from whom and to which port the next
+/// packet comes, how long it is, and the packet.
+pub fn session(began: Instant, bytes: &[u8]) {
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    let mut session = MediaSession::new(SessionConfig { record: true, ..SessionConfig::default() }, began);
+    let agreed = Negotiated {
+        codec: Codec::Pcma,
+        payload_type: 8,
+        dtmf_payload_type: Some(101),
+        remote: peer,
+        remote_rtcp: SocketAddr::new(peer.ip(), 4_001),
+        direction: Direction::SendRecv,
+        ptime_ms: 20,
+    };
+    session.configure(began, &agreed);
+    let mut now = began;
+    let mut rest = bytes;
+    let mut ticks = 0u64;
+    while let [wait, route, length, script @ ..] = rest {
+        now += Duration::from_millis(u64::from(*wait));
+        let (packet, later) = script.split_at(usize::from(*length).min(script.len()));
+        rest = later;
+        let from = SocketAddr::new(peer.ip(), 4_000 + u16::from(route >> 6));
+        match route & 7 {
+            0 => session.handle_rtcp(now, from, packet),
+            1 => {
+                // A packet whose header is in order.
+                let mut whole = vec![0x80, if route & 8 == 0 { 8 } else { 101 }];
+                whole.extend(packet);
+                session.handle_packet(now, from, &whole);
+            }
+            _ => session.handle_packet(now, from, packet),
+        }
+        session.tick(now);
+        ticks += 1;
+        while session.poll_transmit().is_some() {}
+        while session.poll_event().is_some() {}
+        assert!(session.poll_recording().is_some());
+    }
+    let stats = session.stats();
+    assert_eq!(stats.ticks, ticks);
+    assert!(stats.received + stats.strangers + stats.malformed + stats.unknown_payload <= ticks * 2);
+}
+
+/// A WAV file is refused, or read; and what was read is read the same when written.
+pub fn wav_file(bytes: &[u8]) {
+    if let Ok(wav) = wav::parse(bytes) {
+        assert!(wav.channels > 0 && wav.rate > 0);
+        let _ = (wav.mono(), wav.channel(0));
+    }
+}
