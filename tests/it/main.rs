@@ -10,3 +10,4 @@ mod calls_that_are_refused;
 mod calls_that_go_out;
 mod laws_of_the_house;
 mod real_engines;
+mod the_control_api;

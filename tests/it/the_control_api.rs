@@ -1,0 +1,146 @@
+//! The control API, asked by curl.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::support::{Caller, NUMBER, Setting, World};
+
+fn key(world: &World) -> String {
+    std::fs::read_to_string(world.data.path().join("admin.key")).unwrap()
+}
+
+/// Status and body of a request; `key` as a bearer token where there is one.
+async fn curl(world: &World, key: Option<&str>, path: &str, arguments: &[&str]) -> (u16, Value) {
+    let mut command = Command::new("curl");
+    command.args(["-s", "--max-time", "10", "-w", "\n%{http_code}"]).args(arguments);
+    if let Some(key) = key {
+        command.args(["-H", &format!("Authorization: Bearer {key}")]);
+    }
+    let output =
+        command.arg(format!("http://{}{path}", world.http)).output().await.expect("curl is installed");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned())))
+}
+
+fn post(body: &Value) -> Vec<String> {
+    ["-X", "POST", "-H", "Content-Type: application/json", "-d", &body.to_string()].map(String::from).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_told_without_the_key() {
+    let world = World::start(Setting::default()).await;
+    for path in ["/v1/calls", "/v1/events", "/v1/stats", "/v1/calls/call_0000000000000000"] {
+        for key in [None, Some("wrong")] {
+            let (status, problem) = curl(&world, key, path, &[]).await;
+            assert_eq!((status, problem["code"].as_str()), (401, Some("unauthorized")), "{path}");
+        }
+    }
+    assert_eq!(curl(&world, None, "/health", &[]).await.0, 200);
+    let (status, ready) = curl(&world, None, "/ready", &[]).await;
+    assert_eq!((status, &ready["ready"]), (200, &json!(true)));
+    world.drain().await;
+    assert_eq!(curl(&world, None, "/ready", &[]).await.0, 503);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_are_named() {
+    let world = World::start(Setting::default()).await;
+    let key = key(&world);
+    let to = json!("sip:200@127.0.0.1:9");
+    for (body, status, code, field) in [
+        (json!({ "from": NUMBER, "to": "(415) 555-2671" }), 422, "invalid", json!("to")),
+        (json!({ "from": "4155550100", "to": to }), 422, "invalid", json!("from")),
+        (json!({ "from": NUMBER, "to": to, "agent": "nobody" }), 422, "invalid", json!("agent")),
+        (json!({ "from": NUMBER }), 422, "invalid_json", Value::Null),
+        (json!({ "from": NUMBER, "to": to, "surplus": 1 }), 422, "invalid_json", Value::Null),
+    ] {
+        let arguments = post(&body);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let (got, problem) = curl(&world, Some(&key), "/v1/calls", &arguments).await;
+        assert_eq!(
+            (got, problem["code"].as_str(), &problem["field"]),
+            (status, Some(code), &field),
+            "{body}: {problem}"
+        );
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{problem}");
+    }
+    let broken = ["-X", "POST", "-H", "Content-Type: application/json", "-d", "{"];
+    assert_eq!(curl(&world, Some(&key), "/v1/calls", &broken).await.0, 400);
+    assert_eq!(curl(&world, Some(&key), "/v1/calls?limit=0", &[]).await.0, 422);
+    assert_eq!(curl(&world, Some(&key), "/v1/calls/call_0000000000000000", &[]).await.0, 404);
+    assert_eq!(curl(&world, Some(&key), "/v1/calls/..%2f..%2fadmin.key", &[]).await.0, 404);
+    assert_eq!(curl(&world, Some(&key), "/v1/nothing", &[]).await.0, 404);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_placed_followed_and_ended() {
+    let mut world = World::start(Setting::default()).await;
+    let key = key(&world);
+    let mut listener = Command::new("curl")
+        .args([
+            "-sN",
+            "-H",
+            &format!("Authorization: Bearer {key}"),
+            &format!("http://{}/v1/events", world.http),
+        ])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+
+    let callee = Caller::new().await;
+    let order = json!({ "from": NUMBER, "to": format!("sip:200@{}", callee.address()) });
+    let arguments = post(&order);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let follow = async {
+        let (status, placed) = curl(&world, Some(&key), "/v1/calls", &arguments).await;
+        assert_eq!(status, 201, "{placed}");
+        let id = placed["id"].as_str().unwrap().to_owned();
+        let next = async {
+            let mut names = Vec::new();
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let Some(data) = line.strip_prefix("data: ") else { continue };
+                let event: Value = serde_json::from_str(data).unwrap();
+                assert_eq!(event["call_id"], id.as_str());
+                names.push(event["type"].as_str().unwrap().to_owned());
+                // The greeting is said: enough.
+                if event["type"] == "call.turn" {
+                    let (status, _) =
+                        curl(&world, Some(&key), &format!("/v1/calls/{id}/hangup"), &["-X", "POST"]).await;
+                    assert_eq!(status, 202);
+                }
+                if event["type"] == "call.ended" {
+                    assert_eq!(event["end_reason"], "api_hung_up");
+                    break;
+                }
+            }
+            names
+        };
+        let names = tokio::time::timeout(Duration::from_secs(30), next).await.expect("the events come");
+        (id, names)
+    };
+    let ((outcome, _), (id, names)) = tokio::join!(callee.answer("stay 30s"), follow);
+    assert!(outcome.answered);
+    assert!(names.iter().any(|name| name == "call.started"), "{names:?}");
+    world.until_ended().await;
+    let (status, call) = curl(&world, Some(&key), &format!("/v1/calls/{id}"), &[]).await;
+    assert_eq!(
+        (status, &call["status"], &call["end_reason"]),
+        (200, &json!("completed"), &json!("api_hung_up"))
+    );
+    assert_eq!(call["transcript"][0]["text"], "Hello there.");
+    let (_, page) = curl(&world, Some(&key), "/v1/calls?limit=5", &[]).await;
+    assert_eq!(page["calls"][0]["id"], id.as_str());
+    let (status, problem) =
+        curl(&world, Some(&key), &format!("/v1/calls/{id}/hangup"), &["-X", "POST"]).await;
+    assert_eq!(status, 422, "{problem}");
+    world.stop().await;
+}
