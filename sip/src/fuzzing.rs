@@ -72,17 +72,16 @@ pub fn endpoint(start: Instant, script: &[u8]) {
     let mut now = start;
     let config = Config { max_legs: 20, max_transactions: 100, ..Config::default() };
     let mut ends = [Endpoint::new(config.clone(), [1; 32]), Endpoint::new(config, [2; 32])];
-    let mut legs: [Vec<LegId>; 2] = [Vec::new(), Vec::new()];
-    let mut alive: [i64; 2] = [0, 0];
+    let mut seen = Seen::default();
     let mut registrations: Vec<RegistrationId> = Vec::new();
-    let mut last: Vec<(usize, Vec<u8>)> = Vec::new();
     let uri = |text: &str| -> Uri { text.parse().unwrap_or_else(|_| Uri::Other("x:y".into())) };
     let sdp = || Body::sdp("v=0\r\n");
     for pair in script.chunks(2) {
         let (op, arg) = (pair[0], usize::from(*pair.get(1).unwrap_or(&0)));
         let side = usize::from(op >> 7);
         let (from, to) = (side as u8 + 1, 2 - side as u8);
-        let leg = legs[side].get(arg % legs[side].len().max(1)).copied().unwrap_or(LegId(arg as u64));
+        let legs = &seen.legs[side];
+        let leg = legs.get(arg % legs.len().max(1)).copied().unwrap_or(LegId(arg as u64));
         let end = &mut ends[side];
         match op & 0x1f {
             0 => {
@@ -97,8 +96,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                 };
                 // The program is not bound by the ceiling; the script is, so that a run stays short.
                 if end.stats().legs < 20 {
-                    legs[side].push(end.invite(now, invite));
-                    alive[side] += 1;
+                    seen.legs[side].push(end.invite(now, invite));
                 }
             }
             1 => end.ring(now, leg, 180 + arg as u16 % 4, None),
@@ -127,7 +125,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
             }
             13 => {
                 // An old packet again, one byte of it changed.
-                if let Some((to, bytes)) = last.get(arg % last.len().max(1)) {
+                if let Some((to, bytes)) = seen.packets.get(arg % seen.packets.len().max(1)) {
                     let (to, mut bytes) = (*to, bytes.clone());
                     let at = (arg * 7919) % bytes.len().max(1);
                     if let Some(byte) = bytes.get_mut(at) {
@@ -137,7 +135,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                 }
             }
             14 => {
-                if let Some((to, bytes)) = last.get(arg % last.len().max(1)) {
+                if let Some((to, bytes)) = seen.packets.get(arg % seen.packets.len().max(1)) {
                     ends[*to].handle_message(now, path(*to as u8 + 1, 2 - *to as u8), bytes);
                 }
             }
@@ -145,55 +143,49 @@ pub fn endpoint(start: Instant, script: &[u8]) {
             _ => now += Duration::from_millis(arg as u64 * 4),
         }
         let lose = op & 0x60 == 0x60;
-        exchange(&mut ends, now, lose, &mut last, &mut legs, &mut alive);
-    }
-    for side in 0..2 {
-        for leg in std::mem::take(&mut legs[side]) {
-            ends[side].hangup(now, leg, None);
-        }
-        for leg in ends[side].legs().collect::<Vec<_>>() {
-            ends[side].hangup(now, leg, None);
-        }
+        exchange(&mut ends, now, lose, &mut seen);
     }
     for id in registrations {
         ends[0].unregister(now, id);
     }
     for _ in 0..400 {
-        exchange(&mut ends, now, false, &mut last, &mut legs, &mut alive);
-        // A call that was on its way when all others were hung up.
-        for (end, legs) in ends.iter_mut().zip(&mut legs) {
-            for leg in legs.drain(..) {
+        // Also the calls that were on their way when all others were hung up.
+        for (end, legs) in ends.iter_mut().zip(seen.legs.clone()) {
+            for leg in legs {
                 end.hangup(now, leg, None);
             }
         }
+        exchange(&mut ends, now, false, &mut seen);
         now += Duration::from_secs(1);
     }
-    for (end, alive) in ends.iter().zip(alive) {
+    for (side, end) in ends.iter().enumerate() {
         let stats = end.stats();
         assert_eq!((stats.legs, stats.transactions, stats.registrations), (0, 0, 0), "left behind");
         assert_eq!(end.poll_timeout(), None, "a timer is left");
-        assert_eq!(alive, 0, "every leg ends once");
+        assert!(seen.legs[side].is_empty(), "every leg ends");
     }
 }
 
-fn exchange(
-    ends: &mut [Endpoint; 2],
-    now: Instant,
-    lose: bool,
-    last: &mut Vec<(usize, Vec<u8>)>,
-    legs: &mut [Vec<LegId>; 2],
-    alive: &mut [i64; 2],
-) {
+/// What the program knows.
+#[derive(Default)]
+struct Seen {
+    /// Legs that have not ended, of each side.
+    legs: [Vec<LegId>; 2],
+    /// The last packets, and the side that they were meant for.
+    packets: Vec<(usize, Vec<u8>)>,
+}
+
+fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen) {
     for _ in 0..50 {
         let mut quiet = true;
         for side in 0..2 {
             ends[side].handle_timeout(now);
             while let Some(transmit) = ends[side].poll_transmit() {
                 quiet = false;
-                if last.len() >= 64 {
-                    last.remove(0);
+                if seen.packets.len() >= 64 {
+                    seen.packets.remove(0);
                 }
-                last.push((1 - side, transmit.bytes.to_vec()));
+                seen.packets.push((1 - side, transmit.bytes.to_vec()));
                 if !lose {
                     let back =
                         Path { local: transmit.path.remote, remote: transmit.path.local, ..transmit.path };
@@ -201,16 +193,23 @@ fn exchange(
                 }
             }
             while let Some(event) = ends[side].poll_event() {
-                match event {
+                let legs = &mut seen.legs[side];
+                match &event {
                     Event::Incoming { leg, .. } => {
-                        legs[side].push(leg);
-                        alive[side] += 1;
+                        assert!(!legs.contains(leg), "twice");
+                        legs.push(*leg);
                     }
+                    Event::Progress { leg, .. }
+                    | Event::Answered { leg, .. }
+                    | Event::Established { leg, .. }
+                    | Event::Reoffer { leg, .. }
+                    | Event::Reanswer { leg, .. }
+                    | Event::Dtmf { leg, .. } => assert!(legs.contains(leg), "{event:?} after the end"),
                     Event::Ended { leg, .. } => {
-                        legs[side].retain(|one| *one != leg);
-                        alive[side] -= 1;
+                        assert!(legs.contains(leg), "{event:?} for the second time");
+                        legs.retain(|one| one != leg);
                     }
-                    _ => {}
+                    Event::Registration { .. } => {}
                 }
             }
         }

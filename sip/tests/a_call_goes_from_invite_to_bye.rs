@@ -252,3 +252,74 @@ fn a_message_that_cannot_be_sent_fails_at_once() {
     );
     assert!(matches!(states(&events)[..], [sip::RegistrationState::Failed { status: 503, .. }]));
 }
+
+const INVITE: &str = "INVITE sip:bob@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-1\r\nFrom: <sip:h@192.0.2.1>;tag=h\r\n\
+    To: <sip:bob@192.0.2.2>\r\nCall-ID: hand\r\nCSeq: 1 INVITE\r\nContact: <sip:h@192.0.2.1>\r\n\r\n";
+
+#[test]
+fn a_cancel_tells_why_and_one_that_is_too_late_changes_nothing() {
+    let cancel = INVITE
+        .replace("INVITE", "CANCEL")
+        .replace("Contact", "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\nContact");
+    let mut world = World::new();
+    world.add(BOB, Config::default());
+    world.inject(ALICE, BOB, INVITE.as_bytes());
+    world.inject(ALICE, BOB, cancel.as_bytes());
+    world.inject(ALICE, BOB, cancel.as_bytes());
+    assert_eq!(world.kinds(), ["100 INVITE", "200 CANCEL", "487 INVITE", "200 CANCEL"]);
+    let cause = ended(&world.take(BOB)).remove(0);
+    assert_eq!(cause.reason.as_deref(), Some("SIP;cause=200;text=\"Call completed elsewhere\""));
+    world.assert_drained();
+
+    let mut world = World::new();
+    world.add(BOB, Config::default());
+    world.inject(ALICE, BOB, INVITE.as_bytes());
+    let (leg, _) = world.incoming(BOB);
+    world.act(BOB, |e, now| e.answer(now, leg, reply()));
+    world.inject(ALICE, BOB, cancel.as_bytes());
+    assert_eq!(world.kinds(), ["100 INVITE", "200 INVITE", "200 CANCEL"]);
+    assert!(world.take(BOB).is_empty());
+    world.assert_drained();
+}
+
+#[test]
+fn a_caller_may_say_bye_before_the_answer() {
+    let mut world = World::new();
+    world.add(BOB, Config::default());
+    world.inject(ALICE, BOB, INVITE.as_bytes());
+    let (leg, _) = world.incoming(BOB);
+    world.act(BOB, |e, now| e.ring(now, leg, 183, Some(reply())));
+    let to = world.last("183 INVITE").header("To").expect("a To");
+    let bye = INVITE
+        .replace("INVITE", "BYE")
+        .replace("To: <sip:bob@192.0.2.2>", &format!("To: {to}"))
+        .replace("CSeq: 1", "CSeq: 2")
+        .replace("bK-1", "bK-2");
+    world.inject(ALICE, BOB, bye.as_bytes());
+    assert_eq!(world.kinds()[2..], ["200 BYE", "487 INVITE"]);
+    let cause = ended(&world.take(BOB)).remove(0);
+    assert_eq!((cause.by, cause.kind), (EndedBy::Remote, CauseKind::Bye));
+    world.assert_drained();
+}
+
+#[test]
+fn nothing_is_heard_of_a_leg_after_its_end() {
+    let mut world = World::new();
+    world.add(BOB, Config::default());
+    world.inject(ALICE, BOB, INVITE.as_bytes());
+    let (leg, _) = world.incoming(BOB);
+    world.act(BOB, |e, now| e.answer(now, leg, reply()));
+    world.act(BOB, |e, now| e.hangup(now, leg, None));
+    assert_eq!(ended(&world.take(BOB)).len(), 1);
+    let to = world.last("200 INVITE").header("To").expect("a To");
+    let update = INVITE
+        .replace("INVITE", "UPDATE")
+        .replace("To: <sip:bob@192.0.2.2>", &format!("To: {to}"))
+        .replace("CSeq: 1", "CSeq: 2")
+        .replace("bK-1", "bK-2")
+        .replace("\r\n\r\n", "\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n");
+    world.inject(ALICE, BOB, update.as_bytes());
+    assert_eq!(world.kinds().last().map(String::as_str), Some("481 UPDATE"));
+    assert!(world.take(BOB).is_empty());
+    world.assert_drained();
+}

@@ -31,7 +31,8 @@ impl Leg {
         }
         self.dialog.remote_cseq = Some(head.cseq.number);
         self.dialog.path = path;
-        if matches!(self.state, State::Closing | State::Gone) && request.method != Method::Bye {
+        // The program has heard the end of it.
+        if self.ended && request.method != Method::Bye {
             return cx.respond_stateless(path, request, 481, None, &[]);
         }
         match &request.method {
@@ -232,9 +233,7 @@ impl Leg {
             Some(None) => cx.respond_status(now, id, 400),
             Some(Some((digit, duration))) => {
                 cx.respond_status(now, id, 200);
-                if !self.ended {
-                    cx.emit(Event::Dtmf { leg: self.id, digit, duration });
-                }
+                cx.emit(Event::Dtmf { leg: self.id, digit, duration });
             }
             None => cx.respond_status(now, id, 200),
         }
