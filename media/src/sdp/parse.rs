@@ -1,6 +1,6 @@
 //! Bytes to a [`Description`] (RFC 8866 §9), lenient where real peers are sloppy.
 //!
-//! Taken although the grammar forbids it: bare LF or CR as line end, blank lines, lines of unknown type, missing `o=`, `s=` and `t=`, bytes
+//! Taken although the grammar forbids it: bare LF or CR as line end, blank lines, a NUL at the end, lines of unknown type, missing `o=`, `s=` and `t=`, bytes
 //! that are not UTF-8. Refused: what does not begin with `v=0`, and an `m=` line that cannot be understood, because to skip
 //! it would shift the order on which offer and answer depend (RFC 3264 §6).
 
@@ -101,9 +101,10 @@ pub fn parse(bytes: &[u8]) -> Result<Description, ParseError> {
     if bytes.len() > MAX_BYTES {
         return Err(ParseError::TooLong);
     }
-    let text = String::from_utf8_lossy(bytes);
-    let mut lines =
-        text.split(['\r', '\n']).map(str::trim_end).enumerate().filter(|(_, line)| !line.is_empty());
+    let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
+    // A NUL at the end is what a C program leaves that sends one byte too many.
+    let lines = text.split(['\r', '\n', '\0']).map(str::trim_end).enumerate();
+    let mut lines = lines.filter(|(_, line)| !line.is_empty());
     match lines.next() {
         None => return Err(ParseError::Empty),
         Some((_, first)) if first.trim() == "v=0" => {}
