@@ -188,3 +188,29 @@ async fn a_packet_that_the_system_refuses_fails_its_call() {
     assert_eq!(cause.kind, CauseKind::TransportError);
     alice.shutdown().await;
 }
+
+#[tokio::test]
+async fn both_families_on_one_port() {
+    let (first, _events) = stack().await;
+    let port = first.local_addr().port();
+    first.shutdown().await;
+    let udp = vec![([0, 0, 0, 0], port).into(), ([0_u16; 8], port).into()];
+    let (both, mut to_both) = match bind(StackConfig { udp, ..Default::default() }).await {
+        Ok(bound) => bound,
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    let udp = vec!["[::1]:0".parse().expect("an address")];
+    let (six, mut to_six) = bind(StackConfig { udp, ..Default::default() }).await.expect("a port");
+    let to: Uri = format!("sip:bob@[::1]:{port}").parse().expect("a uri");
+    let path = six.resolve(&to).await.expect("loopback");
+    let call = Invite { to: to.clone(), path, ..invite(&six, &six).await };
+    six.invite(call).await.expect("open");
+    let Event::Incoming { leg, request } = next(&mut to_both).await else { panic!("no call") };
+    assert_eq!(request.path.local, format!("[::1]:{port}").parse().expect("an address"));
+    both.answer(leg, Body::sdp("v=0\r\n")).await.expect("open");
+    assert!(matches!(next(&mut to_six).await, Event::Answered { .. }));
+    assert!(matches!(next(&mut to_both).await, Event::Established { .. }));
+    six.shutdown().await;
+    assert!(matches!(next(&mut to_both).await, Event::Ended { .. }));
+    both.shutdown().await;
+}

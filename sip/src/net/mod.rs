@@ -87,7 +87,7 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
         Some(seed) => seed,
         None => system_seed().map_err(BindError::Seed)?,
     };
-    let sockets = Arc::new(udp::Sockets::bind(&config.udp).await?);
+    let sockets = Arc::new(udp::Sockets::bind(&config.udp)?);
     let addrs = sockets.addrs().into();
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (events, receiver) = mpsc::channel(config.event_capacity.max(1));

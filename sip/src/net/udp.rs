@@ -5,6 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
+use socket2::{Domain, Protocol, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
@@ -13,6 +14,8 @@ use crate::config::{Path, Transport};
 use crate::event::Transmit;
 
 const LONGEST: usize = 65_535;
+/// About two seconds of 800 calls a second.
+const RECEIVE_BUFFER: usize = 4 << 20;
 /// Peers whose local address is remembered, per reader.
 const REMEMBERED: usize = 4_096;
 
@@ -27,20 +30,32 @@ struct Socket {
     addr: SocketAddr,
 }
 
+impl Socket {
+    fn open(addr: SocketAddr) -> io::Result<Self> {
+        let socket = socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        if addr.is_ipv6() {
+            // One family per socket: an IPv4 peer must not look like `::ffff:192.0.2.1` in Via and Contact.
+            socket.set_only_v6(true)?;
+        }
+        // A wish: the kernel gives what it allows.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.set_nonblocking(true)?;
+        socket.bind(&addr.into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let addr = socket.local_addr()?;
+        Ok(Self { socket, addr })
+    }
+}
+
 /// Every UDP socket of a stack. Never empty.
 #[derive(Debug)]
 pub(super) struct Sockets(Vec<Socket>);
 
 impl Sockets {
-    pub(super) async fn bind(addrs: &[SocketAddr]) -> Result<Self, BindError> {
+    pub(super) fn bind(addrs: &[SocketAddr]) -> Result<Self, BindError> {
         let mut sockets = Vec::with_capacity(addrs.len());
         for &addr in addrs {
-            let bound = async {
-                let socket = UdpSocket::bind(addr).await?;
-                let addr = socket.local_addr()?;
-                Ok(Socket { socket, addr })
-            };
-            sockets.push(bound.await.map_err(|source| BindError::Udp { addr, source })?);
+            sockets.push(Socket::open(addr).map_err(|source| BindError::Udp { addr, source })?);
         }
         if sockets.is_empty() { Err(BindError::NoAddress) } else { Ok(Self(sockets)) }
     }
