@@ -289,6 +289,11 @@ impl Endpoint {
             return;
         }
         if head.to.tag().is_some() {
+            // A peer inside a call is a stranger too. What ends a call is always let in.
+            if self.is_full() && request.method != Method::Bye {
+                let after = self.cx.config.overload_retry_after;
+                return self.busy(path, request, after);
+            }
             let found = self.dialog_of(head);
             return match found {
                 Some(leg) => self.with_leg(leg, |leg, cx| leg.request(now, cx, path, key, request, head)),
@@ -341,8 +346,7 @@ impl Endpoint {
     }
 
     fn incoming(&mut self, now: Instant, path: Path, key: ServerKey, request: &Request, head: &Head) {
-        let full = self.legs.len() >= self.cx.config.max_legs
-            || self.cx.transactions.len() >= self.cx.config.max_transactions;
+        let full = self.legs.len() >= self.cx.config.max_legs || self.is_full();
         let refusal = match self.admission {
             Admission::Draining { retry_after } => Some(retry_after),
             Admission::Open if full => Some(self.cx.config.overload_retry_after),
@@ -357,6 +361,10 @@ impl Endpoint {
             self.dialogs.insert(leg.dialog_key(), id);
             self.legs.insert(id, leg);
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.cx.transactions.len() >= self.cx.config.max_transactions
     }
 
     /// §11.2: as an INVITE would fare.

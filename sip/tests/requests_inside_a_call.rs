@@ -112,8 +112,12 @@ const INVITE: &str = "INVITE sip:bob@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0
     Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n";
 
 fn handmade() -> Handmade {
+    handmade_with(Config::default())
+}
+
+fn handmade_with(config: Config) -> Handmade {
     let mut world = World::new();
-    world.add(BOB, Config::default());
+    world.add(BOB, config);
     world.inject(ALICE, BOB, INVITE.as_bytes());
     let (leg, _) = world.incoming(BOB);
     world.act(BOB, |e, now| e.answer(now, leg, reply()));
@@ -503,4 +507,35 @@ fn the_advertised_address_is_what_others_see() {
     let text = text(&endpoint.poll_transmit().expect("an INVITE").bytes);
     assert!(text.contains("Via: SIP/2.0/UDP [2001:db8::1]:5060;rport;"), "{text}");
     assert!(text.contains("Contact: <sip:alice@[2001:db8::1]:5060>"), "{text}");
+}
+
+#[test]
+fn a_peer_that_floods_a_call_fills_nothing() {
+    let mut made = handmade_with(Config { max_transactions: 100, ..Config::default() });
+    let mut busy = 0;
+    for cseq in 2..1_000 {
+        busy += usize::from(made.send("INFO", cseq, "", "") == ["503 INFO"]);
+    }
+    assert_eq!(busy, 998 - 99);
+    assert_eq!(made.world.endpoints[&addr(BOB)].stats().transactions, 100);
+    assert_eq!(made.send("BYE", 1_000, "", ""), ["200 BYE"], "but the call can end");
+    made.world.assert_drained();
+}
+
+#[test]
+fn a_callee_that_answers_a_thousand_times_is_heard_eight_times() {
+    let mut world = World::new();
+    world.add(ALICE, Config::default());
+    let alice = world.act(ALICE, |e, now| e.invite(now, invite(ALICE, BOB)));
+    let request = world.log[0].bytes.clone();
+    for n in 0..1_000 {
+        world.inject(
+            BOB,
+            ALICE,
+            &respond_tagged(&request, 200, &format!("t{n}"), "Contact: <sip:b@192.0.2.2>\r\n"),
+        );
+    }
+    assert_eq!((world.count("ACK"), world.count("BYE")), (8, 7));
+    world.act(ALICE, |e, now| e.hangup(now, alice, None));
+    world.assert_drained();
 }

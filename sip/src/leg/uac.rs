@@ -11,7 +11,7 @@ use crate::message::{Head, Method, NameAddr, Request, Response, contact, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::{Owner, TransactionId};
 
-/// Forks whose 2xx we acknowledge again when it is repeated.
+/// Forks of one INVITE that are acknowledged. Whoever answers more often than this is no fork.
 const MOST_FORKS: usize = 8;
 
 /// What a program may not write over: the endpoint writes these.
@@ -163,6 +163,9 @@ impl Leg {
             cx.stats.retransmits_sent += 1;
             let (path, bytes) = (ack.path, ack.bytes.clone());
             return cx.transmit(path, bytes);
+        }
+        if self.acks.iter().filter(|ack| ack.cseq == head.cseq.number).count() >= MOST_FORKS {
+            return;
         }
         // §13.2.2.4: one call is enough. The other is acknowledged, and ended.
         let mut fork = self.dialog.clone();
