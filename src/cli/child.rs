@@ -25,7 +25,9 @@ impl Child {
     /// Starts `offhook serve` of this same program. Its output goes to `log`.
     pub(super) fn start(config: &Path, log: &Path) -> anyhow::Result<Child> {
         let own = std::env::current_exe().context("cannot find this program's own file")?;
-        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        // Added to, not replaced: should another gateway run in this folder, the file is still its log as well.
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         let process = Command::new(own)
             .arg("serve")
             .arg("--config")
