@@ -14,6 +14,7 @@ use crate::event::{
 use crate::leg::Leg;
 use crate::message::{Defect, Head, Message, Method, ParseError, Request, Response, Uri, name, parse};
 use crate::register::Registration;
+use crate::source::Sources;
 use crate::timer::Timer;
 use crate::transaction::{AckFor, Owner, ServerKey, TransactionId};
 
@@ -39,6 +40,7 @@ use crate::transaction::{AckFor, Owner, ServerKey, TransactionId};
 pub struct Endpoint {
     cx: Context,
     admission: Admission,
+    sources: Sources,
     next_id: u64,
     legs: BTreeMap<LegId, Leg>,
     /// Call-ID and our tag.
@@ -52,6 +54,7 @@ impl Endpoint {
         Self {
             cx: Context::new(config, seed),
             admission: Admission::Open,
+            sources: Sources::Any,
             next_id: 0,
             legs: BTreeMap::new(),
             dialogs: HashMap::new(),
@@ -62,6 +65,11 @@ impl Endpoint {
     /// One whole message that came by `path`. Never fails: what is wrong is counted, or answered.
     pub fn handle_message(&mut self, now: Instant, path: Path, bytes: &[u8]) {
         self.cx.stats.received += 1;
+        // Before anything is read or kept: a scanner costs a comparison.
+        if !self.sources.allows(path.remote.ip()) && !bytes.starts_with(b"SIP/2.0 ") {
+            self.cx.stats.strangers += 1;
+            return;
+        }
         if bytes.len() > self.cx.config.max_message {
             self.cx.stats.malformed += 1;
             return;
@@ -189,6 +197,12 @@ impl Endpoint {
 
     pub fn set_admission(&mut self, admission: Admission) {
         self.admission = admission;
+    }
+
+    /// From where requests are taken, from now on: those inside a call as well, so the list must hold every address
+    /// that a trunk signals from. A trunk's addresses change; this may be called at any time.
+    pub fn set_sources(&mut self, sources: Sources) {
+        self.sources = sources;
     }
 
     pub fn stats(&self) -> Stats {

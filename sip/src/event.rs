@@ -298,6 +298,8 @@ pub struct Stats {
     pub received: u64,
     /// Messages sent, retransmissions included.
     pub sent: u64,
+    /// Requests from where none are taken (see [`Sources`](crate::Sources)).
+    pub strangers: u64,
     /// Bytes that are no SIP, and SIP that breaks its own rules.
     pub malformed: u64,
     /// Messages that we sent again because nothing came back.

@@ -31,6 +31,7 @@ pub mod message;
 pub mod net;
 mod random;
 mod register;
+mod source;
 mod timer;
 mod transaction;
 
@@ -42,3 +43,4 @@ pub use event::{
     Register, RegistrationId, RegistrationState, Reject, Stats, Transmit,
 };
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
+pub use source::{Network, Sources};

@@ -24,6 +24,7 @@ use crate::config::{Admission, Config, Path};
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats};
 use crate::message::Uri;
+use crate::source::Sources;
 
 pub use resolve::ResolveError;
 
@@ -159,6 +160,10 @@ impl Stack {
 
     pub async fn set_admission(&self, admission: Admission) -> Result<(), Closed> {
         self.ask(move |endpoint, _| endpoint.set_admission(admission)).await
+    }
+
+    pub async fn set_sources(&self, sources: Sources) -> Result<(), Closed> {
+        self.ask(move |endpoint, _| endpoint.set_sources(sources)).await
     }
 
     pub async fn stats(&self) -> Result<Stats, Closed> {
