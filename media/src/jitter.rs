@@ -8,7 +8,8 @@
 //! The *slack* of a moment is how much later than the base we play. A talk spurt begins when its first packet has the target as slack. Within the
 //! spurt, media time runs with the clock: a packet that is missing while a later one is there is lost, and its time passes
 //! ([`Next::Lost`]); but when nothing is there, the network is late rather than lossy, so media time waits ([`Next::Starved`]) and the slack
-//! grows by as much as was needed. Slack that is no longer needed is taken back by shortening the sound ([`Jitter::excess`]).
+//! grows by as much as was needed. Slack that is no longer needed is taken back by shortening the sound ([`Jitter::excess`]), but never
+//! more than is really held: the base may be out of date.
 //! As the base is a moving minimum, a sender whose clock is a little faster or slower than ours just shifts the slack, and the same two
 //! motions keep it near the target for as long as the call lasts.
 
@@ -37,7 +38,7 @@ impl Default for JitterConfig {
 /// Packets that are held at most: 1.28 s at 20 ms.
 const CAPACITY: usize = 64;
 /// The base is the minimum over the last one to two of these.
-const BASE_WINDOW: i64 = 4 * LINE_RATE as i64;
+const BASE_WINDOW: i64 = LINE_RATE as i64;
 /// A histogram bin: 5 ms.
 const BIN: i64 = 40;
 /// The histogram reaches to 320 ms.
@@ -204,6 +205,14 @@ impl Jitter {
     /// By how much the slack exceeds what is needed, beyond a tolerance; 0 if it does not, or between spurts.
     pub(crate) fn excess(&self, now: i64, pending: usize) -> i64 {
         self.delay(now, pending).map_or(0, |delay| (delay - self.target - TOLERANCE).max(0))
+    }
+
+    /// How much media time is held, in samples: from what is played next to the end of the newest packet.
+    pub(crate) fn held(&self) -> i64 {
+        match (self.next, self.packets.back()) {
+            (Some(next), Some(newest)) => (newest.timestamp + newest.samples as i64 - next).max(0),
+            _ => 0,
+        }
     }
 
     /// Whether the very next packet is here.

@@ -30,6 +30,8 @@ pub(crate) struct Receiver {
     scratch: Vec<i16>,
     late_run: u32,
     excess_ticks: u32,
+    /// The least that was held while there was too much delay: what can be taken away without running dry.
+    spare: i64,
     /// While a key is held there is no sound, and nothing to conceal (RFC 4733 §2.1).
     muted: u32,
     /// Losses of streams that ended.
@@ -67,6 +69,7 @@ impl Receiver {
             scratch: Vec::with_capacity(MAX_SAMPLES),
             late_run: 0,
             excess_ticks: 0,
+            spare: 0,
             muted: 0,
             lost_before: 0,
             reported: (0, 0),
@@ -246,13 +249,19 @@ impl Receiver {
     /// Takes delay back that is no longer needed.
     fn shorten(&mut self, now: i64, stats: &mut Stats) {
         let excess = self.jitter.excess(now, self.pcm.len());
+        let held = self.jitter.held() + self.pcm.len() as i64 - LINE_FRAME as i64;
         if excess == 0 {
             self.excess_ticks = 0;
             return;
         }
+        self.spare = if self.excess_ticks == 0 { held } else { self.spare.min(held) };
         // Much too much delay is worse than a seam: the more there is, the sooner.
         self.excess_ticks += 1 + (excess / 200) as u32;
         if self.excess_ticks < PATIENCE {
+            return;
+        }
+        if self.spare < LINE_FRAME as i64 {
+            self.excess_ticks = 0;
             return;
         }
         while self.pcm.len() < 2 * LINE_FRAME {

@@ -139,6 +139,12 @@ impl Sender {
         self.timestamp = self.timestamp.wrapping_add(LINE_FRAME as u32);
     }
 
+    /// Ticks pass in which nothing could be sent.
+    pub(crate) fn skip(&mut self, ticks: u32) {
+        self.silence();
+        self.timestamp = self.timestamp.wrapping_add(ticks.wrapping_mul(LINE_FRAME as u32));
+    }
+
     pub(crate) fn poll(&mut self) -> Option<Transmit<'_>> {
         if self.count == 0 {
             return None;

@@ -268,6 +268,12 @@ impl MediaSession {
         }
     }
 
+    /// So many ticks could not be made: the clock stood still for longer than can be made up for. Media time goes on without them, so that
+    /// the peer's clock and ours stay in step.
+    pub fn skip(&mut self, ticks: u32) {
+        self.sender.skip(ticks);
+    }
+
     /// The next packet to be sent.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
         self.sender.poll()

@@ -119,6 +119,8 @@ pub struct EngineStats {
     pub ticks: u64,
     /// Ticks that began more than 5 ms late.
     pub late_ticks: u64,
+    /// Ticks that were never made, because a thread stood still for more than 200 ms.
+    pub skipped_ticks: u64,
     /// The longest that one tick of all of a thread's sessions took.
     pub longest_tick_us: u64,
     /// Sessions that ended in a panic.
@@ -160,6 +162,7 @@ struct Counters {
     sessions: AtomicUsize,
     ticks: AtomicU64,
     late_ticks: AtomicU64,
+    skipped_ticks: AtomicU64,
     longest_tick_us: AtomicU64,
     panics: AtomicU64,
     send_errors: AtomicU64,
@@ -311,6 +314,7 @@ impl Engine {
             ports_resting,
             ticks: counters.ticks.load(Ordering::Relaxed),
             late_ticks: counters.late_ticks.load(Ordering::Relaxed),
+            skipped_ticks: counters.skipped_ticks.load(Ordering::Relaxed),
             longest_tick_us: counters.longest_tick_us.load(Ordering::Relaxed),
             panics: counters.panics.load(Ordering::Relaxed),
             send_errors: counters.send_errors.load(Ordering::Relaxed),

@@ -32,7 +32,7 @@ const BACKLOG: usize = 1_024;
 const BATCH: usize = 64;
 /// A tick that begins later than this counts as late.
 const LATE: Duration = Duration::from_millis(5);
-/// Ticks that are made up for after a stall; beyond, time is skipped.
+/// Ticks that are made up for at once after a stall; the rest are skipped.
 const CATCH_UP: u32 = 10;
 
 pub(super) enum Command {
@@ -141,7 +141,7 @@ impl Worker {
                 next += PERIOD;
                 made_up += 1;
                 if made_up == CATCH_UP {
-                    next = next.max(Instant::now());
+                    next += PERIOD * self.skip(next, PERIOD);
                 }
             }
         }
@@ -152,6 +152,22 @@ impl Worker {
         while self.flush_closing() {
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// Gives up the ticks that are still due; says how many.
+    fn skip(&mut self, next: Instant, period: Duration) -> u32 {
+        let behind = Instant::now().saturating_duration_since(next).as_nanos() / period.as_nanos();
+        let ticks = u32::try_from(behind).unwrap_or(u32::MAX);
+        for seat in self.seats.values_mut() {
+            seat.session.skip(ticks);
+            if let Some(tape) = &mut seat.tape {
+                // Silence in the file, so that it stays aligned with the clock.
+                tape.number += u64::from(ticks);
+                tape.gaps += u64::from(ticks);
+            }
+        }
+        self.shared.counters.skipped_ticks.fetch_add(u64::from(ticks), Ordering::Relaxed);
+        ticks
     }
 
     fn tick_all(&mut self, due: Instant) {

@@ -185,3 +185,33 @@ fn a_sender_that_starts_anew_is_followed() {
     let latched = receiver.events.iter().filter(|event| matches!(event, Event::Latched { .. })).count();
     assert_eq!(latched, 1);
 }
+
+#[test]
+fn a_peer_whose_clock_stood_still_is_not_cut_to_pieces() {
+    let began = start();
+    let here = address(1, 4_000);
+    let mut receiver = Party::new(began, 2);
+    receiver.session.configure(began, &agreed(here));
+    let said = voice(8_000, 10.0);
+    let mut late = std::time::Duration::ZERO;
+    for (index, frame) in said.chunks_exact(160).enumerate() {
+        // Each second everything comes 100 ms later than before, for good: the path, or the sender's clock, changed.
+        if index % 50 == 49 && index < 300 {
+            late += TICK * 5;
+            (0..5).for_each(|step| receiver.tick(began + TICK * index as u32 + late - TICK * (5 - step)));
+        }
+        let mut bytes = vec![0x80, 0];
+        bytes.extend((index as u16).to_be_bytes());
+        bytes.extend((index as u32 * 160).to_be_bytes());
+        bytes.extend([0, 0, 0, 7]);
+        bytes.extend(frame.iter().map(|&sample| media::g711::encode_ulaw(sample)));
+        let now = began + TICK * index as u32 + late;
+        receiver.session.handle_packet(now, here, &bytes);
+        receiver.tick(now + TICK / 4);
+    }
+    let stats = receiver.session.stats();
+    assert_eq!((stats.lost, stats.late), (0, 0), "{stats:?}");
+    // Five ticks are missing at each of the six changes; to cut the sound would only make more gaps.
+    assert!(stats.concealed_frames <= 6 * 5 + 6, "{stats:?}");
+    assert!(stats.delay_ms < 60.0, "{stats:?}");
+}
