@@ -1,0 +1,128 @@
+//! The agent's side: speeches asked for, sounding, done; and what is written down of them.
+
+use std::time::Instant;
+
+use super::speech::{Kind, Speech};
+use super::{Action, Conversation, Floor, Line, Note, PATIENCE_WITH_FAILURE};
+use crate::domain::{EndReason, Private, Speaker, Turn};
+
+impl Conversation {
+    pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
+        self.turn += 1;
+        self.floor = Floor::Thinking;
+        self.speech.insert(Speech::new(self.turn, kind, now))
+    }
+
+    pub(super) fn say(&mut self, now: Instant, kind: Kind, text: String) {
+        self.begin(now, kind);
+        self.actions.push_back(Action::Say { turn: self.turn, text });
+    }
+
+    pub(super) fn of_turn(&mut self, turn: u32, act: impl FnOnce(&mut Speech)) {
+        if let Some(speech) = self.speech.as_mut().filter(|speech| speech.turn == turn) {
+            act(speech);
+        }
+    }
+
+    pub(super) fn started(&mut self, now: Instant, mark: u64) {
+        let Some(speech) = self.speech.as_mut().filter(|speech| speech.has(mark)) else { return };
+        if speech.started_at.is_some() {
+            return;
+        }
+        speech.started(now);
+        if self.floor == Floor::Thinking {
+            self.floor = Floor::Speaking;
+            // Voice that began before the first sample left is over it just the same.
+            if self.hearing.voicing() {
+                self.pause(now);
+            }
+        }
+    }
+
+    pub(super) fn played(&mut self, now: Instant, mark: u64) {
+        for speech in self.speech.iter_mut().chain(&mut self.cut_off) {
+            speech.played(now, mark);
+        }
+        self.finish_if_done(now);
+    }
+
+    pub(super) fn reply_over(&mut self, now: Instant, turn: u32, failed: bool) {
+        let Some(speech) = self.speech.as_mut().filter(|speech| speech.turn == turn) else { return };
+        speech.over = true;
+        if !speech.is_empty() {
+            return self.finish_if_done(now);
+        }
+        // Nothing to say is a failure too, unless the brain wants to leave without a word.
+        let (kind, leaves) = (speech.kind, speech.then_hang_up && !failed);
+        self.speech = None;
+        self.floor = Floor::Listening { since: now };
+        if leaves { self.leave(now, EndReason::AgentHungUp) } else { self.unanswered(now, kind) }
+    }
+
+    /// Nothing came of a speech.
+    pub(super) fn unanswered(&mut self, now: Instant, kind: Kind) {
+        match kind {
+            Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Answer => {
+                self.failures += 1;
+                self.apologize(now, self.failures, EndReason::BrainFailed);
+            }
+            // Not even a sentence of ours could be said.
+            Kind::Greeting | Kind::Stock => {
+                self.failures += 1;
+                if self.failures >= PATIENCE_WITH_FAILURE {
+                    self.leave(now, EndReason::EngineFailed);
+                }
+            }
+        }
+    }
+
+    /// The brain or the ear failed: say so, and after some more in a row give up.
+    pub(super) fn apologize(&mut self, now: Instant, in_a_row: u32, reason: EndReason) {
+        self.forget();
+        if in_a_row >= PATIENCE_WITH_FAILURE {
+            self.leave(now, reason);
+        } else {
+            let apology = self.manners.apology.clone();
+            self.say(now, Kind::Stock, apology);
+        }
+    }
+
+    pub(super) fn finish_if_done(&mut self, now: Instant) {
+        let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
+        let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
+        self.close(speech, text.clone(), false);
+        self.floor = Floor::Listening { since: now };
+        if kind == Kind::Answer {
+            self.failures = 0;
+        }
+        let lower = text.to_lowercase();
+        let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));
+        match kind {
+            Kind::Goodbye(reason) => self.hang_up(reason),
+            _ if then_hang_up || parting => self.hang_up(EndReason::AgentHungUp),
+            _ => self.catch_up(now),
+        }
+    }
+
+    /// What the caller said or pressed meanwhile, in the protected start or under a nod, is the next turn.
+    pub(super) fn catch_up(&mut self, now: Instant) {
+        let pressed = !self.digits.is_empty() && self.digits_until.is_none_or(|at| now >= at);
+        if pressed || self.decide_at().is_some_and(|at| now >= at) {
+            self.take_turn(now);
+        }
+    }
+
+    /// Writes a speech into history, transcript and timings.
+    pub(super) fn close(&mut self, speech: Speech, heard: String, interrupted: bool) {
+        if speech.withdrawn && heard.is_empty() {
+            return;
+        }
+        if !heard.is_empty() {
+            self.history.push(Line { speaker: Speaker::Agent, text: heard.clone() });
+            let started_at = speech.started_at.unwrap_or(speech.asked_at);
+            self.note(Note::Said { text: heard.clone(), interrupted, started_at });
+        }
+        self.note(Note::Turn(Turn { said: Private::new(heard), interrupted, ..speech.record }));
+    }
+}

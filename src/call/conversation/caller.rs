@@ -1,0 +1,139 @@
+//! The caller's side: voice, words and keys, and when they amount to a turn.
+
+use std::time::{Duration, Instant};
+
+use super::speech::Kind;
+use super::{Action, Conversation, DIGIT_PAUSE, Floor, Line, Note, millis, words};
+use crate::domain::{EndReason, Private, Speaker};
+
+impl Conversation {
+    pub(super) fn voice_start(&mut self, now: Instant, onset: Instant) {
+        self.hearing.voice_started(onset);
+        self.idle_prompts = 0;
+        match self.floor {
+            Floor::Thinking => self.caller_goes_on(now),
+            Floor::Speaking => self.pause(now),
+            _ => {}
+        }
+    }
+
+    /// The caller was not finished: the answer in the making is dropped, its question becomes the beginning of the next.
+    pub(super) fn caller_goes_on(&mut self, now: Instant) {
+        let Some(mut speech) = self.speech.take_if(|speech| speech.kind == Kind::Answer) else { return };
+        speech.withdrawn = true;
+        self.cut(speech);
+        if self.history.last().is_some_and(|line| line.speaker == Speaker::Caller)
+            && let Some(line) = self.history.pop()
+        {
+            self.hearing.goes_on_from(line.text);
+        }
+        self.floor = Floor::Listening { since: now };
+    }
+
+    pub(super) fn voice_end(&mut self, now: Instant, since: Instant) {
+        if let Some(job) = self.hearing.voice_ended(now, since) {
+            self.actions.push_back(Action::Transcribe { job });
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Instant, job: u64, text: &str, stt: Duration) {
+        let text = words::spoken(text);
+        if !self.hearing.heard(job, &text, stt) {
+            return;
+        }
+        self.deafness = 0;
+        match self.floor {
+            Floor::Paused { .. } if words::is_back_channel(&text) => {
+                self.forget();
+                return self.resume(now);
+            }
+            Floor::Paused { .. } => self.interrupt(now),
+            // The words came after the pause was given up: an interruption all the same.
+            Floor::Speaking if !words::is_back_channel(&text) && self.may_be_paused(now) => {
+                self.interrupt(now)
+            }
+            // What was said over the goodbye or in the protected start of the greeting stays for later.
+            Floor::Speaking | Floor::Thinking | Floor::Waiting | Floor::Over => return,
+            Floor::Listening { .. } => {}
+        }
+        if text.is_empty() && self.hearing.text().is_empty() {
+            return self.nothing_was_said(now);
+        }
+        self.note(Note::Heard { text: self.hearing.text(), is_final: false });
+        if self.decide_at().is_some_and(|at| now >= at) {
+            self.take_turn(now);
+        }
+    }
+
+    pub(super) fn nothing_was_said(&mut self, now: Instant) {
+        self.forget();
+        self.floor = Floor::Listening { since: now };
+        let rest = std::mem::take(&mut self.unsaid);
+        if !rest.is_empty() {
+            self.say(now, Kind::Stock, rest);
+        }
+    }
+
+    pub(super) fn deaf(&mut self, now: Instant, job: u64) {
+        if !self.hearing.failed(job) {
+            return;
+        }
+        match self.floor {
+            Floor::Paused { .. } => self.resume(now),
+            Floor::Listening { .. } => {
+                self.deafness += 1;
+                self.apologize(now, self.deafness, EndReason::EngineFailed);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn digit(&mut self, now: Instant, digit: char) {
+        self.digits.push(digit);
+        self.idle_prompts = 0;
+        match self.floor {
+            Floor::Speaking | Floor::Paused { .. } if !self.is_leaving() => self.interrupt(now),
+            Floor::Thinking => self.caller_goes_on(now),
+            _ => {}
+        }
+        self.digits_until = Some(if digit == '#' { now } else { now + DIGIT_PAUSE });
+    }
+
+    /// The caller's turn is over: what was heard and pressed goes to the brain.
+    pub(super) fn take_turn(&mut self, now: Instant) {
+        // A cut comes first, so that the history is in order; `hushed` comes back here.
+        if !matches!(self.floor, Floor::Listening { .. }) || self.is_leaving() || !self.cut_off.is_empty() {
+            return;
+        }
+        let (spoken, stt) = (self.hearing.text(), self.hearing.stt());
+        let pressed = std::mem::take(&mut self.digits);
+        self.digits_until = None;
+        let keypad = match pressed.as_str() {
+            "" => String::new(),
+            digits => format!("(The caller pressed {} on the keypad.)", spaced(digits)),
+        };
+        let text = words::join(&spoken, &keypad);
+        let quiet_since = self.hearing.quiet_since();
+        self.forget();
+        if text.is_empty() {
+            return;
+        }
+        self.unsaid.clear();
+        self.note(Note::Heard { text: text.clone(), is_final: true });
+        self.history.push(Line { speaker: Speaker::Caller, text: text.clone() });
+        let speech = self.begin(now, Kind::Answer);
+        speech.record.heard = Private::new(text);
+        speech.record.stt_ms = stt.map(millis);
+        speech.answers = quiet_since;
+        self.actions.push_back(Action::Reply { turn: self.turn });
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.hearing.forget();
+        self.actions.push_back(Action::Forget);
+    }
+}
+
+fn spaced(digits: &str) -> String {
+    digits.chars().map(String::from).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,77 @@
+//! Silence, goodbye and the last truths.
+
+use std::time::Instant;
+
+use super::speech::Kind;
+use super::{Action, Conversation, Floor, Input, LEAVE_DEADLINE, Line, Note, words};
+use crate::domain::{EndReason, Speaker};
+
+impl Conversation {
+    pub(super) fn idle_at(&self, since: Instant) -> Option<Instant> {
+        let waiting = !self.hearing.is_open() && self.digits_until.is_none() && !self.is_leaving();
+        waiting.then(|| since + self.manners.timing.idle)
+    }
+
+    pub(super) fn idle(&mut self, now: Instant) {
+        if self.idle_prompts >= self.manners.timing.idle_prompts {
+            return self.leave(now, EndReason::CallerSilent);
+        }
+        self.idle_prompts += 1;
+        let text = self.manners.still_there.clone();
+        self.say(now, Kind::Stock, text);
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leave_by.is_some()
+    }
+
+    /// Says goodbye, then hangs up. Whatever was being said is cut.
+    pub(super) fn leave(&mut self, now: Instant, reason: EndReason) {
+        if self.is_leaving() {
+            return;
+        }
+        if self.speech.is_some() {
+            self.interrupt(now);
+        }
+        self.leave_by = Some((now + LEAVE_DEADLINE, reason));
+        if self.floor == Floor::Waiting || self.manners.goodbye.is_empty() {
+            return self.hang_up(reason);
+        }
+        let text = self.manners.goodbye.clone();
+        self.say(now, Kind::Goodbye(reason), text);
+    }
+
+    pub(super) fn hang_up(&mut self, reason: EndReason) {
+        self.actions.push_back(Action::HangUp(reason));
+        self.over();
+    }
+
+    pub(super) fn over(&mut self) {
+        if let Some(speech) = self.speech.take() {
+            self.cut(speech);
+        }
+        self.floor = Floor::Over;
+    }
+
+    /// The last truths: where the sound was cut, and the words that the caller left with.
+    pub(super) fn after_the_end(&mut self, input: Input) {
+        match input {
+            Input::Hushed { mark, played } => self.close_cut(mark, played),
+            Input::Heard { job, text, stt } => {
+                let text = words::spoken(&text);
+                if self.hearing.heard(job, &text, stt) && !self.hearing.text().is_empty() {
+                    let text = self.hearing.text();
+                    self.note(Note::Heard { text: text.clone(), is_final: true });
+                    self.history.push(Line { speaker: Speaker::Caller, text });
+                    self.hearing.forget();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// After the end: a last utterance that was not yet turned into words. `None` where there is none.
+    pub fn last_words(&mut self, now: Instant) -> Option<u64> {
+        if self.hearing.voicing() { self.hearing.voice_ended(now, now) } else { self.hearing.pending() }
+    }
+}
