@@ -105,7 +105,7 @@ pub struct Invite {
     pub credentials: Option<Credentials>,
     /// Transport and resolved next hop (of the first route, where there is one, else of `to`).
     pub path: Path,
-    /// Preloaded Route set (outbound proxy, Service-Route), nearest first.
+    /// Preloaded Route set (outbound proxy, Service-Route), nearest first. `;lr` is added where it is missing.
     pub route: Vec<Uri>,
     /// Further headers, for instance P-Asserted-Identity. Those that the endpoint itself writes are ignored.
     pub headers: Vec<(String, String)>,

@@ -539,3 +539,20 @@ fn a_callee_that_answers_a_thousand_times_is_heard_eight_times() {
     world.act(ALICE, |e, now| e.hangup(now, alice, None));
     world.assert_drained();
 }
+
+#[test]
+fn an_outbound_proxy_is_a_loose_route() {
+    let mut world = World::new();
+    world.add(ALICE, Config::default());
+    let mut call = invite(ALICE, BOB);
+    call.route = vec![uri("sip:192.0.2.2"), uri("sip:192.0.2.9;lr")];
+    world.act(ALICE, |e, now| e.invite(now, call));
+    let sip::message::Message::Request(request) = world.log[0].message() else { panic!("a request") };
+    assert_eq!(request.uri, uri("sip:bob@192.0.2.2:5060"));
+    assert_eq!(request.headers.list("Route"), ["<sip:192.0.2.2;lr>", "<sip:192.0.2.9;lr>"]);
+    // The answer brings its own route set, here none: the ACK goes straight to the Contact (§12.1.2).
+    let request = world.log[0].bytes.clone();
+    world.inject(BOB, ALICE, &respond(&request, 200, "Contact: <sip:b@192.0.2.5>\r\n"));
+    assert_eq!(world.last("ACK").to, addr("192.0.2.5:5060"));
+    assert_eq!(world.last("ACK").header("Route"), None);
+}

@@ -7,7 +7,7 @@ use crate::auth::Session;
 use crate::context::Context;
 use crate::dialog::Dialog;
 use crate::event::{CauseKind, EndedBy, Event, Invite, LegId};
-use crate::message::{Head, Method, NameAddr, Request, Response, contact, name};
+use crate::message::{Head, Method, NameAddr, Request, Response, Uri, contact, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::{Owner, TransactionId};
 
@@ -46,7 +46,7 @@ impl Leg {
             local_cseq: 0,
             remote_cseq: None,
             target: invite.to,
-            routes: invite.route.into_iter().map(NameAddr::from).collect(),
+            routes: invite.route.into_iter().map(loose).map(NameAddr::from).collect(),
             path: invite.path,
         };
         let mut request = dialog.request(Method::Invite);
@@ -231,6 +231,16 @@ impl Leg {
             cx.emit(Event::Reanswer { leg: self.id, status: response.status, body });
         }
     }
+}
+
+/// Strict routers (RFC 2543) have died out, and operators forget the `lr` of their outbound proxy.
+fn loose(mut route: Uri) -> Uri {
+    if let Uri::Sip(sip) = &mut route
+        && !sip.params.contains("lr")
+    {
+        sip.params.set("lr", None);
+    }
+    route
 }
 
 /// A header name from outside must not be able to break the line that it stands in.
