@@ -4,7 +4,7 @@
 //! calls end within the grace, then says goodbye, hangs up, flushes; the second ends now.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::call::{Exchange, Journal, Manners, Mouth, Persona, Switchboard, Trunks};
+use crate::call::{Exchange, Journal, Manners, Mouth, Persona, Switchboard, Trunks, local_ip_towards};
 use crate::config::{Agent, Brain, Config};
 use crate::gateway::Gateway;
 use crate::http::{self, AdminKey};
@@ -196,11 +196,13 @@ impl Appliance {
         tell_systemd(&[sd_notify::NotifyState::Ready]);
         let (sip, config) = (self.sip_address(), &self.exchange.config);
         println!("READY sip={sip} http={} numbers={}", self.http, config.numbers.len());
+        let reached =
+            SocketAddr::new(config.sip.advertise.unwrap_or_else(|| address_on_the_lan(sip.ip())), sip.port());
         for number in &config.numbers {
             let users =
                 std::iter::once(number.number.as_str()).chain(number.aliases.iter().map(String::as_str));
-            let dial: Vec<_> = users.map(|user| format!("sip:{user}@{sip}")).collect();
-            println!("{} answers: {}", number.agent, dial.join("  "));
+            let dial: Vec<_> = users.map(|user| format!("sip:{user}@{reached}")).collect();
+            println!("dial {} to reach {}", dial.join(" or "), number.agent);
         }
     }
 
@@ -321,6 +323,16 @@ fn remote(brain: &Brain) -> Arc<dyn Generator> {
     match brain.model.as_str() {
         models::llm::remote::WEBHOOK_MODEL => Arc::new(ChatCompletions::webhook(&brain.url, key, timeouts)),
         model => Arc::new(ChatCompletions::new(&brain.url, key, model, timeouts)),
+    }
+}
+
+/// What a phone on the LAN must dial where we listen on every interface: the address that the default route leaves from.
+fn address_on_the_lan(listen: IpAddr) -> IpAddr {
+    // An address of the documentation range (RFC 5737): only the routing table is asked, nothing is sent.
+    let anywhere = SocketAddr::from(([192, 0, 2, 1], 9));
+    match listen.is_unspecified() {
+        true => local_ip_towards(anywhere).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        false => listen,
     }
 }
 

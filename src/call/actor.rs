@@ -541,9 +541,9 @@ impl Running {
 
     async fn last_report(&mut self) -> Option<Input> {
         loop {
-            match self.inbox.recv().await? {
-                input @ (Input::Heard { .. } | Input::Deaf { .. }) => return Some(input),
-                _ => {}
+            let input = self.inbox.recv().await?;
+            if matches!(input, Input::Heard { .. } | Input::Deaf { .. }) {
+                return Some(input);
             }
         }
     }

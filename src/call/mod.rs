@@ -11,6 +11,6 @@ mod turn;
 pub use actor::Persona;
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
 pub use ledger::Journal;
-pub use switchboard::{Exchange, PlaceError, Placement, Switchboard};
+pub use switchboard::{Exchange, PlaceError, Placement, Switchboard, local_ip_towards};
 pub use trunks::{Standing, Trunks, address_of, credentials};
 pub use turn::{HANG_UP_MARK, Mouth};

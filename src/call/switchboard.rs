@@ -463,7 +463,7 @@ fn reason(cause: &sip::Cause, outbound: bool) -> EndReason {
 }
 
 /// The address of ours that packets to `peer` leave from. Asks the routing table; sends nothing.
-fn local_ip_towards(peer: SocketAddr) -> std::io::Result<IpAddr> {
+pub fn local_ip_towards(peer: SocketAddr) -> std::io::Result<IpAddr> {
     let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let socket = UdpSocket::bind(any)?;
     socket.connect(peer)?;

@@ -150,7 +150,7 @@ impl TurnTask {
                 }
             }
         }
-        for clause in phraser.push(&marks.finish()).into_iter().chain(phraser.finish()) {
+        for clause in phraser.push(&marks.finish()).chain(phraser.finish()) {
             // The reader has gone only if it could not speak, and says so itself.
             let _ = clauses.send((clause, Instant::now())).await;
         }

@@ -208,7 +208,8 @@ fn brain(s: Section) -> Brain {
     if brain.name == "local" {
         s.wrong("name", "is \"local\", which means the model on this box; take another");
     }
-    if !brain.url.is_empty() && !(brain.url.starts_with("http://") || brain.url.starts_with("https://")) {
+    let web = ["http://", "https://"].iter().any(|scheme| brain.url.starts_with(scheme));
+    if !brain.url.is_empty() && !web {
         s.wrong("url", format!("is {:?}, and must start with http:// or https://", brain.url));
     }
     s.finish();
