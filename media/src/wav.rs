@@ -156,6 +156,12 @@ impl Writer {
         Ok(Writer { file, pending: Vec::new(), written: 0 })
     }
 
+    /// Over a file that need not take anything, to see what happens then.
+    #[cfg(test)]
+    pub(crate) fn over(file: File) -> Writer {
+        Writer { file, pending: Vec::new(), written: 0 }
+    }
+
     /// Appends interleaved samples.
     pub fn push(&mut self, samples: &[i16]) {
         self.pending.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));

@@ -1,4 +1,4 @@
-//! Keys: as named events in RTP ([`event`], RFC 4733), and as a pair of tones in the sound itself ([`tone`], ITU-T Q.23) for peers that do
+//! Keys: as named events in RTP (`event`, RFC 4733), and as a pair of tones in the sound itself (`tone`, ITU-T Q.23) for peers that do
 //! not speak telephone-event.
 
 pub(crate) mod event;

@@ -1,4 +1,4 @@
-//! The shell of [`MediaSession`](crate::MediaSession): threads, sockets, ports and channels.
+//! The shell of [`MediaSession`]: threads, sockets, ports and channels.
 //!
 //! An [`Engine`] has a few threads; each ticks many calls by one clock. A call is a [`Line`] and a channel of [`Event`]s. Every channel is
 //! bounded:

@@ -138,3 +138,45 @@ fn finish(file: Open) {
         let _ = file.trouble.set(error.to_string());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(writer: Writer, numbers: &[u64]) -> Option<String> {
+        let (recorder, thread) = Recorder::start().expect("a thread");
+        let trouble = Arc::new(OnceLock::new());
+        let offer = |job| assert!(recorder.offer(job).is_ok(), "the ring has room");
+        offer(Job::Open { id: 1, writer, trouble: Arc::clone(&trouble) });
+        for &number in numbers {
+            offer(Job::Block { id: 1, number, pcm: [7; FRAME] });
+        }
+        let (done, wait) = oneshot::channel();
+        offer(Job::Close { id: 1, done });
+        wait.blocking_recv().expect("closed");
+        drop(recorder);
+        thread.join().expect("no panic");
+        trouble.get().cloned()
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_ends_the_recording_with_a_reason() {
+        let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+            eprintln!("skipped: no /dev/full here");
+            return;
+        };
+        let reason = record(Writer::over(full), &(0..60).collect::<Vec<_>>()).expect("a reason");
+        assert!(reason.contains("space"), "{reason}");
+    }
+
+    #[test]
+    fn blocks_that_are_missing_are_silence_in_the_file() {
+        let path = std::env::temp_dir().join(format!("offhook-gaps-{}.wav", std::process::id()));
+        let writer = Writer::create(&path, LINE_RATE, 2).expect("created");
+        assert_eq!(record(writer, &[0, 1, 5, 6]), None);
+        let wav = crate::wav::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        let blocks: Vec<i16> = wav.samples.chunks(FRAME).map(|block| block[0]).collect();
+        assert_eq!(blocks, [7, 7, 0, 0, 0, 7, 7]);
+    }
+}

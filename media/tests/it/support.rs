@@ -93,20 +93,18 @@ pub fn chunk(mark: u64, rate: u32, pcm: Vec<i16>, last: bool) -> PlayChunk {
     PlayChunk { mark: Mark(mark), rate, pcm: pcm.into(), last }
 }
 
-/// The place in `heard` where `said` fits best, and the signal-to-noise ratio there in dB.
+/// The place in `heard` where `said` fits best, within its first 300 ms, and the signal-to-noise ratio there in dB.
 pub fn best_fit(said: &[i16], heard: &[i16]) -> (usize, f64) {
+    let noise_at = |shift: usize, step: usize| -> f64 {
+        let pairs = said.iter().zip(&heard[shift..]).step_by(step);
+        pairs.map(|(&said, &heard)| (f64::from(said) - f64::from(heard)).powi(2)).sum()
+    };
+    let shifts = 0..=(heard.len() - said.len()).min(2_400);
+    let shift = shifts
+        .min_by(|&a, &b| noise_at(a, 17).total_cmp(&noise_at(b, 17)))
+        .expect("heard is longer than said");
     let energy: f64 = said.iter().map(|&s| f64::from(s).powi(2)).sum();
-    (0..=heard.len() - said.len())
-        .map(|shift| {
-            let noise: f64 = said
-                .iter()
-                .zip(&heard[shift..])
-                .map(|(&said, &heard)| (f64::from(said) - f64::from(heard)).powi(2))
-                .sum();
-            (shift, 10.0 * (energy / noise.max(1.0)).log10())
-        })
-        .max_by(|a, b| a.1.total_cmp(&b.1))
-        .expect("heard is longer than said")
+    (shift, 10.0 * (energy / noise_at(shift, 1).max(1.0)).log10())
 }
 
 /// A party on the line: its session, and what came out of it.
