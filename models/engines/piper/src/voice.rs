@@ -192,7 +192,7 @@ impl Voice {
 }
 
 fn session(environment: &Environment, model: &Path, threads: usize) -> Result<Session, ort::Error> {
-    Ok(Session::builder(environment)?
+    Session::builder(environment)?
         .with_optimization_level(GraphOptimizationLevel::Level3)?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
@@ -200,5 +200,5 @@ fn session(environment: &Environment, model: &Path, threads: usize) -> Result<Se
         .with_config_entry("session.intra_op.allow_spinning", "0")?
         // Every length of text would keep its own plan.
         .with_memory_pattern(false)?
-        .commit_from_file(model)?)
+        .commit_from_file(model)
 }
