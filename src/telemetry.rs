@@ -11,7 +11,8 @@ pub fn start(log: &Log) {
         .or_else(|_| log.level.parse())
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     let installed = if log.json { builder.json().try_init() } else { builder.try_init() };
     if let Err(error) = installed {
         tracing::debug!(%error, "the logger stands already");
