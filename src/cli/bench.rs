@@ -60,7 +60,7 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     let scripts: Vec<Script> = (0..calls).map(|call| script(call, per_call as usize)).collect();
     let all: Vec<&Script> = scripts.iter().collect();
     eprintln!("starting a gateway with {}", config.display());
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let before = load();
     let stop = Stop::new();
     tokio::spawn(stop_at_signal(stop.clone()));
     let (rehearsal, clips) = Rehearsal::start(&config, &all, &stop, |_| {}).await?;
@@ -90,12 +90,12 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     measured.truncate(wanted);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     println!(
-        "{} turns, {cores} cores, load {} at the start; {}, {}, {}; G.711 over loopback",
+        "{} turns in {calls} calls, {cores} cores; {}, {}, {}; G.711 over loopback; load average before {before}, after {}",
         measured.len(),
-        load.split(' ').next().unwrap_or("?"),
         engines.stt,
         engines.llm,
-        engines.tts
+        engines.tts,
+        load()
     );
     let voice = table(&measured);
     if measured.len() < wanted {
@@ -106,6 +106,12 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
         json!({ "bench": "turn", "n": measured.len(), "p50_ms": voice.p50, "p95_ms": voice.p95, "p99_ms": voice.p99 })
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Over the last minute; what else the machine does is a condition of the measurement.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("?").to_owned()
 }
 
 fn script(call: usize, per_call: usize) -> Script {

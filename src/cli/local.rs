@@ -6,18 +6,12 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use models::local::{Local, LocalConfig};
-use models::{Synthesizer, Transcriber, catalog, fetch};
+use models::{Synthesizer, Transcriber, catalog};
 
-/// Which engines and models.
+/// Where engines and models lie.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Engines and models")]
-pub(super) struct EngineArgs {
-    /// Voice: a catalogue name or the path of a Piper voice
-    #[arg(long, value_name = "NAME")]
-    pub(super) voice: Option<String>,
-    /// Ear: a catalogue name or the path of Whisper weights
-    #[arg(long, value_name = "NAME")]
-    pub(super) ear: Option<String>,
+pub(super) struct Folders {
     /// Folder of the engine programs; without it, that of offhook itself
     #[arg(long, value_name = "FOLDER", env = "OFFHOOK_ENGINES")]
     pub(super) engines: Option<PathBuf>,
@@ -26,27 +20,50 @@ pub(super) struct EngineArgs {
     pub(super) models: Option<PathBuf>,
 }
 
-/// What a subcommand wants to do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Need {
-    Voice,
-    Ear,
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Engines and models")]
+pub(super) struct VoiceArgs {
+    /// Voice: a name out of `offhook models list`, or the path of a Piper voice
+    #[arg(long, value_name = "NAME", default_value = catalog::STARTER_TTS)]
+    pub(super) voice: String,
+    #[command(flatten)]
+    pub(super) folders: Folders,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Engines and models")]
+pub(super) struct EarArgs {
+    /// Ear: a name out of `offhook models list`, or the path of Whisper weights
+    #[arg(long, value_name = "NAME", default_value = catalog::STARTER_STT)]
+    pub(super) ear: String,
+    #[command(flatten)]
+    pub(super) folders: Folders,
 }
 
 /// Engines that run until they are shut down, or dropped.
 pub(super) struct Engines(Local);
 
-pub(super) async fn start(args: &EngineArgs, need: Need) -> anyhow::Result<Engines> {
+pub(super) async fn start_voice(args: &VoiceArgs) -> anyhow::Result<Engines> {
+    start(LocalConfig { tts: Some(args.voice.clone()), ..none(&args.folders) }).await
+}
+
+pub(super) async fn start_ear(args: &EarArgs) -> anyhow::Result<Engines> {
+    start(LocalConfig { stt: Some(args.ear.clone()), ..none(&args.folders) }).await
+}
+
+fn none(folders: &Folders) -> LocalConfig {
     let beside = LocalConfig::default();
-    let name = |given: &Option<String>, usual: &str| Some(given.clone().unwrap_or_else(|| usual.to_owned()));
-    let config = LocalConfig {
-        engines_dir: args.engines.clone().unwrap_or(beside.engines_dir.clone()),
-        models_dir: args.models.clone().unwrap_or_else(fetch::models_dir),
-        stt: if need == Need::Ear { name(&args.ear, catalog::STARTER_STT) } else { None },
+    LocalConfig {
+        engines_dir: folders.engines.clone().unwrap_or(beside.engines_dir.clone()),
+        models_dir: folders.models.clone().unwrap_or(beside.models_dir.clone()),
+        stt: None,
         llm: None,
-        tts: if need == Need::Voice { name(&args.voice, catalog::STARTER_TTS) } else { None },
+        tts: None,
         ..beside
-    };
+    }
+}
+
+async fn start(config: LocalConfig) -> anyhow::Result<Engines> {
     Ok(Engines(models::local::start(config).await?))
 }
 

@@ -11,18 +11,12 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tokio::sync::mpsc;
 
-use super::local::{self, EngineArgs};
+use super::local::{self, VoiceArgs};
 use super::rehearsal::stop_at_signal;
 use crate::phone::script::{Line, Script, Step, duration};
 use crate::phone::{Account, Outcome, Phone, Settings, Stamped, Stop, clip};
 
-/// Call, or be called, and follow a script: say, play, press, interrupt, listen, record.
-///
-/// What happens is printed as JSON lines on standard output, with the times measured at the phone's own ear:
-/// `voice_to_voice_ms` from our last voiced sample sent to the first voiced sample received, `stop_ms` from the onset
-/// of our interruption to the last voiced sample received.
-#[derive(Args, Debug)]
-#[command(after_help = "\
+const STEPS: &str = "\
 Steps (--do, in order, or one a line in a --script file):
   listen [TIME]          wait until the other side has spoken and finished (20 s)
   say TEXT               speak, with a Piper voice
@@ -37,7 +31,15 @@ Examples:
   offhook phone call sip:100@127.0.0.1:5060 --do listen --do 'say What are your opening hours?' --do listen
   offhook phone call 100 --register sip:pbx.lan --username 7001 --password-file pw --do 'dtmf 42#' --record call.wav
   offhook phone answer --listen 127.0.0.1:5070 --do 'say Hello?' --do 'interrupt 900ms Hold on' --do listen
-  offhook phone call sip:100@127.0.0.1:5060 --script call.txt | jq -c 'select(.voice_to_voice_ms)'")]
+  offhook phone call sip:100@127.0.0.1:5060 --script call.txt | jq -c 'select(.voice_to_voice_ms)'";
+
+/// Call, or be called, and follow a script: say, play, press, interrupt, listen, record.
+///
+/// What happens is printed as JSON lines on standard output, with the times measured at the phone's own ear:
+/// `voice_to_voice_ms` from our last voiced sample sent to the first voiced sample received, `stop_ms` from the onset
+/// of our interruption to the last voiced sample received.
+#[derive(Args, Debug)]
+#[command(after_help = STEPS)]
 pub(super) struct PhoneArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -48,6 +50,7 @@ enum Verb {
     /// Call somebody
     ///
     /// Exit status: 0 when the call was answered, 3 when it was not, 1 when it could not be placed.
+    #[command(after_help = STEPS)]
     Call {
         /// A SIP URI; with --register or --proxy also a bare number or name
         target: String,
@@ -57,6 +60,7 @@ enum Verb {
     /// Wait to be called, and answer
     ///
     /// Exit status: 0 when a call was answered, 1 when nobody called.
+    #[command(after_help = STEPS)]
     Answer {
         /// How long to wait for the call
         #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
@@ -93,6 +97,7 @@ struct Set {
     /// Register here first, with digest authentication
     #[arg(long, value_name = "URI", requires = "username")]
     register: Option<sip::Uri>,
+    /// Our name at the registrar
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// File with the password; or set OFFHOOK_PHONE_PASSWORD
@@ -114,7 +119,7 @@ struct Set {
     #[arg(long, value_name = "TIME", default_value = "900ms", value_parser = time)]
     pause: Duration,
     #[command(flatten)]
-    engines: EngineArgs,
+    voice: VoiceArgs,
 }
 
 pub(super) async fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
@@ -123,7 +128,7 @@ pub(super) async fn run(args: PhoneArgs) -> anyhow::Result<ExitCode> {
         Verb::Answer { set, ring, .. } => (set, *ring),
     };
     let script = script(set)?;
-    let clips = clips(&script, &set.engines).await?;
+    let clips = clips(&script, &set.voice).await?;
     let settings = settings(set, ring)?;
     let stop = Stop::new();
     tokio::spawn(stop_at_signal(stop.clone()));
@@ -170,11 +175,11 @@ fn script(set: &Set) -> anyhow::Result<Script> {
     Script::parse(&text).with_context(|| path.display().to_string())
 }
 
-async fn clips(script: &Script, engines: &EngineArgs) -> anyhow::Result<Vec<clip::Clip>> {
+async fn clips(script: &Script, voice: &VoiceArgs) -> anyhow::Result<Vec<clip::Clip>> {
     if !script.lines().any(|line| matches!(line, Line::Text(_))) {
         return Ok(clip::prepare(script, None, None).await?);
     }
-    let voice = local::start(engines, local::Need::Voice).await?;
+    let voice = local::start_voice(voice).await?;
     let clips = clip::prepare(script, Some(&*voice.voice()?), None).await;
     voice.shut_down().await;
     Ok(clips?)

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use futures_util::StreamExt;
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::child::Child;
 use super::gateway::Gateway;
-use super::local::{self, EngineArgs, Need};
+use super::local::{self, EarArgs, Folders, VoiceArgs};
 use crate::config::Config;
 use crate::phone::{Clip, Exchange, Outcome, Phone, Script, Settings, Stamped, Stop, clip, wer};
 
@@ -23,7 +24,8 @@ pub(super) enum Seen<'a> {
 
 pub(super) struct Rehearsal {
     pub(super) config: Config,
-    pub(super) engines: EngineArgs,
+    /// The gateway's own ear, to check what it says.
+    pub(super) ear: EarArgs,
     child: Child,
     gateway: Gateway,
     target: sip::Uri,
@@ -67,22 +69,20 @@ impl Rehearsal {
         let (config, file) = on_free_ports(config, file)?;
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("cannot make the folder {}", config.data.display()))?;
-        let engines = EngineArgs {
-            voice: Some(config.engines.tts.clone()),
-            ear: Some(config.engines.stt.clone()),
-            engines: config.engines.folder.clone(),
-            models: config.engines.models.clone(),
-        };
+        let engines = &config.engines;
+        let folders = Folders { engines: engines.folder.clone(), models: engines.models.clone() };
+        let voice = VoiceArgs { voice: engines.tts.clone(), folders: folders.clone() };
+        let ear = EarArgs { ear: engines.stt.clone(), folders };
         let target = target(&config)?;
         let url = format!("http://{}", reachable(config.http.listen));
         let mut child = Child::start(&file, &config.data.join("gateway.log"))?;
         let key = config.data.join("admin.key");
         let ready = tokio::select! {
-            ready = async { tokio::try_join!(child.ready(&url, &key, tick), clips(scripts, &engines)) } => ready,
+            ready = async { tokio::try_join!(child.ready(&url, &key, tick), clips(scripts, &voice)) } => ready,
             () = stop.cancelled() => Err(anyhow::anyhow!("stopped")),
         };
         match ready {
-            Ok((gateway, clips)) => Ok((Rehearsal { config, engines, child, gateway, target }, clips)),
+            Ok((gateway, clips)) => Ok((Rehearsal { config, ear, child, gateway, target }, clips)),
             Err(error) => {
                 child.stop().await.ok();
                 Err(error)
@@ -166,8 +166,8 @@ impl Rehearsal {
 /// apart.
 const PITCH: u32 = 110;
 
-async fn clips(scripts: &[&Script], engines: &EngineArgs) -> anyhow::Result<Vec<Vec<Clip>>> {
-    let voice = local::start(engines, Need::Voice).await?;
+async fn clips(scripts: &[&Script], voice: &VoiceArgs) -> anyhow::Result<Vec<Vec<Clip>>> {
+    let voice = local::start_voice(voice).await?;
     let synthesizer = voice.voice()?;
     let mut all = Vec::new();
     for script in scripts {
@@ -283,11 +283,18 @@ fn join(text: &mut String, more: &str) {
     text.push_str(more);
 }
 
-/// Ctrl-C ends the call in hand, and with it the whole.
+/// Ctrl-C, and whatever else tells a program to end, ends the call in hand, and with it the whole: in order, so that no
+/// gateway is left behind.
 pub(super) async fn stop_at_signal(stop: Stop) {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        stop.cancel();
+    let listen = |kind| signal(kind).ok();
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(listen).collect();
+    let any = signals.iter_mut().map(|signal| Box::pin(signal.recv()));
+    if any.len() == 0 {
+        return;
     }
+    futures_util::future::select_all(any).await;
+    stop.cancel();
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use media::wav::{self, Wav};
 use models::{Priority, Transcriber, Utterance};
 use serde_json::json;
 
-use super::local::{self, EngineArgs, Need};
+use super::local::{self, EarArgs, VoiceArgs};
 use crate::phone::clip;
 
 /// Write down what is said in a WAV file.
@@ -34,7 +34,7 @@ pub(super) struct TranscribeArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    engines: EngineArgs,
+    ear: EarArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -59,7 +59,7 @@ pub(super) struct SpeakArgs {
     #[arg(long, value_name = "HZ", value_parser = clap::value_parser!(u32).range(4_000..=192_000))]
     rate: Option<u32>,
     #[command(flatten)]
-    engines: EngineArgs,
+    voice: VoiceArgs,
 }
 
 /// What the ear takes.
@@ -73,7 +73,7 @@ pub(super) async fn transcribe(args: TranscribeArgs) -> anyhow::Result<ExitCode>
         Channel::Mix => mix(&wav),
     };
     let pcm = media::resample::convert(&pcm, wav.rate, EAR_RATE);
-    let engines = local::start(&args.engines, Need::Ear).await?;
+    let engines = local::start_ear(&args.ear).await?;
     let segments = hear(&*engines.ear()?, &pcm).await;
     engines.shut_down().await;
     let segments = segments?;
@@ -93,7 +93,7 @@ pub(super) async fn transcribe(args: TranscribeArgs) -> anyhow::Result<ExitCode>
 }
 
 pub(super) async fn speak(args: SpeakArgs) -> anyhow::Result<ExitCode> {
-    let engines = local::start(&args.engines, Need::Voice).await?;
+    let engines = local::start_voice(&args.voice).await?;
     let spoken = clip::speak(&args.text, &*engines.voice()?, None).await;
     engines.shut_down().await;
     let spoken = spoken?;

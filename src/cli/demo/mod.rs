@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::local::{self, Need};
+use super::local;
 use super::rehearsal::{Held, Rehearsal, Turn, stop_at_signal};
 use super::sound;
 use crate::phone::{Exchange, Script, Stop};
@@ -67,14 +67,17 @@ pub(super) async fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let clips = clips.into_iter().next().unwrap_or_default();
     let held = rehearsal.call(&script, clips, Some(record), &stop, |seen| stage.show(&seen)).await;
     let config = rehearsal.config.clone();
-    let engines = rehearsal.engines.clone();
+    let ear = rehearsal.ear.clone();
     let ended = rehearsal.stop().await;
     let held = held?;
     ended?;
+    if stop.is_cancelled() {
+        bail!("stopped");
+    }
 
     // The gateway is gone, so the ear that checks has the machine to itself.
     stage.checking();
-    let ear = local::start(&engines, Need::Ear).await?;
+    let ear = local::start_ear(&ear).await?;
     let spoken = transcribe(&*ear.ear()?, &held.outcome.exchanges).await;
     ear.shut_down().await;
     let spoken = spoken?;
