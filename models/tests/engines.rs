@@ -65,6 +65,7 @@ fn shoot(engine: &Supervisor) -> u32 {
 
 #[tokio::test]
 async fn whisper_understands_recorded_prompts() {
+    let _alone = support::alone().await;
     let local = support::start(support::ear()).await;
     let ear = local.stt.unwrap();
     let (mut wrong, mut all) = (0, 0);
@@ -82,6 +83,7 @@ async fn whisper_understands_recorded_prompts() {
 
 #[tokio::test]
 async fn whisper_hears_nothing_in_silence_and_noise() {
+    let _alone = support::alone().await;
     let local = support::start(support::ear()).await;
     let ear = local.stt.unwrap();
     assert_eq!(hear(&ear, vec![0; 32_000]).await.unwrap().text, "");
@@ -105,6 +107,7 @@ async fn whisper_hears_nothing_in_silence_and_noise() {
 
 #[tokio::test]
 async fn whisper_follows_more_than_it_can_hear_at_once() {
+    let _alone = support::alone().await;
     let local = support::start(support::ear()).await;
     let ear = local.stt.unwrap();
     let (mut pcm, mut said) = (Vec::new(), String::new());
@@ -123,6 +126,7 @@ async fn whisper_follows_more_than_it_can_hear_at_once() {
 
 #[tokio::test]
 async fn llama_answers_and_remembers_what_it_has_read() {
+    let _alone = support::alone().await;
     let local = support::start(support::mind()).await;
     let mind = local.llm.unwrap();
     let (text, first) = support::reply(&*mind, ask("What is the capital of France?", 40)).await.unwrap();
@@ -149,6 +153,7 @@ async fn llama_answers_and_remembers_what_it_has_read() {
 
 #[tokio::test]
 async fn llama_answers_several_at_once_as_it_answers_one() {
+    let _alone = support::alone().await;
     let local = support::start(support::mind()).await;
     let mind = local.llm.unwrap();
     let questions =
@@ -166,6 +171,7 @@ async fn llama_answers_several_at_once_as_it_answers_one() {
 
 #[tokio::test]
 async fn what_piper_says_whisper_understands() {
+    let _alone = support::alone().await;
     let config = models::local::LocalConfig { llm: None, ..Default::default() };
     let local = support::start(config).await;
     let (ear, mouth) = (local.stt.unwrap(), local.tts.unwrap());
@@ -190,6 +196,7 @@ async fn what_piper_says_whisper_understands() {
 
 #[tokio::test]
 async fn piper_speaks_faster_and_slower_and_names_what_it_cannot() {
+    let _alone = support::alone().await;
     let local = support::start(support::mouth()).await;
     let mouth = local.tts.unwrap();
     let text = "We are open from eight in the morning until five in the afternoon.";
@@ -212,6 +219,7 @@ async fn piper_speaks_faster_and_slower_and_names_what_it_cannot() {
 
 #[tokio::test]
 async fn a_shot_engine_costs_its_job_and_no_other() {
+    let _alone = support::alone().await;
     let local = support::start(Default::default()).await;
     let (ear, mind, mouth) = (local.stt.unwrap(), local.llm.unwrap(), local.tts.unwrap());
 
@@ -252,6 +260,7 @@ async fn a_shot_engine_costs_its_job_and_no_other() {
 
 #[tokio::test]
 async fn dropping_a_job_frees_its_engine_soon() {
+    let _alone = support::alone().await;
     let local = support::start(Default::default()).await;
     let (ear, mind, mouth) = (local.stt.unwrap(), local.llm.unwrap(), local.tts.unwrap());
     let long: Vec<i16> =

@@ -17,6 +17,12 @@ pub(crate) fn engines() -> PathBuf {
     target.join("release")
 }
 
+/// Held by each test: two sets of engines on the same cores would tell nothing about time.
+pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ALONE.lock().await
+}
+
 /// Starts what the configuration asks for. What is missing fails the test with the command that brings it.
 pub(crate) async fn start(config: LocalConfig) -> Local {
     let engines_dir = engines();
