@@ -101,16 +101,22 @@ async fn speech_marks_digits_and_the_recording_go_through_real_sockets() {
     let stats = b.close().await;
     assert!(stats.received > 50 && stats.lost == 0 && stats.strangers == 0, "{stats:?}");
     let stats = a.close().await;
-    assert_eq!((stats.recording_gaps, stats.recording_error), (0, None));
+    // A machine that stood still for more than 200 ms leaves a gap, and only then.
+    let skipped = engine.stats().skipped_ticks;
+    assert_eq!((stats.recording_gaps > 0, stats.recording_error), (skipped > 0, None));
     assert!(stats.recorded_blocks > 60);
     let wav = media::wav::read(&path).expect("a recording");
-    assert_eq!((wav.rate, wav.channels, wav.samples.len()), (8_000, 2, stats.recorded_blocks as usize * 320));
-    let (_, snr) = best_fit(&media::resample::convert(&said, 22_050, 8_000), &wav.channel(1));
-    assert!(snr > 37.0, "our side of the recording: {snr:.1} dB");
-    assert!(
-        from_a.recv().await.is_some() || from_a.recv().await.is_none(),
-        "the channel ends without a fault"
-    );
+    assert_eq!((wav.rate, wav.channels), (8_000, 2));
+    if skipped == 0 {
+        assert_eq!(wav.samples.len(), stats.recorded_blocks as usize * 320);
+        let ours = wav.channel(1);
+        // The recording began a little before the speech.
+        let first = ours.iter().position(|&sample| sample != 0).unwrap_or(0).saturating_sub(400);
+        let (_, snr) = best_fit(&media::resample::convert(&said, 22_050, 8_000), &ours[first..]);
+        assert!(snr > 37.0, "our side of the recording: {snr:.1} dB");
+    }
+    let rest = timeout(LONG, async { while from_a.recv().await.is_some() {} });
+    rest.await.expect("the channel ends");
 }
 
 #[tokio::test]
