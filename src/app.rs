@@ -144,14 +144,13 @@ impl Appliance {
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config.trunks);
         let personas = personas(&config, &minds).await?;
-        let recordings = store.clone();
         let exchange = Arc::new(Exchange {
             stack: stack.clone(),
             engine,
             personas,
             trunks: trunks.clone(),
             journal: journal.clone(),
-            recording_path: Box::new(move |id| recordings.recording_path(id)),
+            store: store.clone(),
             chance: Box::new(chance::<16>),
             config,
         });

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use media::net::Line;
 use media::sdp::{self, LocalMedia, Negotiated};
-use models::{ChatMessage, Generator, Prompt, Role, Sampling, Transcriber};
+use models::{Generator, Prompt, Transcriber};
 use sip::{Body, LegId};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -16,10 +15,11 @@ use tracing::{debug, info, warn};
 
 use super::ears::Ears;
 use super::ledger::Ledger;
+use super::prompt::prompt;
 use super::turn::{Mouth, TurnTask};
-use super::{Action, Conversation, Input, Manners, Note};
+use super::{Action, Conversation, Input, Manners};
 use crate::config::Agent;
-use crate::domain::{Direction, EndReason, EventKind, Fragment, LineReport, Private, Speaker, Status};
+use crate::domain::{Direction, EndReason, EventKind, LineReport, Status};
 
 /// What an agent thinks and speaks with.
 #[derive(Clone)]
@@ -80,10 +80,6 @@ pub(super) struct Actor {
 const LAST_WORD_TRAVELS: Duration = Duration::from_millis(200);
 /// What the end of a call may wait for the words that the caller left with.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// Lines of history that the brain is given; a whole conversation of ordinary length.
-const HISTORY: usize = 40;
-/// What a caller seems to say before a greeting.
-const CALL_BEGINS: &str = "Hello?";
 /// Reports of stages that may wait for the actor.
 const REPORTS: usize = 64;
 
@@ -112,6 +108,7 @@ impl Actor {
             reports,
             inbox,
             turn: None,
+            warming: None,
             answered_at: None,
             voicing: false,
             end: None,
@@ -141,6 +138,8 @@ struct Running {
     reports: mpsc::Sender<Input>,
     inbox: mpsc::Receiver<Input>,
     turn: Option<(u32, JoinHandle<()>)>,
+    /// Reads the prompt ahead.
+    warming: Option<JoinHandle<()>>,
     answered_at: Option<Instant>,
     voicing: bool,
     end: Option<(EndReason, Option<u16>)>,
@@ -151,18 +150,8 @@ struct Running {
 impl Running {
     async fn run(mut self) {
         let begun = match self.ledger.call.direction {
-            Direction::Inbound => EventKind::Ringing {
-                direction: Direction::Inbound,
-                from: self.ledger.call.from.clone(),
-                to: self.ledger.call.to.clone(),
-                agent: self.ledger.call.agent.clone(),
-            },
-            Direction::Outbound => EventKind::Queued {
-                direction: Direction::Outbound,
-                from: self.ledger.call.from.clone(),
-                to: self.ledger.call.to.clone(),
-                agent: self.ledger.call.agent.clone(),
-            },
+            Direction::Inbound => EventKind::ringing(&self.ledger.call),
+            Direction::Outbound => EventKind::queued(&self.ledger.call),
         };
         self.ledger.record([begun]).await;
         if let Some(agreed) = self.agreed.clone() {
@@ -240,10 +229,7 @@ impl Running {
     }
 
     fn digit(&mut self, now: Instant, digit: char, duration_ms: u32) {
-        let mut digits = self.ledger.call.digits.reveal().clone();
-        digits.push(digit);
-        self.ledger.call.digits = Private::new(digits);
-        self.ledger.later(EventKind::Dtmf { digit: Private::new(digit), duration_ms });
+        self.ledger.digit(digit, duration_ms);
         self.conversation.handle(now, Input::Digit(digit));
     }
 
@@ -252,13 +238,7 @@ impl Running {
         match command {
             Command::Ringing if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
-                let call = &self.ledger.call;
-                let event = EventKind::Ringing {
-                    direction: call.direction,
-                    from: call.from.clone(),
-                    to: call.to.clone(),
-                    agent: call.agent.clone(),
-                };
+                let event = EventKind::ringing(&self.ledger.call);
                 self.ledger.record([event]).await;
             }
             Command::Ringing => {}
@@ -298,28 +278,25 @@ impl Running {
             }
         }
         self.answered_at = Some(now);
-        self.ledger.call.status = Status::InProgress;
-        self.ledger.call.answered_at = Some(Utc::now());
-        let call = &self.ledger.call;
-        let event = EventKind::Started {
-            direction: call.direction,
-            from: call.from.clone(),
-            to: call.to.clone(),
-            agent: call.agent.clone(),
-        };
+        self.ledger.answered(now);
+        let event = EventKind::started(&self.ledger.call);
         self.ledger.record([event]).await;
         self.conversation.handle(now, Input::Answered);
         self.warm_up();
     }
 
+    fn prompt(&self) -> Prompt {
+        prompt(&self.persona.agent, self.conversation.history(), self.session)
+    }
+
     /// Lets a local model read the agent's prompt while the greeting sounds.
-    fn warm_up(&self) {
+    fn warm_up(&mut self) {
         let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
-        tokio::spawn(async move {
+        self.warming = Some(tokio::spawn(async move {
             if let Err(error) = generator.prefill(prompt).await {
                 debug!(%error, "the prompt could not be read ahead");
             }
-        });
+        }));
     }
 
     async fn configure(&mut self, agreed: Negotiated) {
@@ -384,7 +361,7 @@ impl Running {
                     let input = Input::Hushed { mark: hushed.mark.map(|mark| mark.0), played: hushed.played };
                     self.conversation.handle(Instant::now(), input);
                 }
-                Action::Note(note) => self.note(note),
+                Action::Note(note) => self.ledger.note(note, Instant::now()),
                 Action::HangUp(reason) => {
                     self.hang_up_at = Some((Instant::now() + LAST_WORD_TRAVELS, reason));
                 }
@@ -408,79 +385,6 @@ impl Running {
             task.abort();
             // It may be waiting to report to us; the abort does not let it.
             let _ = task.await;
-        }
-    }
-
-    fn prompt(&self) -> Prompt {
-        let agent = &self.persona.agent;
-        let mut messages = vec![ChatMessage::new(Role::System, agent.prompt.clone())];
-        for example in &agent.examples {
-            messages.push(ChatMessage::new(Role::User, example.user.clone()));
-            messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
-        }
-        let history = self.conversation.history();
-        let lines = &history[history.len().saturating_sub(HISTORY)..];
-        // After examples a greeting would read as the end of the last one.
-        if !agent.examples.is_empty() && lines.first().is_some_and(|line| line.speaker == Speaker::Agent) {
-            messages.push(ChatMessage::new(Role::User, CALL_BEGINS));
-        }
-        for line in lines {
-            let role = match line.speaker {
-                Speaker::Caller => Role::User,
-                Speaker::Agent => Role::Assistant,
-            };
-            match messages.last_mut() {
-                Some(last) if last.role == role => last.content = format!("{} {}", last.content, line.text),
-                _ => messages.push(ChatMessage::new(role, line.text.clone())),
-            }
-        }
-        Prompt {
-            max_tokens: agent.max_tokens,
-            sampling: Sampling {
-                temperature: agent.temperature,
-                top_p: agent.top_p,
-                repeat_penalty: agent.repeat_penalty,
-                ..Sampling::default()
-            },
-            session: self.session,
-            ..Prompt::new(messages)
-        }
-    }
-
-    fn note(&mut self, note: Note) {
-        let since_answer = |at: Instant, answered: Option<Instant>| {
-            answered.map_or(0, |answered| millis(at.saturating_duration_since(answered)))
-        };
-        match note {
-            Note::Heard { text, is_final } => {
-                let at_ms = since_answer(Instant::now(), self.answered_at);
-                let text = Private::new(text);
-                if is_final {
-                    let fragment =
-                        Fragment { speaker: Speaker::Caller, text: text.clone(), at_ms, interrupted: false };
-                    self.ledger.call.transcript.push(fragment);
-                }
-                self.ledger.later(EventKind::Transcript { speaker: Speaker::Caller, text, is_final, at_ms });
-            }
-            Note::Said { text, interrupted, started_at } => {
-                let at_ms = since_answer(started_at, self.answered_at);
-                let text = Private::new(text);
-                let fragment = Fragment { speaker: Speaker::Agent, text: text.clone(), at_ms, interrupted };
-                self.ledger.call.transcript.push(fragment);
-                self.ledger.later(EventKind::Transcript {
-                    speaker: Speaker::Agent,
-                    text,
-                    is_final: true,
-                    at_ms,
-                });
-            }
-            Note::Turn(turn) => {
-                self.ledger.call.turns.push(turn.clone());
-                self.ledger.later(EventKind::Turn(turn));
-            }
-            Note::BargeIn { turn, stop, resumed } => {
-                self.ledger.later(EventKind::BargeIn { turn, stop_ms: millis(stop), resumed });
-            }
         }
     }
 
@@ -510,33 +414,17 @@ impl Running {
         if let Some((turn, _)) = self.turn {
             self.cancel(turn).await;
         }
-        drop(self.ears);
+        if let Some(warming) = self.warming {
+            warming.abort();
+            let _ = warming.await;
+        }
+        self.ears.close().await;
         let (reason, status) = self.end.unwrap_or((EndReason::Internal, None));
         let recording = self.recording.filter(|_| self.answered_at.is_some());
-        let call = &mut self.ledger.call;
         if let Ok(line) = Arc::try_unwrap(self.line) {
-            let stats = line.close().await;
-            let report = call.line.get_or_insert_default();
-            report.packets_sent = stats.sent;
-            report.packets_received = stats.received;
-            report.packets_lost = stats.lost;
-            report.packets_late = stats.late;
-            report.packets_from_strangers = stats.strangers;
-            report.jitter_ms = stats.jitter_ms;
-            report.concealed_frames = stats.concealed_frames;
+            self.ledger.line(&line.close().await);
         }
-        call.end(reason, status, Utc::now());
-        info!(call = %call.id, reason = reason.code(), duration_ms = call.duration_ms, turns = call.turns.len(), "call ended");
-        let mut events = vec![EventKind::ended(call, reason)];
-        if self.answered_at.is_some() {
-            events.push(EventKind::TranscriptReady { fragments: call.transcript.len() });
-        }
-        if let Some(path) = recording.filter(|path| path.exists()) {
-            let path = path.display().to_string();
-            call.recording = Some(path.clone());
-            events.push(EventKind::RecordingReady { path, duration_ms: call.duration_ms });
-        }
-        self.ledger.record(events).await;
+        self.ledger.close(reason, status, recording).await;
     }
 
     async fn last_report(&mut self) -> Option<Input> {
@@ -547,10 +435,6 @@ impl Running {
             }
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn far_future() -> Instant {

@@ -97,6 +97,14 @@ impl Ears {
         }));
     }
 
+    /// Ends what is under way, and waits for it.
+    pub(super) async fn close(mut self) {
+        if let Some(work) = self.work.take() {
+            work.abort();
+            let _ = work.await;
+        }
+    }
+
     fn stop(&mut self) {
         if let Some(work) = self.work.take() {
             work.abort();

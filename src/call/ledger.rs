@@ -4,15 +4,19 @@
 //! is full the calls wait, which they feel as late events, never as late sound. A disk that refuses is logged, told by
 //! [`Journal::healthy`], and tried again with the next entry; events are announced all the same.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
+use tracing::info;
 
-use crate::domain::{Call, Event, EventKind};
-use crate::store::{Entry, Store};
+use super::Note;
+use crate::domain::{Call, CallId, EndReason, Event, EventKind, Fragment, Private, Speaker, Status};
+use crate::store::{Entry, Store, StoreError};
 
 /// Entries that may wait to be written.
 const QUEUE: usize = 1024;
@@ -94,12 +98,13 @@ pub(super) struct Ledger {
     seq: u64,
     /// Told with the next entry.
     pending: Vec<Event>,
+    answered_at: Option<Instant>,
     journal: Journal,
 }
 
 impl Ledger {
     pub(super) fn new(call: Call, journal: Journal) -> Self {
-        Self { call, seq: 0, pending: Vec::new(), journal }
+        Self { call, seq: 0, pending: Vec::new(), answered_at: None, journal }
     }
 
     /// Notes an event; it is written and announced by the next [`Ledger::flush`].
@@ -125,5 +130,151 @@ impl Ledger {
         if self.journal.entries.send(entry).await.is_err() {
             tracing::error!(call = %self.call.id, "the journal is closed; an entry is lost");
         }
+    }
+
+    /// The far end, or we, took the call.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.answered_at = Some(now);
+        self.call.status = Status::InProgress;
+        self.call.answered_at = Some(Utc::now());
+    }
+
+    /// Takes down what the conversation notes.
+    pub(super) fn note(&mut self, note: Note, now: Instant) {
+        match note {
+            Note::Heard { text, is_final } => {
+                let (at_ms, text) = (self.since_answer(now), Private::new(text));
+                if is_final {
+                    self.fragment(Speaker::Caller, text.clone(), at_ms, false);
+                }
+                self.later(EventKind::Transcript { speaker: Speaker::Caller, text, is_final, at_ms });
+            }
+            Note::Said { text, interrupted, started_at } => {
+                let (at_ms, text) = (self.since_answer(started_at), Private::new(text));
+                self.fragment(Speaker::Agent, text.clone(), at_ms, interrupted);
+                self.later(EventKind::Transcript { speaker: Speaker::Agent, text, is_final: true, at_ms });
+            }
+            Note::Turn(turn) => {
+                self.call.turns.push(turn.clone());
+                self.later(EventKind::Turn(turn));
+            }
+            Note::BargeIn { turn, stop, resumed } => {
+                self.later(EventKind::BargeIn { turn, stop_ms: millis(stop), resumed });
+            }
+        }
+    }
+
+    fn fragment(&mut self, speaker: Speaker, text: Private<String>, at_ms: u64, interrupted: bool) {
+        self.call.transcript.push(Fragment { speaker, text, at_ms, interrupted });
+    }
+
+    fn since_answer(&self, at: Instant) -> u64 {
+        self.answered_at.map_or(0, |answered| millis(at.saturating_duration_since(answered)))
+    }
+
+    /// A key that the caller pressed.
+    pub(super) fn digit(&mut self, digit: char, duration_ms: u32) {
+        let mut digits = self.call.digits.reveal().clone();
+        digits.push(digit);
+        self.call.digits = Private::new(digits);
+        self.later(EventKind::Dtmf { digit: Private::new(digit), duration_ms });
+    }
+
+    /// How the line was, all in all.
+    pub(super) fn line(&mut self, stats: &media::Stats) {
+        let report = self.call.line.get_or_insert_default();
+        report.packets_sent = stats.sent;
+        report.packets_received = stats.received;
+        report.packets_lost = stats.lost;
+        report.packets_late = stats.late;
+        report.packets_from_strangers = stats.strangers;
+        report.jitter_ms = stats.jitter_ms;
+        report.concealed_frames = stats.concealed_frames;
+    }
+
+    /// Closes the record, and tells of everything that is ready with it. The last entry of a call.
+    pub(super) async fn close(mut self, reason: EndReason, status: Option<u16>, recording: Option<PathBuf>) {
+        let call = &mut self.call;
+        call.end(reason, status, Utc::now());
+        info!(
+            call = %call.id,
+            reason = reason.code(),
+            duration_ms = call.duration_ms,
+            turns = call.turns.len(),
+            "call ended"
+        );
+        let mut events = vec![EventKind::ended(call, reason)];
+        if self.answered_at.is_some() {
+            events.push(EventKind::TranscriptReady { fragments: call.transcript.len() });
+        }
+        if let Some(path) = recording.filter(|path| path.exists()) {
+            let path = path.display().to_string();
+            call.recording = Some(path.clone());
+            events.push(EventKind::RecordingReady { path, duration_ms: call.duration_ms });
+        }
+        self.record(events).await;
+    }
+}
+
+/// Closes the record of a call whose task is gone without having done so. What it had not yet told is lost.
+pub(super) async fn close_abandoned(store: &Store, journal: &Journal, id: CallId) {
+    let (store, wanted) = (store.clone(), id.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        Ok::<_, StoreError>((store.call(&wanted)?, store.events(&wanted)?))
+    });
+    match read.await {
+        Ok(Ok((Some(call), events))) if !call.status.is_over() => {
+            let seq = events.last().map_or(0, |event| event.seq);
+            let ledger = Ledger { seq, ..Ledger::new(call, journal.clone()) };
+            ledger.close(EndReason::Internal, None, None).await;
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(call = %id, %error, "an abandoned record cannot be read"),
+        Err(panic) => tracing::error!(call = %id, %panic, "reading an abandoned record panicked"),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Direction;
+
+    fn call(id: &CallId) -> Call {
+        serde_json::from_value(serde_json::json!({
+            "id": id, "direction": "inbound", "status": "in_progress", "from": "+14155550123", "to": "+15550100001",
+            "agent": "a", "trunk": "t", "created_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:05Z",
+            "duration_ms": 0, "transcript": [], "turns": [], "digits": "",
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_task_is_gone_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (journal, task) = Journal::start(store.clone());
+        let mut events = journal.subscribe();
+        let id = CallId::from_random([3; 10]);
+        let mut ledger = Ledger::new(call(&id), journal.clone());
+        assert_eq!(ledger.call.direction, Direction::Inbound);
+        let started = EventKind::started(&ledger.call);
+        ledger.record([started]).await;
+        assert_eq!(events.recv().await.unwrap().seq, 1);
+        drop(ledger);
+
+        close_abandoned(&store, &journal, id.clone()).await;
+        let ended = events.recv().await.unwrap();
+        assert_eq!((ended.seq, ended.kind.name()), (2, "call.ended"));
+        // A second time there is nothing to close.
+        close_abandoned(&store, &journal, id.clone()).await;
+        drop(journal);
+        task.await.unwrap();
+        let stored = store.call(&id).unwrap().unwrap();
+        assert_eq!((stored.status, stored.end_reason), (Status::Failed, Some(EndReason::Internal)));
+        assert_eq!(store.events(&id).unwrap().len(), 2);
     }
 }

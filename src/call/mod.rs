@@ -4,6 +4,7 @@ mod actor;
 mod conversation;
 mod ears;
 mod ledger;
+mod prompt;
 mod switchboard;
 mod trunks;
 mod turn;

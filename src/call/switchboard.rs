@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +14,11 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::actor::{Actor, Command, Media, Persona};
-use super::ledger::{Journal, Ledger};
+use super::ledger::{Journal, Ledger, close_abandoned};
 use super::{Manners, trunks::Trunks};
 use crate::config::Config;
 use crate::domain::{Call, CallId, Direction, EndReason, Private, Status};
+use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
 const COMMANDS: usize = 64;
@@ -37,8 +37,7 @@ pub struct Exchange {
     pub personas: HashMap<String, Persona>,
     pub trunks: Trunks,
     pub journal: Journal,
-    /// Where a call's recording goes.
-    pub recording_path: Box<dyn Fn(&CallId) -> PathBuf + Send + Sync>,
+    pub store: Store,
     /// Randomness for ids, SSRCs and sessions.
     pub chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
 }
@@ -191,8 +190,11 @@ impl Desk {
                 for leg in dead {
                     self.legs.remove(&leg);
                     self.outbound.remove(&leg);
-                    self.leg_of.retain(|_, of| *of != leg);
                     let _ = self.exchange.stack.hangup(leg, None).await;
+                    let ids: Vec<_> = self.leg_of.extract_if(|_, of| *of == leg).map(|(id, _)| id).collect();
+                    for id in ids {
+                        close_abandoned(&self.exchange.store, &self.exchange.journal, id).await;
+                    }
                 }
             }
         }
@@ -355,7 +357,7 @@ impl Desk {
         let chance = u128::from_le_bytes((self.exchange.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let recording = config.recording.enabled.then(|| (self.exchange.recording_path)(id));
+        let recording = config.recording.enabled.then(|| self.exchange.store.recording_path(id));
         let (line, events) = self
             .exchange
             .engine

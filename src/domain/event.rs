@@ -50,6 +50,21 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    pub fn queued(call: &Call) -> Self {
+        let (direction, from, to, agent) = parties(call);
+        EventKind::Queued { direction, from, to, agent }
+    }
+
+    pub fn ringing(call: &Call) -> Self {
+        let (direction, from, to, agent) = parties(call);
+        EventKind::Ringing { direction, from, to, agent }
+    }
+
+    pub fn started(call: &Call) -> Self {
+        let (direction, from, to, agent) = parties(call);
+        EventKind::Started { direction, from, to, agent }
+    }
+
     /// The end of a call whose record is closed.
     pub fn ended(call: &Call, reason: EndReason) -> Self {
         EventKind::Ended {
@@ -76,6 +91,10 @@ impl EventKind {
             EventKind::RecordingReady { .. } => "call.recording.ready",
         }
     }
+}
+
+fn parties(call: &Call) -> (Direction, Private<String>, Private<String>, String) {
+    (call.direction, call.from.clone(), call.to.clone(), call.agent.clone())
 }
 
 #[cfg(test)]

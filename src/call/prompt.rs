@@ -1,0 +1,93 @@
+//! What the brain is given: the agent's persona, its examples, and what was said so far.
+
+use models::{ChatMessage, Prompt, Role, Sampling};
+
+use super::Line;
+use crate::config::Agent;
+use crate::domain::Speaker;
+
+/// Lines of history that the brain is given; a whole conversation of ordinary length.
+const HISTORY: usize = 40;
+/// What a caller seems to say before a greeting.
+const CALL_BEGINS: &str = "Hello?";
+
+/// `session`: one number per call, under which a local model keeps what it has read.
+pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
+    let mut messages = vec![ChatMessage::new(Role::System, agent.prompt.clone())];
+    for example in &agent.examples {
+        messages.push(ChatMessage::new(Role::User, example.user.clone()));
+        messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
+    }
+    let lines = &history[history.len().saturating_sub(HISTORY)..];
+    // After examples a greeting would read as the end of the last one.
+    if !agent.examples.is_empty() && lines.first().is_some_and(|line| line.speaker == Speaker::Agent) {
+        messages.push(ChatMessage::new(Role::User, CALL_BEGINS));
+    }
+    for line in lines {
+        let role = match line.speaker {
+            Speaker::Caller => Role::User,
+            Speaker::Agent => Role::Assistant,
+        };
+        match messages.last_mut() {
+            Some(last) if last.role == role => last.content = format!("{} {}", last.content, line.text),
+            _ => messages.push(ChatMessage::new(role, line.text.clone())),
+        }
+    }
+    Prompt {
+        max_tokens: agent.max_tokens,
+        sampling: Sampling {
+            temperature: agent.temperature,
+            top_p: agent.top_p,
+            repeat_penalty: agent.repeat_penalty,
+            ..Sampling::default()
+        },
+        session,
+        ..Prompt::new(messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn roles(examples: &str, history: &[(Speaker, &str)]) -> Vec<(Role, String)> {
+        let config = Config::parse(&format!("[[agent]]\nname='a'\nprompt='Be brief.'\n{examples}")).unwrap();
+        let history: Vec<_> = history
+            .iter()
+            .map(|(speaker, text)| Line { speaker: *speaker, text: (*text).to_owned() })
+            .collect();
+        let prompt = prompt(&config.agents[0], &history, 1);
+        prompt.messages.into_iter().map(|message| (message.role, message.content)).collect()
+    }
+
+    #[test]
+    fn without_examples_it_is_the_persona_and_what_was_said() {
+        let said =
+            [(Speaker::Agent, "Hello."), (Speaker::Caller, "Do you"), (Speaker::Caller, "open today?")];
+        assert_eq!(
+            roles("", &said),
+            [
+                (Role::System, "Be brief.".to_owned()),
+                (Role::Assistant, "Hello.".to_owned()),
+                (Role::User, "Do you open today?".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn examples_stay_apart_from_the_call() {
+        let said = [(Speaker::Agent, "Hello.")];
+        let found = roles("[[agent.examples]]\nuser='Hi.'\nagent='Good day.'", &said);
+        let contents: Vec<_> = found.iter().map(|(_, content)| content.as_str()).collect();
+        assert_eq!(contents, ["Be brief.", "Hi.", "Good day.", CALL_BEGINS, "Hello."]);
+    }
+
+    #[test]
+    fn an_endless_call_keeps_its_latest_lines() {
+        let said: Vec<_> = (0..200)
+            .map(|n| if n % 2 == 0 { (Speaker::Caller, "And now?") } else { (Speaker::Agent, "Now this.") })
+            .collect();
+        assert_eq!(roles("", &said).len(), 1 + HISTORY);
+    }
+}
