@@ -42,12 +42,19 @@ impl Pool {
         (self.free.len(), self.resting.len(), self.in_use)
     }
 
-    /// Binds the next free pair; `None` if there is none.
+    /// Binds the next free pair, or the one that has rested longest: rest is a courtesy, a call is a promise. `None` if
+    /// all are in use.
     pub(super) fn take(&mut self, now: Instant) -> Option<io::Result<Pair>> {
         self.wake(now);
         let mut trouble = None;
+        // Those that turn out to be somebody else's go to rest too, and are not tried again in this round.
+        let mut rested = self.resting.len();
         for _ in 0..TRIES {
-            let Some(port) = self.free.pop_front() else { break };
+            let next = self.free.pop_front().or_else(|| {
+                rested = rested.checked_sub(1)?;
+                self.resting.pop_front().map(|(_, port)| port)
+            });
+            let Some(port) = next else { break };
             match bind_pair(self.bind, port) {
                 Ok((rtp, rtcp)) => {
                     self.in_use += 1;
@@ -114,11 +121,25 @@ mod tests {
     }
 
     #[test]
+    fn rest_ends_early_where_nothing_else_is_free() {
+        let now = Instant::now();
+        let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_020..=29_023, Duration::from_secs(5));
+        let (first, second) = (pool.take(now).unwrap().unwrap(), pool.take(now).unwrap().unwrap());
+        assert!(pool.take(now).is_none(), "all are in use");
+        let ports = [second.port, first.port];
+        drop((first, second));
+        ports.into_iter().for_each(|port| pool.give_back(now, port));
+        assert_eq!(pool.take(now).unwrap().unwrap().port, ports[0], "the one that rested longest");
+    }
+
+    #[test]
     fn a_pair_taken_by_somebody_else_is_stepped_over() {
         let now = Instant::now();
         let _theirs = UdpSocket::bind(("127.0.0.1", 29_013)).expect("bound");
         let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_012..=29_017, Duration::from_secs(5));
         assert_eq!(pool.take(now).expect("free").expect("bound").port, 29_014);
         assert_eq!(pool.counts(now), (1, 1, 1));
+        pool.take(now).expect("free").expect("bound");
+        assert!(pool.take(now).expect("tried").is_err(), "theirs is tried once more, and no more than that");
     }
 }

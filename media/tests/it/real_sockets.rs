@@ -163,7 +163,7 @@ async fn pause_holds_and_resume_goes_on() {
 }
 
 #[tokio::test]
-async fn ports_run_out_with_a_name_and_come_back_after_their_rest() {
+async fn ports_run_out_with_a_name_and_come_back_after_use() {
     let config = EngineConfig {
         ports: 29_190..=29_193,
         quarantine: Duration::from_millis(100),
