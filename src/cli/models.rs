@@ -17,7 +17,7 @@ use serde_json::json;
 #[command(after_help = "\
 Examples:
   offhook models list
-  offhook models pull starter                      enough for a first call, about 270 MB
+  offhook models pull starter                      enough for a first call, about 250 MB
   offhook models pull whisper-small.en qwen2.5-1.5b-instruct
   offhook models verify
 
