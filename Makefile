@@ -86,9 +86,12 @@ bench-turn: setup engines build models
 
 ## fuzz-smoke: a minute of hostile bytes for every parser (needs a nightly toolchain and cargo-fuzz)
 fuzz-smoke:
-	@cd fuzz
+	@if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
+		echo 'fuzz-smoke needs a nightly toolchain and `cargo install cargo-fuzz`; `make test` mutates messages without them' >&2
+		exit 69
+	fi
 	for target in $$(cargo +nightly fuzz list); do
-		../$(PHASE) "fuzz $$target" cargo +nightly fuzz run "$$target" -- -max_total_time=60 -verbosity=0
+		$(PHASE) "fuzz $$target" cargo +nightly fuzz run "$$target" -- -max_total_time=$(or $(SECONDS_EACH),60) -verbosity=0
 	done
 
 ## clean: remove everything that was built (models stay in the cache folder)
