@@ -15,6 +15,7 @@ PHASE := scripts/phase.sh
 # The hearts are small and are tested with every assertion of the dev profile. The appliance is tested as it is used:
 # in the release profile, which is the only one that the engines are built in.
 HEARTS := -p sip -p media -p models
+APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-llama -p offhook-piper
 
 .PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn fuzz-smoke clean logs
@@ -35,16 +36,17 @@ run: setup engines build models
 	@exec $(BIN)/offhook serve --config config/offhook.toml
 
 ## test: everything that proves the project (formats, lints, all tests, real peers)
-test: logs setup setup-test engines build models check
+test: logs setup setup-test engines check
 	@$(PHASE) 'no two ggmls' scripts/one-ggml.sh
-	$(PHASE) 'licences' scripts/licences.sh
 	$(PHASE) 'service unit' scripts/verify-unit.sh
-	$(PHASE) -q 'build of the tests' cargo test --no-run $(HEARTS)
+	$(PHASE) -q 'build of the tests of sip, media, models' cargo test --no-run $(HEARTS)
 	$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
-	$(PHASE) -q 'build of the release tests' cargo test --release --no-run $(ENGINES)
-	$(PHASE) -q 'build of the release tests of the appliance' cargo test --release --no-run -p offhook
+	$(PHASE) -q 'build of the tests of the engines' cargo test --release --no-run $(ENGINES)
 	$(PHASE) 'tests of the engines' cargo test --quiet --release $(ENGINES)
-	$(PHASE) 'tests of the appliance' cargo test --quiet --release -p offhook --lib --bins --test it
+	$(PHASE) -q 'build of the appliance and its tests' cargo test --release --no-run $(APPLIANCE) --test interop
+	$(PHASE) 'licences' scripts/licences.sh
+	$(PHASE) -a 'models' $(BIN)/offhook models pull starter
+	$(PHASE) 'tests of the appliance' cargo test --quiet --release $(APPLIANCE)
 	$(PHASE) 'tests with real peers' cargo test --release -p offhook --test interop -- --test-threads=1 --show-output
 	scripts/summary.sh
 
