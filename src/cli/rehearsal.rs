@@ -51,6 +51,8 @@ pub(super) struct Turn {
     pub(super) tts_first_audio_ms: Option<u64>,
 }
 
+/// A busy machine may pause between two clauses. A caller who took that for the end would interrupt.
+const PATIENCE: Duration = Duration::from_millis(1200);
 /// For the events that follow a hang-up.
 const LAST_EVENTS: Duration = Duration::from_secs(15);
 
@@ -101,7 +103,8 @@ impl Rehearsal {
     ) -> anyhow::Result<Held> {
         let mut events = Box::pin(self.gateway.events().await?);
         let (out, mut told) = mpsc::channel(1024);
-        let settings = Settings { record, display: Some("Demo caller".into()), ..Settings::default() };
+        let mut settings = Settings { record, display: Some("Demo caller".into()), ..Settings::default() };
+        settings.ear.pause = PATIENCE;
         let mut phone = Phone::start(settings, out).await?;
         let mut seen: Vec<Value> = Vec::new();
         let mut outcome = None;
