@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::speech::Kind;
-use super::{Action, Conversation, DIGIT_PAUSE, Floor, Line, Note, millis, words};
+use super::{Action, Conversation, DIGIT_PAUSE, Floor, Line, Note, SEAL_AFTER, millis, words};
 use crate::domain::{EndReason, Private, Speaker};
 
 impl Conversation {
     pub(super) fn voice_start(&mut self, now: Instant, onset: Instant) {
+        if self.hearing.seal(now, SEAL_AFTER) {
+            self.actions.push_back(Action::Forget);
+        }
         self.hearing.voice_started(onset);
         self.idle_prompts = 0;
         match self.floor {

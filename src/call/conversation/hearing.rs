@@ -10,6 +10,8 @@ pub(super) struct Hearing {
     /// There is sound of an utterance that no turn has used yet.
     open: bool,
     voicing: bool,
+    /// When the utterance's sound began.
+    opened_at: Option<Instant>,
     /// When the voice began that lasts or was the last.
     onset: Option<Instant>,
     /// When it ended: its last voiced sample.
@@ -46,7 +48,20 @@ impl Hearing {
         words::join(&self.before, self.words.as_deref().unwrap_or_default())
     }
 
+    /// An utterance of many pauses is longer than a transcriber hears at once: when the caller goes on after so long, the
+    /// words so far are kept as words, and its sound can be dropped. True where that was done.
+    pub(super) fn seal(&mut self, now: Instant, after: Duration) -> bool {
+        let long = self.opened_at.is_some_and(|at| now.saturating_duration_since(at) >= after);
+        match self.words.take_if(|words| long && !words.is_empty()) {
+            Some(words) => self.before = words::join(&self.before, &words),
+            None => return false,
+        }
+        self.opened_at = None;
+        true
+    }
+
     pub(super) fn voice_started(&mut self, onset: Instant) {
+        self.opened_at.get_or_insert(onset);
         self.open = true;
         self.voicing = true;
         self.onset = Some(onset);
@@ -105,7 +120,7 @@ impl Hearing {
 
     /// An answer was being made when the caller went on.
     pub(super) fn goes_on_from(&mut self, before: String) {
-        self.before = before;
+        self.before = words::join(&before, &self.before);
     }
 
     /// When the utterance counts as finished: the silence that its words ask for. `None` while that is not known.
@@ -124,6 +139,7 @@ impl Hearing {
 
     pub(super) fn forget(&mut self) {
         self.open = self.voicing;
+        self.opened_at = self.onset.filter(|_| self.voicing);
         self.job = None;
         self.words = None;
         self.stt = None;

@@ -219,6 +219,8 @@ const STAGE_DEADLINE: Duration = Duration::from_secs(12);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(15);
 /// Voice without a pause for so long is turned into words as it stands: a transcriber hears no more at once.
 const LONGEST_UTTERANCE: Duration = Duration::from_secs(28);
+/// An utterance with pauses that is older than this is turned into words piece by piece.
+const SEAL_AFTER: Duration = Duration::from_secs(12);
 /// More digits may follow within this.
 const DIGIT_PAUSE: Duration = Duration::from_secs(2);
 /// Failures in a row before the call is given up.

@@ -472,6 +472,24 @@ fn a_voice_without_pause_is_turned_into_words_as_it_stands() {
 }
 
 #[test]
+fn a_long_story_with_pauses_is_kept_from_its_first_word() {
+    let mut stage = Stage::greeted();
+    stage.voice(ms(12_500));
+    stage.hears("First I came to the office and");
+    stage.wait(ms(500));
+    stage.log.clear();
+    stage.voice_start();
+    assert_eq!(stage.log.first(), Some(&Action::Forget), "the sound of the first part is dropped");
+    stage.wait(ms(2000));
+    stage.voice_end();
+    stage.hears("then I went home.");
+    stage.wait(ms(400));
+    stage.reply_turn();
+    let story = "First I came to the office and then I went home.";
+    assert_eq!(stage.history().last(), Some(&(Speaker::Caller, story)));
+}
+
+#[test]
 fn results_of_earlier_turns_vanish() {
     let mut stage = Stage::greeted();
     stage.voice(ms(800));
