@@ -14,7 +14,8 @@ export OFFHOOK_LOGS := $(TARGET)/logs
 PHASE := scripts/phase.sh
 # The hearts are small and are tested with every assertion of the dev profile. The appliance is tested as it is used:
 # in the release profile, which is the only one that the engines are built in.
-HEARTS := -p sip -p media -p models
+HEARTS := -p sip -p media
+MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-llama -p offhook-piper
 
@@ -39,27 +40,28 @@ run: setup engines build models
 test: logs setup setup-test engines check
 	@$(PHASE) 'no two ggmls' scripts/one-ggml.sh
 	$(PHASE) 'service unit' scripts/verify-unit.sh
-	$(PHASE) -q 'build of the tests of sip, media, models' cargo test --no-run $(HEARTS)
-	$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
-	$(PHASE) -q 'build of the tests of the engines' cargo test --release --no-run $(ENGINES)
-	$(PHASE) 'tests of the engines' cargo test --quiet --release $(ENGINES)
+	$(PHASE) -q 'build of the tests of sip and media' cargo test --no-run $(HEARTS)
+	$(PHASE) 'tests of sip and media' cargo test --quiet $(HEARTS)
 	$(PHASE) -q 'build of the appliance and its tests' cargo test --release --no-run $(APPLIANCE) --test interop
 	$(PHASE) 'licences' scripts/licences.sh
 	$(PHASE) -a 'models' $(BIN)/offhook models pull starter
+	$(PHASE) 'tests of models' cargo test --quiet --release $(MODELS)
+	$(PHASE) -q 'build of the tests of the engines' cargo test --release --no-run $(ENGINES)
+	$(PHASE) 'tests of the engines' cargo test --quiet --release $(ENGINES)
 	$(PHASE) 'tests of the appliance' cargo test --quiet --release $(APPLIANCE)
 	$(PHASE) 'tests with real peers' cargo test --release -p offhook --test interop -- --test-threads=1 --show-output
 	scripts/summary.sh
 
 ## test-quick: formats, lints and the tests that need no engine, no model and no peer
 test-quick: logs check
-	@$(PHASE) 'tests of sip, media, models' cargo test --quiet $(HEARTS)
+	@$(PHASE) 'tests of sip and media' cargo test --quiet $(HEARTS)
 	$(PHASE) 'tests of the appliance without engines' cargo test --quiet --release -p offhook --lib
 	scripts/summary.sh
 
 ## check: formats and lints, no warning allowed
 check:
 	@$(PHASE) -q 'format' cargo fmt --all --check
-	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p offhook --all-targets -- -D warnings
+	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p models -p offhook --all-targets -- -D warnings
 	$(PHASE) -q 'lints of the engines' cargo clippy --quiet --release $(ENGINES) --all-targets -- -D warnings
 
 ## setup: install the Debian packages that building and running need
