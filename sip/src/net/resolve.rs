@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::udp::path_to;
+use super::local::Locals;
 use crate::config::{Path, Transport};
 use crate::message::Uri;
 
@@ -22,12 +22,11 @@ pub enum ResolveError {
     NoRoute { remote: SocketAddr, source: io::Error },
 }
 
-pub(super) async fn resolve(bound: &[SocketAddr], uri: &Uri) -> Result<Path, ResolveError> {
+pub(super) async fn resolve(locals: &Locals, uri: &Uri) -> Result<Path, ResolveError> {
     let sip = uri.as_sip().ok_or_else(|| ResolveError::NotSip(uri.clone()))?;
-    if uri.transport() != Some(Transport::Udp) {
-        return Err(ResolveError::Transport(uri.clone()));
-    }
-    let port = sip.port.unwrap_or(Transport::Udp.default_port());
+    let spoken = |transport: &Transport| !locals.of(*transport).is_empty();
+    let transport = uri.transport().filter(spoken).ok_or_else(|| ResolveError::Transport(uri.clone()))?;
+    let port = sip.port.unwrap_or(transport.default_port());
     let host = sip.host.to_string();
     let addrs: Vec<SocketAddr> = match sip.host.ip() {
         Some(ip) => vec![SocketAddr::new(ip, port)],
@@ -38,7 +37,7 @@ pub(super) async fn resolve(bound: &[SocketAddr], uri: &Uri) -> Result<Path, Res
     };
     let mut refused = None;
     for remote in addrs {
-        match path_to(bound, remote) {
+        match locals.path_to(transport, remote) {
             Some(Ok(path)) => return Ok(path),
             Some(Err(source)) => refused = Some(ResolveError::NoRoute { remote, source }),
             None => {}
