@@ -11,6 +11,7 @@ use tokio::time;
 use super::connection::Link;
 use super::frame::Broken;
 use super::stream::{self, ConnectError, StreamLimits, Streams};
+use super::tls::Tls;
 use super::udp::{Packet, Sockets};
 use super::{Command, FAREWELL};
 use crate::config::{Admission, Transport};
@@ -72,6 +73,7 @@ impl Driver {
         endpoint: Endpoint,
         bound: Bound,
         limits: StreamLimits,
+        tls: Option<Tls>,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Self {
@@ -84,7 +86,7 @@ impl Driver {
         for (transport, listener) in bound.listeners {
             readers.spawn(stream::accept(listener, transport, sender.clone()));
         }
-        let streams = Streams::new(Arc::new(limits), sender);
+        let streams = Streams::new(Arc::new(limits), tls.map(Arc::new), sender);
         Self { endpoint, sockets, streams, readers, inbox, commands, events, backlog: None, leave_at: None }
     }
 
@@ -104,6 +106,7 @@ impl Driver {
                 command = self.commands.recv() => match command {
                     Some(Command::Act(act)) => act(&mut self.endpoint, now()),
                     Some(Command::Connect { path, waiter }) => self.streams.connect(path, waiter),
+                    Some(Command::Name { remote, name }) => self.streams.name(remote, name),
                     Some(Command::Shutdown) => self.leave(),
                     None => break,
                 },

@@ -26,6 +26,17 @@ impl Locals {
         self.udp.iter().chain(&self.tcp).chain(&self.tls).next().copied()
     }
 
+    /// Nothing listens for TLS: the addresses of the other sockets stand in, with the default port. Answers come back on
+    /// our connections all the same (RFC 3261 §18.2.2).
+    pub(super) fn only_connect_by_tls(&mut self) {
+        for addr in self.udp.iter().chain(&self.tcp) {
+            let addr = SocketAddr::new(addr.ip(), Transport::Tls.default_port());
+            if !self.tls.contains(&addr) {
+                self.tls.push(addr);
+            }
+        }
+    }
+
     /// The path to a peer from the first of our addresses that has its family.
     pub(super) fn path_to(&self, transport: Transport, remote: SocketAddr) -> Option<io::Result<Path>> {
         let bound = self.of(transport).iter().find(|addr| addr.is_ipv4() == remote.is_ipv4())?;

@@ -16,6 +16,7 @@ mod frame;
 mod local;
 mod resolve;
 mod stream;
+mod tls;
 mod udp;
 
 use std::io;
@@ -33,6 +34,7 @@ use crate::source::Sources;
 
 pub use resolve::ResolveError;
 pub use stream::{ConnectError, StreamLimits};
+pub use tls::{Identity, Roots, TlsConfig, TlsConfigError, TlsError};
 
 const COMMANDS: usize = 256;
 /// How long [`Stack::shutdown`] waits for the last answers.
@@ -45,6 +47,8 @@ pub struct StackConfig {
     pub udp: Vec<SocketAddr>,
     /// Local TCP addresses. Without any, TCP is not spoken at all.
     pub tcp: Vec<SocketAddr>,
+    /// `None`: TLS is not spoken.
+    pub tls: Option<TlsConfig>,
     /// Bounds of connections.
     pub streams: StreamLimits,
     /// `None`: from the operating system.
@@ -59,6 +63,7 @@ impl Default for StackConfig {
             endpoint: Config::default(),
             udp: Vec::new(),
             tcp: Vec::new(),
+            tls: None,
             streams: StreamLimits::default(),
             seed: None,
             event_capacity: 1024,
@@ -73,6 +78,8 @@ pub enum BindError {
     Udp { addr: SocketAddr, source: io::Error },
     #[error("cannot listen on {} {addr}: {source}", .transport.as_str().to_ascii_lowercase())]
     Stream { transport: Transport, addr: SocketAddr, source: io::Error },
+    #[error("tls: {0}")]
+    Tls(#[from] TlsConfigError),
     #[error("no local address is given")]
     NoAddress,
     #[error("the operating system gives no randomness: {0}")]
@@ -89,7 +96,15 @@ type Act = Box<dyn FnOnce(&mut Endpoint, Instant) + Send>;
 
 enum Command {
     Act(Act),
-    Connect { path: Path, waiter: stream::Waiter },
+    Connect {
+        path: Path,
+        waiter: stream::Waiter,
+    },
+    /// What the URI calls a far end that is reached by TLS.
+    Name {
+        remote: SocketAddr,
+        name: Option<String>,
+    },
     Shutdown,
 }
 
@@ -112,14 +127,18 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
     let mut locals = local::Locals { udp: udp.addrs(), ..Default::default() };
     let mut listeners = Vec::new();
     for &addr in &config.tcp {
-        let listener = stream::listen(Transport::Tcp, addr)?;
-        let bound = listener.local_addr();
-        locals.tcp.push(bound.map_err(|source| BindError::Stream {
-            transport: Transport::Tcp,
-            addr,
-            source,
-        })?);
+        let (listener, bound) = stream::listen(Transport::Tcp, addr)?;
+        locals.tcp.push(bound);
         listeners.push((Transport::Tcp, listener));
+    }
+    let tls = config.tls.as_ref().map(tls::Tls::new).transpose()?;
+    for &addr in config.tls.iter().flat_map(|tls| &tls.listen) {
+        let (listener, bound) = stream::listen(Transport::Tls, addr)?;
+        locals.tls.push(bound);
+        listeners.push((Transport::Tls, listener));
+    }
+    if tls.is_some() && locals.tls.is_empty() {
+        locals.only_connect_by_tls();
     }
     if locals.first().is_none() {
         return Err(BindError::NoAddress);
@@ -131,7 +150,7 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
     let (events, receiver) = mpsc::channel(config.event_capacity.max(1));
     let endpoint = Endpoint::new(settings, seed);
     let bound = driver::Bound { udp, listeners };
-    let driver = driver::Driver::new(endpoint, bound, limits, inbox, events);
+    let driver = driver::Driver::new(endpoint, bound, limits, tls, inbox, events);
     // Its end is awaited by `shutdown`, which waits for the inbox to close.
     tokio::spawn(driver.run());
     Ok((Stack { commands, locals: Arc::new(locals) }, receiver))
@@ -230,7 +249,13 @@ impl Stack {
     /// Transport, local socket and address of a URI: the next hop for [`Invite`] and [`Register`]. Names are looked
     /// up as A and AAAA (RFC 3263 without NAPTR and SRV).
     pub async fn resolve(&self, uri: &Uri) -> Result<Path, ResolveError> {
-        resolve::resolve(&self.locals, uri).await
+        let path = resolve::resolve(&self.locals, uri).await?;
+        if path.transport == Transport::Tls {
+            let name = uri.host().filter(|host| host.ip().is_none()).map(ToString::to_string);
+            // A stack that has shut down connects to nobody.
+            let _ = self.commands.send(Command::Name { remote: path.remote, name }).await;
+        }
+        Ok(path)
     }
 
     /// Ends every call, takes every registration back, waits up to two seconds for the answers, and returns when

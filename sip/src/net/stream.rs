@@ -15,14 +15,18 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use super::BindError;
 use super::connection::{Link, run};
 use super::driver::Input;
+use super::tls::{Tls, TlsError};
 use crate::config::{Path, Transport};
 
 /// Messages that may wait for one peer.
 const QUEUE: usize = 256;
+/// Far ends whose name is remembered.
+const NAMES: usize = 4_096;
 const BACKLOG: i32 = 1024;
 /// How long the last messages of a stack that closes may take.
 const LINGER: Duration = Duration::from_millis(500);
@@ -72,6 +76,8 @@ pub enum ConnectError {
     Tcp { remote: SocketAddr, source: Arc<io::Error> },
     #[error("{0} does not answer in time")]
     Timeout(SocketAddr),
+    #[error("{remote} as {name}: {source}")]
+    Tls { remote: SocketAddr, name: String, source: TlsError },
     #[error("there are too many connections")]
     TooMany,
     #[error("{} is not spoken here", .0.as_str())]
@@ -86,6 +92,9 @@ pub(super) type Waiter = oneshot::Sender<Result<(), ConnectError>>;
 #[derive(Debug)]
 struct Entry {
     key: (Transport, SocketAddr),
+    outbound: bool,
+    /// What its certificate was verified for, where we opened it.
+    name: Option<String>,
     /// Every path that was sent by; one, as a rule.
     paths: Vec<Path>,
     /// `None`: closing.
@@ -97,6 +106,9 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Streams {
     limits: Arc<StreamLimits>,
+    tls: Option<Arc<Tls>>,
+    /// What the URI called the far end, which its certificate must be for.
+    names: HashMap<SocketAddr, String>,
     inbox: mpsc::Sender<Input>,
     next_id: u64,
     entries: HashMap<u64, Entry>,
@@ -106,9 +118,11 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(limits: Arc<StreamLimits>, inbox: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(limits: Arc<StreamLimits>, tls: Option<Arc<Tls>>, inbox: mpsc::Sender<Input>) -> Self {
         Self {
             limits,
+            tls,
+            names: HashMap::new(),
             inbox,
             next_id: 0,
             entries: HashMap::new(),
@@ -129,7 +143,29 @@ impl Streams {
         let path = Path { transport, local, remote };
         let (link, queue, own) = self.enter(path, false);
         let (limits, inbox) = (Arc::clone(&self.limits), self.inbox.clone());
-        self.tasks.spawn(serve(stream, link, limits, inbox, queue, own));
+        let tls = self.tls.clone().filter(|_| transport == Transport::Tls);
+        self.tasks.spawn(serve(stream, link, tls, limits, inbox, queue, own));
+    }
+
+    /// From now on the far end has this name (or none but its address). A connection that was verified for another
+    /// is not used any more.
+    pub(super) fn name(&mut self, remote: SocketAddr, name: Option<String>) {
+        if self.names.len() >= NAMES && !self.names.contains_key(&remote) {
+            // Without a name the certificate must be for the address: a loss that fails, and does not open.
+            self.names.clear();
+        }
+        match name {
+            Some(name) => self.names.insert(remote, name),
+            None => self.names.remove(&remote),
+        };
+        let found = self.by_remote.get(&(Transport::Tls, remote)).copied();
+        if let Some(id) = found
+            && let Some(entry) = self.entries.get(&id)
+            && entry.outbound
+            && entry.name.as_ref() != self.names.get(&remote)
+        {
+            self.close(id);
+        }
     }
 
     /// Queues a message. `false`: it cannot be sent.
@@ -183,7 +219,9 @@ impl Streams {
         }
         let (link, queue, own) = self.enter(path, true);
         let (limits, inbox) = (Arc::clone(&self.limits), self.inbox.clone());
-        self.tasks.spawn(dial(link, limits, inbox, queue, own));
+        let name = self.names.get(&path.remote).cloned();
+        let tls = self.tls.clone();
+        self.tasks.spawn(dial(link, name, tls, limits, inbox, queue, own));
         Ok(link.id)
     }
 
@@ -198,8 +236,15 @@ impl Streams {
         let (sender, queue) = mpsc::channel(QUEUE);
         let own = sender.downgrade();
         let key = (path.transport, path.remote);
-        let entry =
-            Entry { key, paths: vec![path], queue: Some(sender), is_open: !outbound, waiting: Vec::new() };
+        let entry = Entry {
+            key,
+            outbound,
+            name: self.names.get(&path.remote).cloned(),
+            paths: vec![path],
+            queue: Some(sender),
+            is_open: !outbound,
+            waiting: Vec::new(),
+        };
         self.entries.insert(id, entry);
         self.by_remote.insert(key, id);
         *self.per_source.entry(path.remote.ip()).or_default() += 1;
@@ -264,6 +309,7 @@ impl Streams {
 async fn serve(
     stream: TcpStream,
     link: Link,
+    tls: Option<Arc<Tls>>,
     limits: Arc<StreamLimits>,
     inbox: mpsc::Sender<Input>,
     mut queue: mpsc::Receiver<Bytes>,
@@ -271,23 +317,48 @@ async fn serve(
 ) {
     // Latency only.
     let _ = stream.set_nodelay(true);
-    run(stream, link, &limits, &inbox, &mut queue, own).await;
+    match tls.and_then(|tls| tls.acceptor()) {
+        None => run(stream, link, &limits, &inbox, &mut queue, own).await,
+        Some(acceptor) => {
+            // Whoever fails here has been told by an alert.
+            if let Ok(Ok(stream)) = timeout(limits.connect, acceptor.accept(stream)).await {
+                run(stream, link, &limits, &inbox, &mut queue, own).await;
+            }
+        }
+    }
     let _ = inbox.send(Input::Closed { id: link.id, error: None }).await;
+}
+
+enum Reached {
+    Plain(TcpStream),
+    Secure(Box<TlsStream<TcpStream>>),
 }
 
 /// The task of a connection that we open.
 async fn dial(
     link: Link,
+    name: Option<String>,
+    tls: Option<Arc<Tls>>,
     limits: Arc<StreamLimits>,
     inbox: mpsc::Sender<Input>,
     mut queue: mpsc::Receiver<Bytes>,
     own: mpsc::WeakSender<Bytes>,
 ) {
     let remote = link.path.remote;
-    let error = match timeout(limits.connect, reach(link.path)).await {
-        Ok(Ok(stream)) => {
+    let reached = async {
+        let stream = reach(link.path).await?;
+        match link.path.transport {
+            Transport::Tls => shake_hands(stream, remote, name, tls).await.map(Reached::Secure),
+            _ => Ok(Reached::Plain(stream)),
+        }
+    };
+    let error = match timeout(limits.connect, reached).await {
+        Ok(Ok(reached)) => {
             if inbox.send(Input::Opened { id: link.id }).await.is_ok() {
-                run(stream, link, &limits, &inbox, &mut queue, own).await;
+                match reached {
+                    Reached::Plain(plain) => run(plain, link, &limits, &inbox, &mut queue, own).await,
+                    Reached::Secure(secure) => run(*secure, link, &limits, &inbox, &mut queue, own).await,
+                }
             }
             None
         }
@@ -309,8 +380,22 @@ async fn reach(path: Path) -> Result<TcpStream, ConnectError> {
     connect.await.map_err(|source| ConnectError::Tcp { remote, source: Arc::new(source) })
 }
 
+async fn shake_hands(
+    stream: TcpStream,
+    remote: SocketAddr,
+    name: Option<String>,
+    tls: Option<Arc<Tls>>,
+) -> Result<Box<TlsStream<TcpStream>>, ConnectError> {
+    let tls = tls.ok_or(ConnectError::NotSpoken(Transport::Tls))?;
+    let called = name.clone().unwrap_or_else(|| remote.ip().to_string());
+    let failed = |source| ConnectError::Tls { remote, name: called.clone(), source };
+    let (connector, server_name) = tls.connector(name.as_deref(), remote.ip()).map_err(failed)?;
+    let secure = connector.connect(server_name, stream).await;
+    secure.map(Box::new).map_err(|error| failed(TlsError::of(&error)))
+}
+
 /// A listening socket of one family.
-pub(super) fn listen(transport: Transport, addr: SocketAddr) -> Result<TcpListener, BindError> {
+pub(super) fn listen(transport: Transport, addr: SocketAddr) -> Result<(TcpListener, SocketAddr), BindError> {
     let open = || {
         let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
         if addr.is_ipv6() {
@@ -321,7 +406,9 @@ pub(super) fn listen(transport: Transport, addr: SocketAddr) -> Result<TcpListen
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+        let listener = TcpListener::from_std(socket.into())?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
     };
     open().map_err(|source| BindError::Stream { transport, addr, source })
 }
