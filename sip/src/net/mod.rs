@@ -22,6 +22,7 @@ mod udp;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -30,9 +31,12 @@ use crate::config::{Admission, Config, Path, Transport};
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats};
 use crate::message::Uri;
+use crate::random::Random;
 use crate::source::Sources;
 
-pub use resolve::ResolveError;
+pub use resolve::{
+    Answer, Dns, Kind, Lookup, Naptr, Paths, Record, ResolveError, Srv, SystemDns, Target, Targets, locate,
+};
 pub use stream::{ConnectError, StreamLimits};
 pub use tls::{Identity, Roots, TlsConfig, TlsConfigError, TlsError};
 
@@ -49,6 +53,8 @@ pub struct StackConfig {
     pub tcp: Vec<SocketAddr>,
     /// `None`: TLS is not spoken.
     pub tls: Option<TlsConfig>,
+    /// Who answers questions about names. `None`: the system.
+    pub dns: Option<Arc<dyn Dns>>,
     /// Bounds of connections.
     pub streams: StreamLimits,
     /// `None`: from the operating system.
@@ -64,6 +70,7 @@ impl Default for StackConfig {
             udp: Vec::new(),
             tcp: Vec::new(),
             tls: None,
+            dns: None,
             streams: StreamLimits::default(),
             seed: None,
             event_capacity: 1024,
@@ -115,6 +122,10 @@ pub struct Stack {
     commands: mpsc::Sender<Command>,
     /// What is bound. Only the task holds the sockets themselves, so that they close with it.
     locals: Arc<local::Locals>,
+    dns: Arc<dyn Dns>,
+    /// Chance between servers of equal priority, a new one at every turn.
+    chance: Arc<Random>,
+    turn: Arc<AtomicU64>,
 }
 
 /// Binds every address, and starts. Must be called inside a tokio runtime.
@@ -153,7 +164,9 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
     let driver = driver::Driver::new(endpoint, bound, limits, tls, inbox, events);
     // Its end is awaited by `shutdown`, which waits for the inbox to close.
     tokio::spawn(driver.run());
-    Ok((Stack { commands, locals: Arc::new(locals) }, receiver))
+    let dns = config.dns.unwrap_or_else(|| Arc::new(SystemDns::new()));
+    let (chance, turn) = (Arc::new(Random::new(seed)), Arc::default());
+    Ok((Stack { commands, locals: Arc::new(locals), dns, chance, turn }, receiver))
 }
 
 fn system_seed() -> io::Result<[u8; 32]> {
@@ -246,16 +259,24 @@ impl Stack {
         self.ask(|endpoint, _| endpoint.stats()).await
     }
 
-    /// Transport, local socket and address of a URI: the next hop for [`Invite`] and [`Register`]. Names are looked
-    /// up as A and AAAA (RFC 3263 without NAPTR and SRV).
+    /// Transport, local socket and address of the first server of a URI: the next hop for [`Invite`] and [`Register`].
     pub async fn resolve(&self, uri: &Uri) -> Result<Path, ResolveError> {
-        let path = resolve::resolve(&self.locals, uri).await?;
-        if path.transport == Transport::Tls {
-            let name = uri.host().filter(|host| host.ip().is_none()).map(ToString::to_string);
+        let paths = self.resolve_all(uri).await?;
+        paths.list.first().copied().ok_or_else(|| ResolveError::NoAddress { host: uri.to_string() })
+    }
+
+    /// Every server of a URI in the order in which they are to be tried, and how long that may be believed (RFC 3263
+    /// §4). A far end that is reached by TLS is known by the name in this URI from now on.
+    pub async fn resolve_all(&self, uri: &Uri) -> Result<Paths, ResolveError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let seed = self.chance.keyed(&[b"resolve", &turn.to_be_bytes()]);
+        let paths = resolve::paths(&*self.dns, &self.locals, uri, seed).await?;
+        let name = uri.host().filter(|host| host.ip().is_none()).map(ToString::to_string);
+        for path in paths.list.iter().filter(|path| path.transport == Transport::Tls) {
             // A stack that has shut down connects to nobody.
-            let _ = self.commands.send(Command::Name { remote: path.remote, name }).await;
+            let _ = self.commands.send(Command::Name { remote: path.remote, name: name.clone() }).await;
         }
-        Ok(path)
+        Ok(paths)
     }
 
     /// Ends every call, takes every registration back, waits up to two seconds for the answers, and returns when
