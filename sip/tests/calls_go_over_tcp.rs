@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sip::net::{ConnectError, ResolveError, Stack, StackConfig, StreamLimits, bind};
-use sip::{Body, CauseKind, Event, Invite, NameAddr, Sources, Transport, Uri};
+use sip::{Advertised, Body, CauseKind, Config, Event, Invite, NameAddr, Sources, Transport, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc::Receiver;
@@ -166,6 +166,63 @@ async fn what_cannot_be_framed_is_answered_where_possible_and_closed() {
         let got = rest(&mut stream).await;
         assert!(got.starts_with(answer) && got.is_empty() == answer.is_empty(), "{text:?}: {got:?}");
     }
+    bob.shutdown().await;
+}
+
+#[tokio::test]
+async fn whoever_has_said_all_still_hears_the_answer() {
+    let (bob, _events) = tcp().await;
+    let broken_off = options(1).replace("Content-Length: 0", "Content-Length: 9");
+    for (text, answer) in [
+        (options(1), "SIP/2.0 200 OK"),
+        (broken_off, "SIP/2.0 400 Body Shorter Than Content-Length"),
+        (options(1)[..170].to_owned(), "SIP/2.0 400 "),
+        (String::new(), ""),
+    ] {
+        let mut stream = TcpStream::connect(bob.local_addr()).await.expect("a listener");
+        stream.write_all(text.as_bytes()).await.expect("open");
+        stream.shutdown().await.expect("open");
+        let got = rest(&mut stream).await;
+        assert!(got.starts_with(answer) && got.is_empty() == answer.is_empty(), "{text:?}: {got:?}");
+    }
+    bob.shutdown().await;
+}
+
+#[tokio::test]
+async fn each_transport_and_family_has_its_own_address() {
+    let six: Vec<SocketAddr> = vec!["[::1]:0".parse().expect("an address")];
+    let advertised = |transport, host: &str, port| Advertised { transport, host: host.into(), port };
+    let endpoint = Config {
+        advertised: vec![
+            advertised(Transport::Udp, "udp.example.com", Some(5099)),
+            advertised(Transport::Tcp, "192.0.2.1", None),
+            advertised(Transport::Tcp, "2001:db8::1", Some(5098)),
+        ],
+        ..Default::default()
+    };
+    let tcp = [any(), six.clone()].concat();
+    let alice = bind(StackConfig { endpoint, udp: any(), tcp: tcp.clone(), ..Default::default() }).await;
+    let bob = bind(StackConfig { udp: any(), tcp, ..Default::default() }).await;
+    let (Ok((alice, _to_alice)), Ok((bob, mut to_bob))) = (alice, bob) else {
+        return eprintln!("skipped: no IPv6");
+    };
+    let [four, six] = bob.local_addrs(Transport::Tcp) else { panic!("two addresses") };
+    let own = alice.local_addrs(Transport::Tcp)[0].port();
+    for (to, expected) in [
+        (format!("sip:bob@{}", bob.local_addr()), "udp.example.com:5099".to_owned()),
+        (format!("sip:bob@{four};transport=tcp"), format!("192.0.2.1:{own}")),
+        (format!("sip:bob@{six};transport=tcp"), "[2001:db8::1]:5098".to_owned()),
+    ] {
+        alice.invite(invite(&alice, &to).await).await.expect("open");
+        let Event::Incoming { leg, request } = next(&mut to_bob).await else { panic!("no call") };
+        for header in ["Via", "Contact"] {
+            let value = request.header(header).expect("a header").to_string();
+            assert!(value.contains(&expected), "{header}: {value}");
+        }
+        bob.reject(leg, 486).await.expect("open");
+        assert!(matches!(next(&mut to_bob).await, Event::Ended { .. }));
+    }
+    alice.shutdown().await;
     bob.shutdown().await;
 }
 

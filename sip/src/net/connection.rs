@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::driver::Input;
-use super::frame::{Frame, Framer};
+use super::frame::{Broken, Frame, Framer};
 use super::stream::StreamLimits;
 use super::udp::Packet;
 use crate::config::Path;
@@ -104,7 +104,7 @@ async fn read(
     loop {
         framer.buffer().reserve(4096);
         if reader.read_buf(framer.buffer()).await? == 0 {
-            return Ok(());
+            return finish(inbox, link, framer.end()).await;
         }
         pulse.mark(&pulse.heard);
         pulse.pinged.store(0, Ordering::Relaxed);
@@ -124,12 +124,7 @@ async fn read(
                     pulse.pongs.store(link.outbound, Ordering::Relaxed);
                     continue;
                 }
-                Err(broken) => {
-                    let broken = Input::Broken { link, broken };
-                    let _ = inbox.send(broken).await;
-                    // The stack answers and closes our queue; the writer ends the connection behind the answer.
-                    return std::future::pending().await;
-                }
+                Err(broken) => return finish(inbox, link, Some(broken)).await,
             };
             // Full: the peer waits, as TCP makes it.
             if inbox.send(input).await.is_err() {
@@ -140,6 +135,14 @@ async fn read(
             pulse.begun.store(pulse.millis().max(1), Ordering::Relaxed);
         }
     }
+}
+
+/// There is nothing more to read. The stack answers what it can and closes our queue; then the writer ends the
+/// connection, behind the answers.
+async fn finish(inbox: &mpsc::Sender<Input>, link: Link, broken: Option<Broken>) -> io::Result<()> {
+    // A stack that has shut down has closed the queue as well.
+    let _ = inbox.send(Input::Finished { link, broken }).await;
+    std::future::pending().await
 }
 
 /// A full queue has other proof of life to offer.

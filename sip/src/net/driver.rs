@@ -27,10 +27,10 @@ const BURST: usize = 64;
 #[derive(Debug)]
 pub(super) enum Input {
     Packet(Packet),
-    /// A stream that cannot be read any further.
-    Broken {
+    /// A stream from which nothing more can be read; and what it broke off at.
+    Finished {
         link: Link,
-        broken: Broken,
+        broken: Option<Broken>,
     },
     Accepted {
         transport: Transport,
@@ -140,9 +140,11 @@ impl Driver {
     async fn handle(&mut self, input: Input) {
         match input {
             Input::Packet(packet) => self.endpoint.handle_message(now(), packet.path, &packet.bytes),
-            Input::Broken { link, broken } => {
-                self.endpoint.handle_unframed(link.path, &broken.head, broken.defect);
-                // The answer first, then the end.
+            Input::Finished { link, broken } => {
+                if let Some(Broken { head, defect }) = broken {
+                    self.endpoint.handle_unframed(link.path, &head, defect);
+                }
+                // The answers first, then the end.
                 self.send().await;
                 self.streams.close(link.id);
             }

@@ -119,6 +119,11 @@ impl Framer {
         Ok(None)
     }
 
+    /// The peer has said its last. A message that it broke off can still be answered.
+    pub(super) fn end(&self) -> Option<Broken> {
+        self.is_midway().then(|| self.broken(Defect::Truncated))
+    }
+
     fn broken(&self, defect: Defect) -> Broken {
         let end = self.buffer.len().min(LONGEST_HEAD);
         Broken { head: Bytes::copy_from_slice(&self.buffer[..end]), defect }
