@@ -1,6 +1,7 @@
-//! Answers every call on one UDP address until Ctrl-C, and says what it counted.
+//! Answers every call on one address, by UDP and TCP, until Ctrl-C, and says what it counted.
 //!
-//! `cargo run -p sip --example answer -- 127.0.0.1:5080`, then for instance `sipp -sn uac 127.0.0.1:5080 -m 200`.
+//! `cargo run -p sip --example answer -- 127.0.0.1:5080`, then for instance `sipp -sn uac 127.0.0.1:5080 -m 200`,
+//! or `sipp -sn uac 127.0.0.1:5080 -m 200 -t t1`.
 
 use std::net::SocketAddr;
 
@@ -10,7 +11,8 @@ use sip::{Body, Event};
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let addr: SocketAddr = std::env::args().nth(1).unwrap_or("127.0.0.1:5080".into()).parse()?;
-    let (stack, mut events) = bind(StackConfig { udp: vec![addr], ..Default::default() }).await?;
+    let (stack, mut events) =
+        bind(StackConfig { udp: vec![addr], tcp: vec![addr], ..Default::default() }).await?;
     println!("answering on {}", stack.local_addr());
     let ip = addr.ip();
     let family = if ip.is_ipv4() { "IP4" } else { "IP6" };

@@ -16,6 +16,10 @@ pub struct Config {
     /// The addresses that others reach us by. Where none fits the transport and address family, the local
     /// address of the [`Path`] is used.
     pub advertised: Vec<Advertised>,
+    /// Where we listen for TCP. A request of more than 1,300 bytes that would go by UDP goes by TCP from the address
+    /// of the same family, and back to UDP when nobody takes it there (RFC 3261 §18.1.1). Empty: always UDP.
+    /// [`net::bind`](crate::net::bind) fills it in.
+    pub large_over_tcp: Vec<SocketAddr>,
     /// RFC 3261 §17.1.1.1 base timers.
     pub timers: Timers,
     /// Calls alive at once, in and out together. One more is refused with 503.
@@ -37,6 +41,7 @@ impl Default for Config {
             user_agent: concat!("offhook/", env!("CARGO_PKG_VERSION")).into(),
             contact_user: "offhook".into(),
             advertised: Vec::new(),
+            large_over_tcp: Vec::new(),
             timers: Timers::default(),
             max_legs: 2_000,
             // A call leaves two behind for 32 s each: this carries 1,500 new calls a second.

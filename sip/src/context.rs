@@ -1,12 +1,13 @@
 //! What every part of the endpoint works with: settings, chance, timers, the transaction layer, and the queues
 //! that go out. Legs and registrations get it as an argument, so that each stays a plain value beside it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::config::{Config, Path};
+use crate::config::{Config, Path, Transport};
 use crate::event::{Event, Stats, Transmit};
 use crate::message::{Headers, Host, NameAddr, Uri, Via, name};
 use crate::random::Random;
@@ -15,6 +16,9 @@ use crate::transaction::Transactions;
 
 /// What a UAS here understands (§20.5). Grows with the methods that legs learn.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+
+/// §18.1.1: longer than this may not fit the path in one piece.
+const LARGE: usize = 1_300;
 
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -25,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) stats: Stats,
+    /// Peers that take no TCP, and until when we believe so.
+    pub(crate) udp_only: HashMap<SocketAddr, Instant>,
 }
 
 impl Context {
@@ -37,6 +43,7 @@ impl Context {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            udp_only: HashMap::new(),
         }
     }
 
@@ -74,6 +81,21 @@ impl Context {
         }
         via.params.set("branch", Some(branch));
         via
+    }
+
+    /// §18.1.1: the way of a large request, where it is not the one that was chosen.
+    pub(crate) fn path_for(&self, now: Instant, path: Path, length: usize) -> Option<Path> {
+        if path.transport != Transport::Udp
+            || length <= LARGE
+            || self.udp_only.get(&path.remote).is_some_and(|until| now < *until)
+        {
+            return None;
+        }
+        let same_family = |addr: &&SocketAddr| addr.is_ipv4() == path.local.is_ipv4();
+        let listener = self.config.large_over_tcp.iter().find(same_family)?;
+        let ip = if listener.ip().is_unspecified() { path.local.ip() } else { listener.ip() };
+        let local = SocketAddr::new(ip, listener.port());
+        Some(Path { transport: Transport::Tcp, local, remote: path.remote })
     }
 
     /// §8.1.1.8.

@@ -4,6 +4,7 @@
 //! content; then whether there is room. Whatever is refused before a leg exists is refused without state.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::{Admission, Config, Path};
@@ -89,6 +90,26 @@ impl Endpoint {
         }
     }
 
+    /// The beginning of a message on a stream whose end nobody can tell (§18.3): it is answered where it can be, and
+    /// the connection has to be closed behind the answer.
+    #[cfg(feature = "net")]
+    pub(crate) fn handle_unframed(&mut self, path: Path, head: &[u8], defect: Defect) {
+        if !self.allows(path.remote.ip()) {
+            self.cx.stats.strangers += 1;
+            return;
+        }
+        match parse(head) {
+            Ok(Message::Request(request)) => self.bad_request(path, &request, defect),
+            Err(ParseError::BadRequest { request, .. }) => self.bad_request(path, &request, defect),
+            _ => self.cx.stats.malformed += 1,
+        }
+    }
+
+    /// Are requests taken from there? See [`set_sources`](Self::set_sources).
+    pub fn allows(&self, ip: IpAddr) -> bool {
+        self.sources.allows(ip)
+    }
+
     /// Everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.cx.timers.pop_due(now) {
@@ -116,7 +137,9 @@ impl Endpoint {
     /// not after 32 s.
     pub fn handle_transport_error(&mut self, now: Instant, path: Path) {
         for id in self.cx.transactions.unanswered_on(path) {
-            self.undelivered(now, id, 503);
+            if !self.cx.client_fall_back(now, id) {
+                self.undelivered(now, id, 503);
+            }
         }
     }
 
@@ -262,7 +285,11 @@ impl Endpoint {
 
     fn bad_request(&mut self, path: Path, request: &Request, defect: Defect) {
         self.cx.stats.malformed += 1;
-        let status = if defect == Defect::Version { 505 } else { 400 };
+        let status = match defect {
+            Defect::Version => 505,
+            Defect::TooLong => 513,
+            _ => 400,
+        };
         self.cx.respond_stateless(path, request, status, Some(&defect.to_string()), &[]);
     }
 

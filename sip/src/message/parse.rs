@@ -51,6 +51,9 @@ pub enum Defect {
     ContentLength,
     #[error("Body Shorter Than Content-Length")]
     Truncated,
+    /// Known before it is read, on a stream.
+    #[error("Message Too Large")]
+    TooLong,
     #[error("Missing {0}")]
     Missing(&'static str),
     #[error("Bad {0}")]

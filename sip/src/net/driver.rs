@@ -3,25 +3,62 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use super::udp::Sockets;
+use super::connection::Link;
+use super::frame::Broken;
+use super::stream::{self, ConnectError, StreamLimits, Streams};
+use super::tls::Tls;
+use super::udp::{Packet, Sockets};
 use super::{Command, FAREWELL};
-use crate::config::Admission;
+use crate::config::{Admission, Transport};
 use crate::endpoint::Endpoint;
-use crate::event::Event;
+use crate::event::{Event, Transmit};
 
-/// Packets between a reader and the task.
-const PACKETS: usize = 1024;
+/// Packets between the readers and the task.
+pub(super) const PACKETS: usize = 1024;
 /// Packets handled before timers and commands have their turn.
 const BURST: usize = 64;
 
+/// What readers, listeners and connections tell the task.
+#[derive(Debug)]
+pub(super) enum Input {
+    Packet(Packet),
+    /// A stream from which nothing more can be read; and what it broke off at.
+    Finished {
+        link: Link,
+        broken: Option<Broken>,
+    },
+    Accepted {
+        transport: Transport,
+        stream: TcpStream,
+    },
+    Opened {
+        id: u64,
+    },
+    Closed {
+        id: u64,
+        error: Option<ConnectError>,
+    },
+}
+
+/// Everything that is bound.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) udp: Sockets,
+    pub(super) listeners: Vec<(Transport, TcpListener)>,
+}
+
 pub(super) struct Driver {
     endpoint: Endpoint,
-    // Before `commands`: whoever sees the inbox closed may bind the same port again.
+    // Before `commands`: whoever sees the inbox closed may bind the same ports again.
     sockets: Arc<Sockets>,
+    streams: Streams,
+    readers: JoinSet<()>,
+    inbox: mpsc::Receiver<Input>,
     commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     /// An event for which there was no room.
@@ -31,22 +68,29 @@ pub(super) struct Driver {
 }
 
 impl Driver {
+    /// Starts to read what is bound. Must be called inside a tokio runtime.
     pub(super) fn new(
         endpoint: Endpoint,
-        sockets: Arc<Sockets>,
+        bound: Bound,
+        limits: StreamLimits,
+        tls: Option<Tls>,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { endpoint, sockets, commands, events, backlog: None, leave_at: None }
+        let (sender, inbox) = mpsc::channel(PACKETS);
+        let mut readers = JoinSet::new();
+        let sockets = Arc::new(bound.udp);
+        for index in 0..sockets.len() {
+            readers.spawn(Arc::clone(&sockets).read(index, sender.clone()));
+        }
+        for (transport, listener) in bound.listeners {
+            readers.spawn(stream::accept(listener, transport, sender.clone()));
+        }
+        let streams = Streams::new(Arc::new(limits), tls.map(Arc::new), sender);
+        Self { endpoint, sockets, streams, readers, inbox, commands, events, backlog: None, leave_at: None }
     }
 
     pub(super) async fn run(mut self) {
-        let mut readers = JoinSet::new();
-        let (sender, mut packets) = mpsc::channel(PACKETS);
-        for index in 0..self.sockets.len() {
-            readers.spawn(Arc::clone(&self.sockets).read(index, sender.clone()));
-        }
-        drop(sender);
         let events = self.events.clone();
         loop {
             self.send().await;
@@ -61,6 +105,8 @@ impl Driver {
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Act(act)) => act(&mut self.endpoint, now()),
+                    Some(Command::Connect { path, waiter }) => self.streams.connect(path, waiter),
+                    Some(Command::Name { remote, name }) => self.streams.name(remote, name),
                     Some(Command::Shutdown) => self.leave(),
                     None => break,
                 },
@@ -70,13 +116,13 @@ impl Driver {
                         permit.send(event);
                     }
                 }
-                Some(packet) = packets.recv(), if self.backlog.is_none() => {
-                    self.endpoint.handle_message(now(), packet.path, &packet.bytes);
+                Some(input) = self.inbox.recv(), if self.backlog.is_none() => {
+                    self.handle(input).await;
                     for _ in 1..BURST {
-                        let Ok(packet) = packets.try_recv() else {
+                        let Ok(input) = self.inbox.try_recv() else {
                             break;
                         };
-                        self.endpoint.handle_message(now(), packet.path, &packet.bytes);
+                        self.handle(input).await;
                     }
                 },
                 () = sleep_until(timeout) => {}
@@ -85,13 +131,46 @@ impl Driver {
                 self.endpoint.handle_timeout(now());
             }
         }
-        readers.shutdown().await;
+        // Nobody waits for a place in the inbox any more.
+        drop(self.inbox);
+        self.readers.shutdown().await;
+        self.streams.shutdown().await;
+    }
+
+    async fn handle(&mut self, input: Input) {
+        match input {
+            Input::Packet(packet) => self.endpoint.handle_message(now(), packet.path, &packet.bytes),
+            Input::Finished { link, broken } => {
+                if let Some(Broken { head, defect }) = broken {
+                    self.endpoint.handle_unframed(link.path, &head, defect);
+                }
+                // The answers first, then the end.
+                self.send().await;
+                self.streams.close(link.id);
+            }
+            Input::Accepted { transport, stream } => {
+                let known = stream.peer_addr().is_ok_and(|remote| self.endpoint.allows(remote.ip()));
+                if known {
+                    self.streams.accept(transport, stream);
+                }
+            }
+            Input::Opened { id } => self.streams.opened(id),
+            Input::Closed { id, error } => {
+                for path in self.streams.closed(id, error) {
+                    self.endpoint.handle_transport_error(now(), path);
+                }
+            }
+        }
     }
 
     async fn send(&mut self) {
-        while let Some(transmit) = self.endpoint.poll_transmit() {
-            if self.sockets.send(&transmit).await.is_err() {
-                self.endpoint.handle_transport_error(now(), transmit.path);
+        while let Some(Transmit { path, bytes }) = self.endpoint.poll_transmit() {
+            let sent = match path.transport {
+                Transport::Udp => self.sockets.send(path, &bytes).await.is_ok(),
+                Transport::Tcp | Transport::Tls => self.streams.send(path, bytes),
+            };
+            if !sent {
+                self.endpoint.handle_transport_error(now(), path);
             }
         }
     }

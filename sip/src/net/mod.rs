@@ -6,27 +6,39 @@
 //! | channel | bound | when full |
 //! |---|---|---|
 //! | commands, to the task | 256 | the caller waits |
-//! | packets, from a socket | 1,024 | the reader waits; then the kernel drops, and the peer retransmits |
+//! | packets, from sockets and connections | 1,024 | the reader waits; then the kernel drops, and the peer retransmits; a stream's peer waits |
+//! | messages, to a connection | 256 | the peer does not read: its connection is closed |
 //! | events, to the program | [`StackConfig::event_capacity`] | no packet is read until there is room; commands go on |
 
+mod connection;
 mod driver;
+mod frame;
+mod local;
 mod resolve;
+mod stream;
+mod tls;
 mod udp;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Admission, Config, Path};
+use crate::config::{Admission, Config, Path, Transport};
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats};
 use crate::message::Uri;
+use crate::random::Random;
 use crate::source::Sources;
 
-pub use resolve::ResolveError;
+pub use resolve::{
+    Answer, Dns, Kind, Lookup, Naptr, Paths, Record, ResolveError, Srv, SystemDns, Target, Targets, locate,
+};
+pub use stream::{ConnectError, StreamLimits};
+pub use tls::{Identity, Roots, TlsConfig, TlsConfigError, TlsError};
 
 const COMMANDS: usize = 256;
 /// How long [`Stack::shutdown`] waits for the last answers.
@@ -35,8 +47,16 @@ const FAREWELL: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct StackConfig {
     pub endpoint: Config,
-    /// Local UDP addresses; port 0 takes any free one. At least one.
+    /// Local UDP addresses; port 0 takes any free one. At least one address must be given, of whatever transport.
     pub udp: Vec<SocketAddr>,
+    /// Local TCP addresses. Without any, TCP is not spoken at all.
+    pub tcp: Vec<SocketAddr>,
+    /// `None`: TLS is not spoken.
+    pub tls: Option<TlsConfig>,
+    /// Who answers questions about names. `None`: the system.
+    pub dns: Option<Arc<dyn Dns>>,
+    /// Bounds of connections.
+    pub streams: StreamLimits,
     /// `None`: from the operating system.
     pub seed: Option<[u8; 32]>,
     /// Events that may wait for the reader. When full, the stack reads no packets until there is room.
@@ -45,7 +65,16 @@ pub struct StackConfig {
 
 impl Default for StackConfig {
     fn default() -> Self {
-        Self { endpoint: Config::default(), udp: Vec::new(), seed: None, event_capacity: 1024 }
+        Self {
+            endpoint: Config::default(),
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            tls: None,
+            dns: None,
+            streams: StreamLimits::default(),
+            seed: None,
+            event_capacity: 1024,
+        }
     }
 }
 
@@ -54,6 +83,10 @@ impl Default for StackConfig {
 pub enum BindError {
     #[error("cannot listen on udp {addr}: {source}")]
     Udp { addr: SocketAddr, source: io::Error },
+    #[error("cannot listen on {} {addr}: {source}", .transport.as_str().to_ascii_lowercase())]
+    Stream { transport: Transport, addr: SocketAddr, source: io::Error },
+    #[error("tls: {0}")]
+    Tls(#[from] TlsConfigError),
     #[error("no local address is given")]
     NoAddress,
     #[error("the operating system gives no randomness: {0}")]
@@ -70,6 +103,15 @@ type Act = Box<dyn FnOnce(&mut Endpoint, Instant) + Send>;
 
 enum Command {
     Act(Act),
+    Connect {
+        path: Path,
+        waiter: stream::Waiter,
+    },
+    /// What the URI calls a far end that is reached by TLS.
+    Name {
+        remote: SocketAddr,
+        name: Option<String>,
+    },
     Shutdown,
 }
 
@@ -79,7 +121,11 @@ enum Command {
 pub struct Stack {
     commands: mpsc::Sender<Command>,
     /// What is bound. Only the task holds the sockets themselves, so that they close with it.
-    addrs: Arc<[SocketAddr]>,
+    locals: Arc<local::Locals>,
+    dns: Arc<dyn Dns>,
+    /// Chance between servers of equal priority, a new one at every turn.
+    chance: Arc<Random>,
+    turn: Arc<AtomicU64>,
 }
 
 /// Binds every address, and starts. Must be called inside a tokio runtime.
@@ -88,15 +134,39 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
         Some(seed) => seed,
         None => system_seed().map_err(BindError::Seed)?,
     };
-    let sockets = Arc::new(udp::Sockets::bind(&config.udp)?);
-    let addrs = sockets.addrs().into();
+    let udp = udp::Sockets::bind(&config.udp)?;
+    let mut locals = local::Locals { udp: udp.addrs(), ..Default::default() };
+    let mut listeners = Vec::new();
+    for &addr in &config.tcp {
+        let (listener, bound) = stream::listen(Transport::Tcp, addr)?;
+        locals.tcp.push(bound);
+        listeners.push((Transport::Tcp, listener));
+    }
+    let tls = config.tls.as_ref().map(tls::Tls::new).transpose()?;
+    for &addr in config.tls.iter().flat_map(|tls| &tls.listen) {
+        let (listener, bound) = stream::listen(Transport::Tls, addr)?;
+        locals.tls.push(bound);
+        listeners.push((Transport::Tls, listener));
+    }
+    if tls.is_some() && locals.tls.is_empty() {
+        locals.only_connect_by_tls();
+    }
+    if locals.first().is_none() {
+        return Err(BindError::NoAddress);
+    }
+    let mut settings = config.endpoint;
+    settings.large_over_tcp.clone_from(&locals.tcp);
+    let limits = StreamLimits { message: settings.max_message.min(config.streams.message), ..config.streams };
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (events, receiver) = mpsc::channel(config.event_capacity.max(1));
-    let endpoint = Endpoint::new(config.endpoint, seed);
-    let driver = driver::Driver::new(endpoint, sockets, inbox, events);
+    let endpoint = Endpoint::new(settings, seed);
+    let bound = driver::Bound { udp, listeners };
+    let driver = driver::Driver::new(endpoint, bound, limits, tls, inbox, events);
     // Its end is awaited by `shutdown`, which waits for the inbox to close.
     tokio::spawn(driver.run());
-    Ok((Stack { commands, addrs }, receiver))
+    let dns = config.dns.unwrap_or_else(|| Arc::new(SystemDns::new()));
+    let (chance, turn) = (Arc::new(Random::new(seed)), Arc::default());
+    Ok((Stack { commands, locals: Arc::new(locals), dns, chance, turn }, receiver))
 }
 
 fn system_seed() -> io::Result<[u8; 32]> {
@@ -107,10 +177,29 @@ fn system_seed() -> io::Result<[u8; 32]> {
 }
 
 impl Stack {
-    /// The address that the first socket is bound to.
+    /// The address that the first socket is bound to: of UDP, where there is one.
     pub fn local_addr(&self) -> SocketAddr {
-        // `bind` refuses an empty list.
-        self.addrs[0]
+        // `bind` refuses to start without one.
+        self.locals.first().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// The addresses that are bound for a transport, in the order of the configuration.
+    pub fn local_addrs(&self, transport: Transport) -> &[SocketAddr] {
+        self.locals.of(transport)
+    }
+
+    /// Opens the connection of a path ahead of the first message, or says why there is none. UDP has nothing to open.
+    pub async fn connect(&self, path: Path) -> Result<(), ConnectError> {
+        if path.transport == Transport::Udp {
+            return Ok(());
+        }
+        if self.locals.of(path.transport).is_empty() {
+            return Err(ConnectError::NotSpoken(path.transport));
+        }
+        let (waiter, answer) = oneshot::channel();
+        let connect = Command::Connect { path, waiter };
+        self.commands.send(connect).await.map_err(|_| ConnectError::Closed)?;
+        answer.await.unwrap_or(Err(ConnectError::Closed))
     }
 
     pub async fn register(&self, register: Register) -> Result<RegistrationId, Closed> {
@@ -170,10 +259,24 @@ impl Stack {
         self.ask(|endpoint, _| endpoint.stats()).await
     }
 
-    /// Transport, local socket and address of a URI: the next hop for [`Invite`] and [`Register`]. Names are looked
-    /// up as A and AAAA (RFC 3263 without NAPTR and SRV).
+    /// Transport, local socket and address of the first server of a URI: the next hop for [`Invite`] and [`Register`].
     pub async fn resolve(&self, uri: &Uri) -> Result<Path, ResolveError> {
-        resolve::resolve(&self.addrs, uri).await
+        let paths = self.resolve_all(uri).await?;
+        paths.list.first().copied().ok_or_else(|| ResolveError::NoAddress { host: uri.to_string() })
+    }
+
+    /// Every server of a URI in the order in which they are to be tried, and how long that may be believed (RFC 3263
+    /// §4). A far end that is reached by TLS is known by the name in this URI from now on.
+    pub async fn resolve_all(&self, uri: &Uri) -> Result<Paths, ResolveError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let seed = self.chance.keyed(&[b"resolve", &turn.to_be_bytes()]);
+        let paths = resolve::paths(&*self.dns, &self.locals, uri, seed).await?;
+        let name = uri.host().filter(|host| host.ip().is_none()).map(ToString::to_string);
+        for path in paths.list.iter().filter(|path| path.transport == Transport::Tls) {
+            // A stack that has shut down connects to nobody.
+            let _ = self.commands.send(Command::Name { remote: path.remote, name: name.clone() }).await;
+        }
+        Ok(paths)
     }
 
     /// Ends every call, takes every registration back, waits up to two seconds for the answers, and returns when

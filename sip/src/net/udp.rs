@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Type};
@@ -10,8 +10,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::BindError;
+use super::driver::Input;
+use super::local::local_for;
 use crate::config::{Path, Transport};
-use crate::event::Transmit;
 
 const LONGEST: usize = 65_535;
 /// About two seconds of 800 calls a second.
@@ -19,6 +20,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Peers whose local address is remembered, per reader.
 const REMEMBERED: usize = 4_096;
 
+#[derive(Debug)]
 pub(super) struct Packet {
     pub(super) path: Path,
     pub(super) bytes: Bytes,
@@ -47,7 +49,7 @@ impl Socket {
     }
 }
 
-/// Every UDP socket of a stack. Never empty.
+/// Every UDP socket of a stack.
 #[derive(Debug)]
 pub(super) struct Sockets(Vec<Socket>);
 
@@ -57,7 +59,7 @@ impl Sockets {
         for &addr in addrs {
             sockets.push(Socket::open(addr).map_err(|source| BindError::Udp { addr, source })?);
         }
-        if sockets.is_empty() { Err(BindError::NoAddress) } else { Ok(Self(sockets)) }
+        Ok(Self(sockets))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -70,7 +72,7 @@ impl Sockets {
     }
 
     /// Reads one socket until the task is dropped or nobody listens.
-    pub(super) async fn read(self: std::sync::Arc<Self>, index: usize, packets: mpsc::Sender<Packet>) {
+    pub(super) async fn read(self: std::sync::Arc<Self>, index: usize, packets: mpsc::Sender<Input>) {
         let Some(Socket { socket, addr }) = self.0.get(index) else {
             return;
         };
@@ -95,15 +97,15 @@ impl Sockets {
             };
             let path = Path { transport: Transport::Udp, local, remote };
             let bytes = Bytes::copy_from_slice(&buffer[..length]);
-            if packets.send(Packet { path, bytes }).await.is_err() {
+            if packets.send(Input::Packet(Packet { path, bytes })).await.is_err() {
                 return;
             }
         }
     }
 
     /// Sends from the socket of the path. An error is one of our own side: no route, too long, forbidden.
-    pub(super) async fn send(&self, transmit: &Transmit) -> io::Result<()> {
-        let Path { local, remote, .. } = transmit.path;
+    pub(super) async fn send(&self, path: Path, bytes: &[u8]) -> io::Result<()> {
+        let Path { local, remote, .. } = path;
         let fits = |socket: &&Socket| {
             socket.addr.port() == local.port()
                 && (socket.addr.ip() == local.ip()
@@ -112,30 +114,10 @@ impl Sockets {
         let Some(Socket { socket, .. }) = self.0.iter().find(fits) else {
             return Err(io::ErrorKind::AddrNotAvailable.into());
         };
-        match socket.send_to(&transmit.bytes, remote).await {
+        match socket.send_to(bytes, remote).await {
             // ICMP about an earlier packet: that one has its timer.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             result => result.map(|_| ()),
         }
     }
-}
-
-/// The path to a peer from the first of our addresses that has its family.
-pub(super) fn path_to(addrs: &[SocketAddr], remote: SocketAddr) -> Option<io::Result<Path>> {
-    let bound = addrs.iter().find(|addr| addr.is_ipv4() == remote.is_ipv4())?;
-    let local = local_for(*bound, remote);
-    Some(local.map(|local| Path { transport: Transport::Udp, local, remote }))
-}
-
-/// Which of our addresses does `remote` see? Only a question when we listen on all of them; then the kernel's
-/// routing table answers. No packet is sent.
-fn local_for(bound: SocketAddr, remote: SocketAddr) -> io::Result<SocketAddr> {
-    if !bound.ip().is_unspecified() {
-        return Ok(bound);
-    }
-    let any: IpAddr =
-        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let probe = std::net::UdpSocket::bind((any, 0))?;
-    probe.connect(remote)?;
-    Ok(SocketAddr::new(probe.local_addr()?.ip(), bound.port()))
 }

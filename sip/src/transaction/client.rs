@@ -21,6 +21,10 @@ use crate::timer::Timer;
 /// §17.1.1.2: at least 32 s for unreliable transports.
 const TIMER_D: Duration = Duration::from_secs(32);
 
+/// How long a peer without TCP is spared the next attempt.
+const UDP_ONLY: Duration = Duration::from_secs(600);
+const MOST_UDP_ONLY: usize = 1_024;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     /// INVITE: Calling. Others: Trying.
@@ -34,6 +38,8 @@ enum State {
 pub(crate) struct Client {
     owner: Owner,
     path: Path,
+    /// §18.1.1: too large for this way, which is the second choice.
+    fallback: Option<Path>,
     /// With its Via: ACK and CANCEL are cut from it.
     request: Request,
     branch: String,
@@ -137,12 +143,18 @@ impl Context {
         &mut self,
         now: Instant,
         path: Path,
-        request: Request,
+        mut request: Request,
         branch: String,
         owner: Owner,
     ) -> TransactionId {
         let id = self.transactions.next_id();
-        let bytes = request.to_bytes();
+        let mut bytes = request.to_bytes();
+        let better = self.path_for(now, path, bytes.len());
+        let (path, fallback) = better.map_or((path, None), |better| (better, Some(path)));
+        if fallback.is_some() {
+            request.headers.replace_first(name::VIA, self.via(path, &branch));
+            bytes = request.to_bytes();
+        }
         let t1 = self.config.timers.t1;
         if !path.transport.is_reliable() {
             self.timers.set(Timer::Retransmit(id), now + t1);
@@ -151,10 +163,47 @@ impl Context {
         self.timers.set(Timer::GiveUp(id), now + 64 * t1);
         self.transactions.client_keys.insert((branch.clone(), request.method.clone()), id);
         self.transmit(path, bytes.clone());
-        let client =
-            Client { owner, path, request, branch, bytes, state: State::Calling, interval: t1, ack: None };
+        let client = Client {
+            owner,
+            path,
+            fallback,
+            request,
+            branch,
+            bytes,
+            state: State::Calling,
+            interval: t1,
+            ack: None,
+        };
         self.transactions.clients.insert(id, client);
         id
+    }
+
+    /// §18.1.1: nobody takes a large request by TCP, so it goes by UDP after all. `false`: there is no second way.
+    pub(crate) fn client_fall_back(&mut self, now: Instant, id: TransactionId) -> bool {
+        let Some((path, failed, branch)) = self
+            .transactions
+            .clients
+            .get_mut(&id)
+            .and_then(|client| Some((client.fallback.take()?, client.path, client.branch.clone())))
+        else {
+            return false;
+        };
+        self.udp_only.retain(|_, until| now < *until);
+        if self.udp_only.len() < MOST_UDP_ONLY {
+            self.udp_only.insert(failed.remote, now + UDP_ONLY);
+        }
+        let via = self.via(path, &branch);
+        let timers = self.config.timers;
+        if let Some(client) = self.transactions.clients.get_mut(&id) {
+            client.request.headers.replace_first(name::VIA, via);
+            client.bytes = client.request.to_bytes();
+            client.path = path;
+            let bytes = client.bytes.clone();
+            self.timers.set(Timer::Retransmit(id), now + timers.t1);
+            self.timers.set(Timer::GiveUp(id), now + 64 * timers.t1);
+            self.transmit(path, bytes);
+        }
+        true
     }
 
     /// Finds the transaction of a response and moves it on. `Some` when the owner must see the response.
