@@ -35,11 +35,13 @@ fn what_the_phone_said_and_what_it_heard_are_in_the_transcript() {
 
     let before = phone.now();
     phone.say(&NOBODY_IN.wav());
+    gateway.wait_turns(&call, 2, A_TURN);
     phone.wait_sound_and_quiet(before, A_TURN);
     assert_words("the first request", NOBODY_IN.text, &brain.wait_request(1, SOON), HEARD_OF_A_PERSON);
 
     let before = phone.now();
     phone.say(&CHECK_NUMBER.wav());
+    gateway.wait_turns(&call, 3, A_TURN);
     phone.wait_sound_and_quiet(before, A_TURN);
     assert_words("the second request", CHECK_NUMBER.text, &brain.wait_request(2, SOON), HEARD_OF_A_PERSON);
 
@@ -96,6 +98,7 @@ fn the_local_model_answers_a_real_voice() {
     phone.wait_sound_and_quiet(before, A_TURN);
     let before = phone.now();
     phone.say(&NOBODY_IN.wav());
+    gateway.wait_turns(&call, 2, A_TURN);
     phone.wait_sound_and_quiet(before, A_TURN);
     phone.hang_up();
     phone.wait_closed(SOON);

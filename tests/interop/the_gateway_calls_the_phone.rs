@@ -30,6 +30,7 @@ fn the_agent_is_heard_by_the_one_who_picks_up() {
     phone.wait_sound_and_quiet(before, A_TURN);
     let before = phone.now();
     phone.say(&PLEASE_HOLD.wav());
+    gateway.wait_turns(&call, 2, A_TURN);
     phone.wait_sound_and_quiet(before, A_TURN);
     phone.hang_up();
     phone.wait_closed(SOON);

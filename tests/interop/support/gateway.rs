@@ -252,6 +252,18 @@ impl Gateway {
         started["call_id"].as_str().expect("every event of a call names it").to_owned()
     }
 
+    /// Waits until so many speeches of the agent are over, the greeting counted. Between its clauses a phone hears silence
+    /// too, and on a busy machine a long one.
+    pub(crate) fn wait_turns(&self, call: &str, count: usize, within: Duration) {
+        self.wait(&format!("call.turn of {call}, number {count}"), within, |events| {
+            events
+                .iter()
+                .filter(|event| event["type"] == "call.turn" && event["call_id"] == call)
+                .nth(count - 1)
+                .cloned()
+        });
+    }
+
     pub(crate) fn count_events(&self, kind: &str) -> usize {
         self.events.read(|events| events.iter().filter(|event| event["type"] == kind).count())
     }
