@@ -31,6 +31,15 @@ pub struct Config {
     /// An unanswered inbound call ends with 480 after this time; an unanswered outbound call is cancelled.
     /// (RFC 3261 has a Timer C of more than 3 minutes for proxies; a user agent needs the same protection.)
     pub ring_timeout: Duration,
+    /// How long a call may go on without a sign of life from the far end (RFC 4028); at least 90 s. It is refreshed at
+    /// half the time. `None`: no session timers.
+    pub session_expires: Option<Duration>,
+    /// The shortest session that is taken from a peer; below, 422. At least 90 s (RFC 4028 §4).
+    pub min_session_expires: Duration,
+    /// Content types that a MESSAGE may have (RFC 3428), for instance `text/plain`. None: messages are not taken.
+    pub message_types: Vec<String>,
+    /// Longest body of a MESSAGE, in bytes; above, 413.
+    pub max_message_body: usize,
     /// `Retry-After` of a 503 that a ceiling causes.
     pub overload_retry_after: Duration,
 }
@@ -48,6 +57,10 @@ impl Default for Config {
             max_transactions: 100_000,
             max_message: 65_535,
             ring_timeout: Duration::from_secs(185),
+            session_expires: Some(Duration::from_secs(1_800)),
+            min_session_expires: Duration::from_secs(90),
+            message_types: Vec::new(),
+            max_message_body: 8 * 1024,
             overload_retry_after: Duration::from_secs(5),
         }
     }

@@ -14,8 +14,8 @@ use crate::random::Random;
 use crate::timer::Timers;
 use crate::transaction::Transactions;
 
-/// What a UAS here understands (§20.5). Grows with the methods that legs learn.
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+/// What every UAS here understands (§20.5).
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
 
 /// §18.1.1: longer than this may not fit the path in one piece.
 const LARGE: usize = 1_300;
@@ -112,7 +112,25 @@ impl Context {
 
     /// Headers that any message of ours outside a failure ends with.
     pub(crate) fn capabilities(&self, headers: &mut Headers) {
-        headers.push(name::ALLOW, ALLOW);
+        headers.push(name::ALLOW, self.allow());
+        let supported = self.extensions().join(", ");
+        if !supported.is_empty() {
+            headers.push(name::SUPPORTED, supported);
+        }
+    }
+
+    /// §20.5.
+    pub(crate) fn allow(&self) -> String {
+        let mut allow = ALLOW.to_owned();
+        if !self.config.message_types.is_empty() {
+            allow.push_str(", MESSAGE");
+        }
+        allow
+    }
+
+    /// The option tags that a peer may require (§19.2).
+    pub(crate) fn extensions(&self) -> Vec<&'static str> {
+        self.config.session_expires.map(|_| "timer").into_iter().collect()
     }
 }
 

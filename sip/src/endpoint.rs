@@ -8,12 +8,14 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::{Admission, Config, Path};
-use crate::context::{ALLOW, Context};
+use crate::context::Context;
 use crate::event::{
-    Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats, Transmit,
+    Body, Event, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject, RequestId,
+    SendMessage, Stats, Transmit,
 };
 use crate::leg::Leg;
 use crate::message::{Defect, Head, Message, Method, ParseError, Request, Response, Uri, name, parse};
+use crate::pager::{self, Outgoing};
 use crate::register::Registration;
 use crate::source::Sources;
 use crate::timer::Timer;
@@ -47,6 +49,7 @@ pub struct Endpoint {
     /// Call-ID and our tag.
     dialogs: HashMap<(String, String), LegId>,
     registrations: BTreeMap<RegistrationId, Registration>,
+    messages: BTreeMap<MessageId, Outgoing>,
 }
 
 impl Endpoint {
@@ -60,6 +63,7 @@ impl Endpoint {
             legs: BTreeMap::new(),
             dialogs: HashMap::new(),
             registrations: BTreeMap::new(),
+            messages: BTreeMap::new(),
         }
     }
 
@@ -218,6 +222,23 @@ impl Endpoint {
         self.with_leg(leg, |leg, cx| leg.hangup(now, cx, reason));
     }
 
+    /// Sends a MESSAGE, once: [`Event::MessageResult`] brings the outcome, and to try again is the program's to decide.
+    pub fn message(&mut self, now: Instant, message: SendMessage) -> MessageId {
+        let id = MessageId(self.next_id());
+        if let Some(outgoing) = Outgoing::send(now, &mut self.cx, id, message) {
+            self.messages.insert(id, outgoing);
+        }
+        id
+    }
+
+    /// Answers an [`Event::Message`]: 200 or 202, or a failure. Anything else becomes 500.
+    pub fn answer_message(&mut self, now: Instant, id: RequestId, status: u16) {
+        let status = if matches!(status, 200..=299 | 400..=699) { status } else { 500 };
+        if let Some(id) = self.cx.transactions.waiting(id.0, &Method::Message) {
+            self.cx.respond_status(now, id, status);
+        }
+    }
+
     pub fn set_admission(&mut self, admission: Admission) {
         self.admission = admission;
     }
@@ -279,6 +300,11 @@ impl Endpoint {
             Some(Owner::Registration(one)) => {
                 self.with_registration(one, |one, cx| one.undelivered(now, cx, id, status));
             }
+            Some(Owner::Message(id)) => {
+                if let Some(message) = self.messages.remove(&id) {
+                    message.undelivered(&mut self.cx, status);
+                }
+            }
             Some(Owner::Nobody) | None => {}
         }
     }
@@ -308,6 +334,13 @@ impl Endpoint {
             }
             Owner::Registration(one) => {
                 self.with_registration(one, |one, cx| one.response(now, cx, matched.id, response));
+            }
+            Owner::Message(id) => {
+                if let Some(message) = self.messages.get_mut(&id)
+                    && message.response(now, &mut self.cx, matched.id, response)
+                {
+                    self.messages.remove(&id);
+                }
             }
             Owner::Nobody => {}
         }
@@ -345,6 +378,7 @@ impl Endpoint {
         match request.method {
             Method::Invite => self.incoming(now, path, key, request, head),
             Method::Options => self.options(path, request),
+            Method::Message => self.message_outside(now, path, key, request, head),
             // §15.1.2 and their like: these speak of a dialog, and there is none.
             _ => self.cx.respond_stateless(path, request, 481, None, &[]),
         }
@@ -358,9 +392,13 @@ impl Endpoint {
         };
         match request.method {
             Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
+            Method::Message if !self.cx.config.message_types.is_empty() => {}
             // §21.5.2: 501 for what nobody here has heard of, 405 for what we know and do not do.
-            Method::Other(_) => return refuse(&mut self.cx, 501, &[(name::ALLOW, ALLOW.to_owned())]),
-            _ => return refuse(&mut self.cx, 405, &[(name::ALLOW, ALLOW.to_owned())]),
+            _ => {
+                let status = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
+                let allow = self.cx.allow();
+                return refuse(&mut self.cx, status, &[(name::ALLOW, allow)]);
+            }
         }
         if matches!(request.uri, Uri::Other(_)) {
             return refuse(&mut self.cx, 416, &[]);
@@ -369,8 +407,10 @@ impl Endpoint {
         if head.to.tag().is_none() && self.cx.transactions.is_merged(head) {
             return refuse(&mut self.cx, 482, &[]);
         }
-        // §8.2.2.3. We support no extension that may be required yet.
-        let required = request.headers.list(name::REQUIRE);
+        // §8.2.2.3.
+        let known = self.cx.extensions();
+        let mut required = request.headers.list(name::REQUIRE);
+        required.retain(|option| !known.iter().any(|one| one.eq_ignore_ascii_case(option)));
         if !required.is_empty() {
             return refuse(&mut self.cx, 420, &[(name::UNSUPPORTED, required.join(", "))]);
         }
@@ -382,6 +422,11 @@ impl Endpoint {
         let offers = matches!(request.method, Method::Invite | Method::Update);
         if offers && !request.body.is_empty() && !carries_sdp(request) {
             return refuse(&mut self.cx, 415, &[(name::ACCEPT, "application/sdp".into())]);
+        }
+        if request.method == Method::Message
+            && let Some((status, extra)) = pager::refusal(&self.cx, request)
+        {
+            return refuse(&mut self.cx, status, &extra);
         }
         true
     }
@@ -404,6 +449,17 @@ impl Endpoint {
         }
     }
 
+    fn message_outside(&mut self, now: Instant, path: Path, key: ServerKey, request: &Request, head: &Head) {
+        let refusal = match self.admission {
+            Admission::Draining { retry_after } => Some(retry_after),
+            Admission::Open => self.is_full().then_some(self.cx.config.overload_retry_after),
+        };
+        match refusal {
+            Some(after) => self.busy(path, request, after),
+            None => pager::take(now, &mut self.cx, path, key, request, head, None),
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.cx.transactions.len() >= self.cx.config.max_transactions
     }
@@ -414,10 +470,11 @@ impl Endpoint {
             return self.busy(path, request, retry_after);
         }
         let extra = [
-            (name::ALLOW, ALLOW.to_owned()),
+            (name::ALLOW, self.cx.allow()),
             (name::ACCEPT, "application/sdp".to_owned()),
             (name::ACCEPT_ENCODING, "identity".to_owned()),
             (name::ACCEPT_LANGUAGE, "en".to_owned()),
+            (name::SUPPORTED, self.cx.extensions().join(", ")),
         ];
         self.cx.respond_stateless(path, request, 200, None, &extra);
     }
@@ -445,13 +502,14 @@ impl Endpoint {
         let Some((invite, leg, tag)) = invite.and_then(|id| self.invite_of(id)) else {
             return self.cx.respond_stateless(path, request, 481, None, &[]);
         };
-        let id = self.cx.open_server(path, key, request, head, &tag, leg);
+        let id = self.cx.open_server(path, key, request, head, &tag, Some(leg));
         self.cx.respond_status(now, id, 200);
         self.with_leg(leg, |leg, cx| leg.cancelled(now, cx, invite, request));
     }
 
     fn invite_of(&self, id: TransactionId) -> Option<(TransactionId, LegId, String)> {
-        self.cx.transactions.server(id).map(|server| (id, server.leg(), server.tag().to_owned()))
+        let server = self.cx.transactions.server(id)?;
+        Some((id, server.leg()?, server.tag().to_owned()))
     }
 
     fn dialog_of(&self, head: &Head) -> Option<LegId> {

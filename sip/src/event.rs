@@ -16,6 +16,14 @@ pub struct LegId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct RegistrationId(pub u64);
 
+/// One MESSAGE of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+/// A request of theirs that waits for the program's word.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
 /// One message to be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Transmit {
@@ -111,6 +119,40 @@ pub struct Invite {
     pub headers: Vec<(String, String)>,
     /// The offer; `None` asks the far end to offer.
     pub body: Option<Body>,
+}
+
+/// A MESSAGE to send (RFC 3428). See [`Endpoint::message`](crate::Endpoint::message).
+#[derive(Clone, Debug)]
+pub struct SendMessage {
+    /// Request-URI and To.
+    pub to: Uri,
+    pub from: NameAddr,
+    pub credentials: Option<Credentials>,
+    /// Transport and resolved next hop. A datagram carries about 1,000 bytes; what is longer needs a stream.
+    pub path: Path,
+    /// As in [`Invite::route`].
+    pub route: Vec<Uri>,
+    /// As in [`Invite::headers`].
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+/// A MESSAGE that came in. Nothing in it is proven but `path`.
+#[derive(Clone, Debug)]
+pub struct IncomingMessage {
+    pub path: Path,
+    /// The call that it came in, if it came inside one.
+    pub leg: Option<LegId>,
+    pub request_uri: Uri,
+    pub to: NameAddr,
+    pub from: NameAddr,
+    /// P-Asserted-Identity (RFC 3325): to be believed only of a trusted `path`.
+    pub asserted: Option<NameAddr>,
+    pub call_id: String,
+    /// May be empty. Text is UTF-8 where its type names no other charset.
+    pub body: Body,
+    /// All headers in their order, names in the RFC's spelling.
+    pub headers: Vec<(String, String)>,
 }
 
 /// How to refuse an inbound call. See [`Endpoint::reject`](crate::Endpoint::reject).
@@ -228,6 +270,20 @@ pub enum Event {
         leg: LegId,
         cause: Cause,
     },
+    /// A MESSAGE. Answer with [`answer_message`](crate::Endpoint::answer_message) within 32 s: 200 when it is delivered,
+    /// 202 when it is stored.
+    Message {
+        id: RequestId,
+        message: Box<IncomingMessage>,
+    },
+    /// What became of a [`message`](crate::Endpoint::message): exactly once. 408 when nobody answered, 503 when it could not
+    /// be sent, 513 when it is too long for a datagram.
+    MessageResult {
+        id: MessageId,
+        status: u16,
+        reason: Option<String>,
+        retry_after: Option<Duration>,
+    },
     Registration {
         id: RegistrationId,
         state: RegistrationState,
@@ -267,6 +323,8 @@ pub enum CauseKind {
     NoAck,
     /// The transport could not deliver.
     TransportError,
+    /// Nobody refreshed the session in time (RFC 4028).
+    SessionExpired,
     /// The peer no longer knows the dialog (481 or 408 to a request inside it).
     DialogGone,
 }

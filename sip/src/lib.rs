@@ -17,6 +17,7 @@
 #![warn(missing_debug_implementations)]
 
 mod auth;
+mod compose;
 mod config;
 mod context;
 mod dialog;
@@ -29,6 +30,7 @@ mod leg;
 pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
+mod pager;
 mod random;
 mod register;
 mod source;
@@ -39,8 +41,9 @@ pub use config::{Admission, Advertised, Config, Path, Timers, Transport};
 pub use endpoint::Endpoint;
 pub use error::SyntaxError;
 pub use event::{
-    Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, Invite, LegId, Password, ReasonHeader,
-    Register, RegistrationId, RegistrationState, Reject, Stats, Transmit,
+    Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, IncomingMessage, Invite, LegId,
+    MessageId, Password, ReasonHeader, Register, RegistrationId, RegistrationState, Reject, RequestId,
+    SendMessage, Stats, Transmit,
 };
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
 pub use source::{Network, Sources};

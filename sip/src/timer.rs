@@ -34,6 +34,10 @@ pub(crate) enum LegTimer {
     Cancel,
     /// §14.1: our re-INVITE again after 491.
     Glare,
+    /// RFC 4028 §7.4: we refresh the session.
+    Refresh,
+    /// RFC 4028 §10: nobody has refreshed it.
+    SessionEnd,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +67,8 @@ impl Timers {
             LegTimer::NoAck,
             LegTimer::Cancel,
             LegTimer::Glare,
+            LegTimer::Refresh,
+            LegTimer::SessionEnd,
         ] {
             self.stop(Timer::Leg(leg, which));
         }

@@ -20,9 +20,10 @@ enum Plot {
     HeldThenHungUp,
     KeyPressed,
     BothHangUp,
+    Refreshed,
 }
 
-const PLOTS: [Plot; 8] = [
+const PLOTS: [Plot; 9] = [
     Plot::CallerHangsUp,
     Plot::CalledHangsUp,
     Plot::Refused,
@@ -31,13 +32,18 @@ const PLOTS: [Plot; 8] = [
     Plot::HeldThenHungUp,
     Plot::KeyPressed,
     Plot::BothHangUp,
+    Plot::Refreshed,
 ];
 
 /// Plays a plot by reacting to events, as a program does. Returns how many packets it took.
 fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
     let mut world = World::with_fate(fate);
-    world.add(ALICE, Config::default());
-    world.add(BOB, Config::default());
+    let config = match plot {
+        Plot::Refreshed => Config { session_expires: Some(Duration::from_secs(90)), ..Config::default() },
+        _ => Config::default(),
+    };
+    world.add(ALICE, config.clone());
+    world.add(BOB, config);
     let alice = world.act(ALICE, |e, now| e.invite(now, invite(ALICE, BOB)));
     if plot == Plot::CancelledAtOnce {
         world.act(ALICE, |e, now| e.hangup(now, alice, None));
@@ -85,6 +91,9 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         let leg = *leg;
                         world.act(at, |e, now| e.send_dtmf(now, leg, '5', Duration::from_millis(200)));
                         end_at = Some(world.now + Duration::from_secs(40));
+                    }
+                    (Plot::Refreshed, Event::Answered { .. }) => {
+                        end_at = Some(world.now + Duration::from_secs(200));
                     }
                     (_, Event::Answered { .. }) => end_at = Some(world.now + wait),
                     (_, Event::Ended { leg, cause }) => {

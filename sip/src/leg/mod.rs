@@ -1,7 +1,7 @@
 //! A leg: one call between us and one peer, from the first INVITE to the last answer.
 //!
 //! One file per role and verb, as methods of [`Leg`]: `uac` (we call), `uas` (we are called), `modify` (requests
-//! inside the dialog). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
+//! inside the dialog), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
 //! once, when the outcome is certain for the program; what manners still demand (the BYE's answer, the ACK of a
 //! 2xx that crossed our CANCEL) goes on behind it, and then the leg is gone.
 //!
@@ -13,6 +13,7 @@
 //! ```
 
 mod modify;
+mod session;
 mod uac;
 mod uas;
 
@@ -28,6 +29,8 @@ use crate::event::{Body, Cause, CauseKind, EndedBy, Event, LegId, ReasonHeader};
 use crate::message::{Head, Headers, Method, NameAddr, Request, Response, name};
 use crate::timer::LegTimer;
 use crate::transaction::{Owner, TransactionId};
+
+use session::SessionTimer;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -100,6 +103,8 @@ struct OurOffer {
     body: Body,
     /// `None` while it waits out a glare.
     transaction: Option<TransactionId>,
+    /// It says only what was said before (RFC 4028): the program has not asked for it.
+    refresh: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +121,7 @@ pub(crate) struct Leg {
     acks: Vec<SentAck>,
     theirs: Option<TheirOffer>,
     ours: Option<OurOffer>,
+    session: SessionTimer,
     /// The last provisional response, to be said again every minute.
     provisional: Option<Response>,
     /// §15: a UAS may not say BYE before the ACK.
@@ -123,7 +129,14 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    fn new(id: LegId, state: State, dialog: Dialog, contact: NameAddr, outbound: bool) -> Self {
+    fn new(
+        id: LegId,
+        state: State,
+        dialog: Dialog,
+        contact: NameAddr,
+        session: SessionTimer,
+        outbound: bool,
+    ) -> Self {
         Self {
             id,
             state,
@@ -137,6 +150,7 @@ impl Leg {
             acks: Vec::new(),
             theirs: None,
             ours: None,
+            session,
             provisional: None,
             bye_after_ack: None,
         }
@@ -252,10 +266,19 @@ impl Leg {
             return;
         };
         let Pending { request, .. } = self.pending.swap_remove(at);
-        if matches!(response.status, 401 | 407) && self.answer_challenge(cx, response) {
-            // §22.2: the same request with credentials and a higher CSeq.
+        let better = match response.status {
+            401 | 407 => self.answer_challenge(cx, response),
+            // RFC 4028 §7.3.
+            422 => self.session.raise(response),
+            _ => false,
+        };
+        if better {
+            // §22.2: the same request, as the peer wants it, with a higher CSeq.
             self.dialog.local_cseq += 1;
             let mut again = request;
+            if response.status == 422 {
+                self.session.ask(&mut again.headers);
+            }
             again.headers.set(name::CSEQ, format!("{} {}", self.dialog.local_cseq, again.method));
             let method = again.method.clone();
             let new = self.send_again(now, cx, again);
@@ -272,6 +295,7 @@ impl Leg {
             Method::Invite => self.reoffer_response(now, cx, response, head),
             // §12.2.1.2: the peer has no such dialog any more.
             _ if matches!(response.status, 408 | 481) => self.dialog_gone(now, cx, response.status),
+            Method::Update => self.update_response(now, cx, response),
             _ => {}
         }
     }
@@ -320,6 +344,8 @@ impl Leg {
             LegTimer::NoAck => self.no_ack(now, cx),
             LegTimer::Cancel => self.cancel_timeout(now, cx),
             LegTimer::Glare => self.glare_over(now, cx),
+            LegTimer::Refresh => self.refresh(now, cx),
+            LegTimer::SessionEnd => self.session_over(now, cx),
         }
     }
 

@@ -2,35 +2,19 @@
 
 use std::time::Instant;
 
+use super::session::SessionTimer;
 use super::{Cancel, Leg, SentAck, State, body_of, cause, put_body};
 use crate::auth::Session;
+use crate::compose::{loose, put_headers};
 use crate::context::Context;
 use crate::dialog::Dialog;
 use crate::event::{CauseKind, EndedBy, Event, Invite, LegId};
-use crate::message::{Head, Method, NameAddr, Request, Response, Uri, contact, name};
+use crate::message::{Head, Method, NameAddr, Request, Response, contact, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::{Owner, TransactionId};
 
 /// Forks of one INVITE that are acknowledged. Whoever answers more often than this is no fork.
 const MOST_FORKS: usize = 8;
-
-/// What a program may not write over: the endpoint writes these.
-const OURS: [&str; 14] = [
-    name::VIA,
-    name::FROM,
-    name::TO,
-    name::CALL_ID,
-    name::CSEQ,
-    name::CONTACT,
-    name::CONTENT_LENGTH,
-    name::CONTENT_TYPE,
-    name::MAX_FORWARDS,
-    name::ROUTE,
-    name::RECORD_ROUTE,
-    name::AUTHORIZATION,
-    name::PROXY_AUTHORIZATION,
-    name::USER_AGENT,
-];
 
 impl Leg {
     pub(crate) fn call(now: Instant, cx: &mut Context, id: LegId, invite: Invite) -> Self {
@@ -52,19 +36,18 @@ impl Leg {
         let mut request = dialog.request(Method::Invite);
         request.headers.push(name::CONTACT, &contact);
         cx.capabilities(&mut request.headers);
-        for (header, value) in invite.headers {
-            if !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(&header)) && is_header_name(&header) {
-                request.headers.push(&header, value);
-            }
-        }
+        let mut session = SessionTimer::new(cx);
+        session.ask(&mut request.headers);
+        put_headers(&mut request.headers, invite.headers);
         if let Some(body) = invite.body {
+            session.describe(&body);
             put_body(&mut request.headers, &mut request.body, body);
         }
         let transaction = cx.send_request(now, invite.path, request, Owner::Leg(id));
         cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + cx.config.ring_timeout);
         cx.stats.calls_out += 1;
         let state = State::Calling { invite: transaction, cancel: Cancel::No };
-        let mut leg = Self::new(id, state, dialog, contact, true);
+        let mut leg = Self::new(id, state, dialog, contact, session, true);
         leg.auth = invite.credentials.map(Session::new);
         leg
     }
@@ -100,10 +83,13 @@ impl Leg {
                     // §9.1, §15: the answer crossed our CANCEL. The call exists, so it ends with BYE.
                     return self.bye(now, cx, None);
                 }
+                self.session_answered(now, cx, &response.headers);
                 let body = body_of(&response.headers, &response.body);
                 cx.emit(Event::Answered { leg: self.id, status: response.status, body });
             }
             401 | 407 if !self.ended && self.answer_challenge(cx, response) => self.invite_again(now, cx, id),
+            // RFC 4028 §7.3.
+            422 if !self.ended && self.session.raise(response) => self.invite_again(now, cx, id),
             status => {
                 let reason = super::reason_of(&response.headers).unwrap_or_else(|| response.reason.clone());
                 self.end(cx, cause(EndedBy::Remote, CauseKind::Rejected, Some(status), Some(reason)));
@@ -112,7 +98,7 @@ impl Leg {
         }
     }
 
-    /// §22.2: the same INVITE with credentials; same Call-ID, From and To, CSeq one higher.
+    /// §22.2: the same INVITE as the peer wants it; same Call-ID, From and To, CSeq one higher.
     fn invite_again(&mut self, now: Instant, cx: &mut Context, id: TransactionId) {
         let Some(client) = cx.transactions.client(id) else {
             return;
@@ -124,6 +110,7 @@ impl Leg {
                 request.headers.push_raw(header, value.clone());
             }
         }
+        self.session.ask(&mut request.headers);
         self.dialog.local_cseq += 1;
         request.headers.set(name::CSEQ, format!("{} INVITE", self.dialog.local_cseq));
         if let Some(auth) = &mut self.auth {
@@ -226,24 +213,22 @@ impl Leg {
             491 if self.ours.is_some() => return self.glare(now, cx),
             _ => {}
         }
-        if self.ours.take().is_some() {
+        if accepted {
+            self.session_answered(now, cx, &response.headers);
+        }
+        if let Some(ours) = self.ours.take() {
             let body = if accepted { body_of(&response.headers, &response.body) } else { None };
+            if accepted {
+                self.session.describe(&ours.body);
+            }
+            // A refresh is no affair of the program, unless the peer used it to say something new.
+            if ours.refresh && body.is_none() {
+                if !accepted {
+                    self.refresh_later(now, cx);
+                }
+                return;
+            }
             cx.emit(Event::Reanswer { leg: self.id, status: response.status, body });
         }
     }
-}
-
-/// Strict routers (RFC 2543) have died out, and operators forget the `lr` of their outbound proxy.
-fn loose(mut route: Uri) -> Uri {
-    if let Uri::Sip(sip) = &mut route
-        && !sip.params.contains("lr")
-    {
-        sip.params.set("lr", None);
-    }
-    route
-}
-
-/// A header name from outside must not be able to break the line that it stands in.
-fn is_header_name(text: &str) -> bool {
-    text.parse::<Method>().is_ok()
 }

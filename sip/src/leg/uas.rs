@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::session::SessionTimer;
 use super::{Leg, Repeating, State, TheirOffer, body_of, cause, put_body, reason_of};
 use crate::config::Path;
 use crate::context::Context;
@@ -33,7 +34,13 @@ impl Leg {
             cx.respond_stateless(path, request, 400, Some("Bad Record-Route"), &[]);
             return None;
         };
-        let transaction = cx.open_server(path, key, request, head, &tag, id);
+        let session = SessionTimer::new(cx);
+        if let Some(least) = session.too_short(&request.headers) {
+            let least = least.as_secs().to_string();
+            cx.respond_stateless(path, request, 422, None, &[(name::MIN_SE, least)]);
+            return None;
+        }
+        let transaction = cx.open_server(path, key, request, head, &tag, Some(id));
         // §17.2.1 gives the program 200 ms before 100 must be sent. At once is simpler, and stops Timer A sooner.
         cx.respond_status(now, transaction, 100);
         cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + cx.config.ring_timeout);
@@ -49,14 +56,10 @@ impl Leg {
             asserted: asserted.and_then(|all| all.into_iter().next()),
             call_id: head.call_id.clone(),
             body: body_of(&request.headers, &request.body),
-            headers: request
-                .headers
-                .iter()
-                .map(|(header, value)| (header.to_owned(), crate::message::text(value).into_owned()))
-                .collect(),
+            headers: request.headers.to_texts(),
         };
         cx.emit(Event::Incoming { leg: id, request: Box::new(call) });
-        let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, false);
+        let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, session, false);
         leg.theirs = Some(TheirOffer {
             transaction,
             method: Method::Invite,
@@ -112,6 +115,8 @@ impl Leg {
         };
         response.headers.push(name::CONTACT, &self.contact);
         cx.capabilities(&mut response.headers);
+        self.agree_session(now, cx, &offer.headers, &mut response.headers);
+        self.session.describe(&body);
         put_body(&mut response.headers, &mut response.body, body);
         self.dialog.refresh_target(&offer.headers);
         let path = cx.transactions.server(offer.transaction).map(|server| server.path());

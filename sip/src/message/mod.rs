@@ -34,4 +34,4 @@ pub use via::Via;
 
 pub(crate) use via::MAGIC_COOKIE;
 
-pub(crate) use scan::{quote, split_list, text, unquote};
+pub(crate) use scan::{quote, split_list, unquote};
