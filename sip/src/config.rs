@@ -36,6 +36,8 @@ pub struct Config {
     pub session_expires: Option<Duration>,
     /// The shortest session that is taken from a peer; below, 422. At least 90 s (RFC 4028 §4).
     pub min_session_expires: Duration,
+    /// Provisional responses that are acknowledged (100rel, PRACK; RFC 3262), in both directions.
+    pub reliable_provisional: bool,
     /// Content types that a MESSAGE may have (RFC 3428), for instance `text/plain`. None: messages are not taken.
     pub message_types: Vec<String>,
     /// Longest body of a MESSAGE, in bytes; above, 413.
@@ -59,6 +61,7 @@ impl Default for Config {
             ring_timeout: Duration::from_secs(185),
             session_expires: Some(Duration::from_secs(1_800)),
             min_session_expires: Duration::from_secs(90),
+            reliable_provisional: true,
             message_types: Vec::new(),
             max_message_body: 8 * 1024,
             overload_retry_after: Duration::from_secs(5),

@@ -14,6 +14,9 @@ use crate::random::Random;
 use crate::timer::Timers;
 use crate::transaction::Transactions;
 
+/// The option tag of RFC 3262 §8.
+pub(crate) const RELIABLE: &str = "100rel";
+
 /// What every UAS here understands (§20.5).
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
 
@@ -113,15 +116,28 @@ impl Context {
     /// Headers that any message of ours outside a failure ends with.
     pub(crate) fn capabilities(&self, headers: &mut Headers) {
         headers.push(name::ALLOW, self.allow());
-        let supported = self.extensions().join(", ");
-        if !supported.is_empty() {
-            headers.push(name::SUPPORTED, supported);
+        self.supported(headers, |tag| tag != RELIABLE);
+    }
+
+    /// For an INVITE that brings an offer: only there would a reliable response need nothing but its PRACK.
+    pub(crate) fn capabilities_with_reliable(&self, headers: &mut Headers) {
+        headers.push(name::ALLOW, self.allow());
+        self.supported(headers, |_| true);
+    }
+
+    fn supported(&self, headers: &mut Headers, which: impl Fn(&str) -> bool) {
+        let tags: Vec<_> = self.extensions().into_iter().filter(|tag| which(tag)).collect();
+        if !tags.is_empty() {
+            headers.push(name::SUPPORTED, tags.join(", "));
         }
     }
 
     /// §20.5.
     pub(crate) fn allow(&self) -> String {
         let mut allow = ALLOW.to_owned();
+        if self.config.reliable_provisional {
+            allow.push_str(", PRACK");
+        }
         if !self.config.message_types.is_empty() {
             allow.push_str(", MESSAGE");
         }
@@ -130,7 +146,9 @@ impl Context {
 
     /// The option tags that a peer may require (§19.2).
     pub(crate) fn extensions(&self) -> Vec<&'static str> {
-        self.config.session_expires.map(|_| "timer").into_iter().collect()
+        let timer = self.config.session_expires.map(|_| "timer");
+        let reliable = self.config.reliable_provisional.then_some(RELIABLE);
+        timer.into_iter().chain(reliable).collect()
     }
 }
 

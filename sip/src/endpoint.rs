@@ -392,6 +392,7 @@ impl Endpoint {
         };
         match request.method {
             Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
+            Method::Prack if self.cx.config.reliable_provisional => {}
             Method::Message if !self.cx.config.message_types.is_empty() => {}
             // §21.5.2: 501 for what nobody here has heard of, 405 for what we know and do not do.
             _ => {

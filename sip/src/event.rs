@@ -319,7 +319,7 @@ pub enum CauseKind {
     Rejected,
     /// No final response in time (Timer B, or the ring timeout).
     Timeout,
-    /// Our 2xx was never acknowledged (64*T1).
+    /// Our 2xx, or a reliable 18x, was never acknowledged (64*T1).
     NoAck,
     /// The transport could not deliver.
     TransportError,

@@ -34,6 +34,8 @@ pub(crate) enum LegTimer {
     Cancel,
     /// §14.1: our re-INVITE again after 491.
     Glare,
+    /// RFC 3262 §3: a reliable provisional response again.
+    Reliable,
     /// RFC 4028 §7.4: we refresh the session.
     Refresh,
     /// RFC 4028 §10: nobody has refreshed it.
@@ -67,6 +69,7 @@ impl Timers {
             LegTimer::NoAck,
             LegTimer::Cancel,
             LegTimer::Glare,
+            LegTimer::Reliable,
             LegTimer::Refresh,
             LegTimer::SessionEnd,
         ] {

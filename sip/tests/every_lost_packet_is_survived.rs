@@ -21,9 +21,11 @@ enum Plot {
     KeyPressed,
     BothHangUp,
     Refreshed,
+    EarlyMedia,
+    EarlyMediaThenCancelled,
 }
 
-const PLOTS: [Plot; 9] = [
+const PLOTS: [Plot; 11] = [
     Plot::CallerHangsUp,
     Plot::CalledHangsUp,
     Plot::Refused,
@@ -33,6 +35,8 @@ const PLOTS: [Plot; 9] = [
     Plot::KeyPressed,
     Plot::BothHangUp,
     Plot::Refreshed,
+    Plot::EarlyMedia,
+    Plot::EarlyMediaThenCancelled,
 ];
 
 /// Plays a plot by reacting to events, as a program does. Returns how many packets it took.
@@ -64,13 +68,19 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         world.act(at, |e, now| match plot {
                             Plot::Refused => e.reject(now, leg, 486),
                             Plot::Cancelled | Plot::CancelledAtOnce => e.ring(now, leg, 180, None),
+                            Plot::EarlyMediaThenCancelled => e.ring(now, leg, 183, Some(reply())),
+                            Plot::EarlyMedia => {
+                                e.ring(now, leg, 183, Some(reply()));
+                                e.ring(now, leg, 183, Some(reply()));
+                                e.answer(now, leg, reply());
+                            }
                             _ => {
                                 e.ring(now, leg, 180, None);
                                 e.answer(now, leg, reply());
                             }
                         });
                     }
-                    (Plot::Cancelled, Event::Progress { leg, .. }) => {
+                    (Plot::Cancelled | Plot::EarlyMediaThenCancelled, Event::Progress { leg, .. }) => {
                         let leg = *leg;
                         world.act(at, |e, now| e.hangup(now, leg, None));
                     }

@@ -54,7 +54,7 @@ fn two_of_us_refresh_by_update_for_hours() {
     let (alice, _) = world.call();
     let invite = world.last("INVITE").clone();
     assert_eq!(invite.header("Session-Expires").as_deref(), Some("1800"));
-    assert_eq!(invite.header("Supported").as_deref(), Some("timer"));
+    assert_eq!(invite.header("Supported").as_deref(), Some("timer, 100rel"));
     let ok = world.last("200 INVITE").clone();
     assert_eq!(ok.header("Session-Expires").as_deref(), Some("1800;refresher=uac"));
     assert_eq!(ok.header("Require").as_deref(), Some("timer"));
@@ -223,7 +223,7 @@ fn what_we_answer_to_what_they_ask() {
 #[test]
 fn off_means_off() {
     let mut world = World::new();
-    let config = Config { session_expires: None, ..Config::default() };
+    let config = Config { session_expires: None, reliable_provisional: false, ..Config::default() };
     world.add(ALICE, config.clone());
     world.add(BOB, config);
     let (alice, _) = world.call();

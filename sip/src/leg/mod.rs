@@ -1,7 +1,7 @@
 //! A leg: one call between us and one peer, from the first INVITE to the last answer.
 //!
 //! One file per role and verb, as methods of [`Leg`]: `uac` (we call), `uas` (we are called), `modify` (requests
-//! inside the dialog), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
+//! inside the dialog), `reliable` (18x with PRACK), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
 //! once, when the outcome is certain for the program; what manners still demand (the BYE's answer, the ACK of a
 //! 2xx that crossed our CANCEL) goes on behind it, and then the leg is gone.
 //!
@@ -13,6 +13,7 @@
 //! ```
 
 mod modify;
+mod reliable;
 mod session;
 mod uac;
 mod uas;
@@ -30,6 +31,7 @@ use crate::message::{Head, Headers, Method, NameAddr, Request, Response, name};
 use crate::timer::LegTimer;
 use crate::transaction::{Owner, TransactionId};
 
+use reliable::{Early, Reliable};
 use session::SessionTimer;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,6 +124,8 @@ pub(crate) struct Leg {
     theirs: Option<TheirOffer>,
     ours: Option<OurOffer>,
     session: SessionTimer,
+    reliable: Reliable,
+    early: Vec<Early>,
     /// The last provisional response, to be said again every minute.
     provisional: Option<Response>,
     /// §15: a UAS may not say BYE before the ACK.
@@ -151,6 +155,8 @@ impl Leg {
             theirs: None,
             ours: None,
             session,
+            reliable: Reliable::default(),
+            early: Vec::new(),
             provisional: None,
             bye_after_ack: None,
         }
@@ -344,6 +350,7 @@ impl Leg {
             LegTimer::NoAck => self.no_ack(now, cx),
             LegTimer::Cancel => self.cancel_timeout(now, cx),
             LegTimer::Glare => self.glare_over(now, cx),
+            LegTimer::Reliable => self.repeat_provisional(now, cx),
             LegTimer::Refresh => self.refresh(now, cx),
             LegTimer::SessionEnd => self.session_over(now, cx),
         }

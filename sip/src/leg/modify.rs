@@ -39,6 +39,7 @@ impl Leg {
             Method::Bye => self.their_bye(now, cx, path, key, request, head),
             Method::Invite | Method::Update => self.their_offer(now, cx, path, key, request, head),
             Method::Info => self.info(now, cx, path, key, request, head),
+            Method::Prack if cx.config.reliable_provisional => self.prack(now, cx, path, key, request, head),
             Method::Message => {
                 let place = Some((self.id, self.dialog.local_tag()));
                 crate::pager::take(now, cx, path, key, request, head, place);

@@ -35,7 +35,11 @@ impl Leg {
         };
         let mut request = dialog.request(Method::Invite);
         request.headers.push(name::CONTACT, &contact);
-        cx.capabilities(&mut request.headers);
+        if invite.body.is_some() {
+            cx.capabilities_with_reliable(&mut request.headers);
+        } else {
+            cx.capabilities(&mut request.headers);
+        }
         let mut session = SessionTimer::new(cx);
         session.ask(&mut request.headers);
         put_headers(&mut request.headers, invite.headers);
@@ -63,9 +67,10 @@ impl Leg {
     ) {
         match response.status {
             ..=199 => {
+                let new = self.acknowledge_provisional(now, cx, response, head);
                 if cancel == Cancel::Wanted {
                     self.send_cancel(now, cx, id, None);
-                } else if response.status > 100 && !self.ended {
+                } else if new && response.status > 100 && !self.ended {
                     let body = body_of(&response.headers, &response.body);
                     cx.emit(Event::Progress { leg: self.id, status: response.status, body });
                 }
@@ -76,6 +81,8 @@ impl Leg {
                     auth.accepted(response);
                 }
                 self.dialog.confirm(response, head);
+                let tag = self.dialog.remote_tag();
+                self.dialog.local_cseq = self.dialog.local_cseq.max(self.early_cseq(tag));
                 let dialog = self.dialog.clone();
                 self.acknowledge(cx, &dialog, Some(id), head);
                 self.state = State::Established;
@@ -157,7 +164,7 @@ impl Leg {
         // §13.2.2.4: one call is enough. The other is acknowledged, and ended.
         let mut fork = self.dialog.clone();
         fork.confirm(response, head);
-        fork.local_cseq = fork.local_cseq.max(head.cseq.number);
+        fork.local_cseq = head.cseq.number.max(self.early_cseq(tag));
         self.acknowledge(cx, &fork, None, head);
         let bye = fork.request(Method::Bye);
         cx.send_request(now, fork.next_hop(), bye, Owner::Nobody);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::reliable::Reliable;
 use super::session::SessionTimer;
 use super::{Leg, Repeating, State, TheirOffer, body_of, cause, put_body, reason_of};
 use crate::config::Path;
@@ -60,6 +61,7 @@ impl Leg {
         };
         cx.emit(Event::Incoming { leg: id, request: Box::new(call) });
         let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, session, false);
+        leg.reliable = Reliable::of(cx, request, head);
         leg.theirs = Some(TheirOffer {
             transaction,
             method: Method::Invite,
@@ -83,20 +85,23 @@ impl Leg {
         if let Some(body) = body {
             put_body(&mut response.headers, &mut response.body, body);
         }
-        cx.respond(now, invite, response.clone());
-        self.provisional = Some(response);
+        self.provisional = Some(response.clone());
+        self.send_provisional(now, cx, response);
         cx.timers.set(Timer::Leg(self.id, LegTimer::KeepRinging), now + PROVISIONAL_EVERY);
     }
 
     pub(super) fn keep_ringing(&mut self, now: Instant, cx: &mut Context) {
-        if let (State::Ringing { invite }, Some(response)) = (self.state, &self.provisional) {
-            cx.respond(now, invite, response.clone());
+        if let (State::Ringing { .. }, Some(response)) = (self.state, self.provisional.clone()) {
+            self.send_provisional(now, cx, response);
             cx.timers.set(Timer::Leg(self.id, LegTimer::KeepRinging), now + PROVISIONAL_EVERY);
         }
     }
 
     pub(crate) fn answer(&mut self, now: Instant, cx: &mut Context, body: Body) {
         let State::Ringing { .. } = self.state else {
+            return;
+        };
+        let Some(body) = self.hold_answer(cx, body) else {
             return;
         };
         let Some(offer) = self.theirs.take() else {
