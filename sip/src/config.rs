@@ -38,6 +38,11 @@ pub struct Config {
     pub min_session_expires: Duration,
     /// Provisional responses that are acknowledged (100rel, PRACK; RFC 3262), in both directions.
     pub reliable_provisional: bool,
+    /// Peers may send us on to another by REFER (RFC 3515): each is asked of the program. Without it: 405.
+    pub take_refers: bool,
+    /// An INVITE may take the place of a call (RFC 3891), as the last step of an attended transfer. Whoever knows a call's
+    /// tags may ask for it, and the program decides. Without it, Replaces is passed over.
+    pub take_replaces: bool,
     /// Content types that a MESSAGE may have (RFC 3428), for instance `text/plain`. None: messages are not taken.
     pub message_types: Vec<String>,
     /// Longest body of a MESSAGE, in bytes; above, 413.
@@ -62,6 +67,8 @@ impl Default for Config {
             session_expires: Some(Duration::from_secs(1_800)),
             min_session_expires: Duration::from_secs(90),
             reliable_provisional: true,
+            take_refers: false,
+            take_replaces: false,
             message_types: Vec::new(),
             max_message_body: 8 * 1024,
             overload_retry_after: Duration::from_secs(5),

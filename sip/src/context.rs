@@ -18,7 +18,7 @@ use crate::transaction::Transactions;
 pub(crate) const RELIABLE: &str = "100rel";
 
 /// What every UAS here understands (§20.5).
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY";
 
 /// §18.1.1: longer than this may not fit the path in one piece.
 const LARGE: usize = 1_300;
@@ -138,6 +138,9 @@ impl Context {
         if self.config.reliable_provisional {
             allow.push_str(", PRACK");
         }
+        if self.config.take_refers {
+            allow.push_str(", REFER");
+        }
         if !self.config.message_types.is_empty() {
             allow.push_str(", MESSAGE");
         }
@@ -148,7 +151,8 @@ impl Context {
     pub(crate) fn extensions(&self) -> Vec<&'static str> {
         let timer = self.config.session_expires.map(|_| "timer");
         let reliable = self.config.reliable_provisional.then_some(RELIABLE);
-        timer.into_iter().chain(reliable).collect()
+        let replaces = self.config.take_replaces.then_some("replaces");
+        timer.into_iter().chain(reliable).chain(replaces).collect()
     }
 }
 

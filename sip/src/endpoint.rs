@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 use crate::config::{Admission, Config, Path};
 use crate::context::Context;
 use crate::event::{
-    Body, Event, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject, RequestId,
-    SendMessage, Stats, Transmit,
+    Body, Event, IncomingCall, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject,
+    RequestId, SendMessage, Stats, Transmit,
 };
 use crate::leg::Leg;
-use crate::message::{Defect, Head, Message, Method, ParseError, Request, Response, Uri, name, parse};
+use crate::message::{
+    Defect, Head, Message, Method, NameAddr, ParseError, Request, Response, Uri, name, parse,
+};
 use crate::pager::{self, Outgoing};
 use crate::register::Registration;
+use crate::replaces::Replaces;
 use crate::source::Sources;
 use crate::timer::Timer;
 use crate::transaction::{AckFor, Owner, ServerKey, TransactionId};
@@ -217,6 +220,35 @@ impl Endpoint {
         self.with_leg(leg, |leg, cx| leg.send_dtmf(now, cx, digit, duration));
     }
 
+    /// Sends the peer on to another (blind transfer): [`Event::ReferProgress`] tells how it fares. The call goes on meanwhile.
+    pub fn refer(&mut self, now: Instant, leg: LegId, to: Uri) {
+        let to = NameAddr::from(to).to_string();
+        self.with_leg(leg, |leg, cx| leg.refer(now, cx, to));
+    }
+
+    /// Sends the peer on to whom we talk to in `other`, in our place (attended transfer, RFC 5589 §7).
+    pub fn refer_to_leg(&mut self, now: Instant, leg: LegId, other: LegId) {
+        match self.legs.get(&other).and_then(Leg::as_refer_to) {
+            Some(to) => self.with_leg(leg, |leg, cx| leg.refer(now, cx, to)),
+            None => self.with_leg(leg, |leg, cx| leg.refuse_own_refer(cx)),
+        }
+    }
+
+    /// Agrees to an [`Event::Refer`].
+    pub fn accept_refer(&mut self, now: Instant, leg: LegId) {
+        self.with_leg(leg, |leg, cx| leg.accept_refer(now, cx));
+    }
+
+    /// Refuses an [`Event::Refer`]. 603, unless `status` is another failure.
+    pub fn refuse_refer(&mut self, now: Instant, leg: LegId, status: u16) {
+        self.with_leg(leg, |leg, cx| leg.refuse_refer(now, cx, status));
+    }
+
+    /// Tells the peer how the call fares that it asked for. A status from 200 on is the last.
+    pub fn refer_progress(&mut self, now: Instant, leg: LegId, status: u16) {
+        self.with_leg(leg, |leg, cx| leg.refer_progress(now, cx, status));
+    }
+
     /// Ends a call in whatever state it is. `Ended` follows at once; the last messages go on behind it.
     pub fn hangup(&mut self, now: Instant, leg: LegId, reason: Option<ReasonHeader>) {
         self.with_leg(leg, |leg, cx| leg.hangup(now, cx, reason));
@@ -393,6 +425,8 @@ impl Endpoint {
         match request.method {
             Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
             Method::Prack if self.cx.config.reliable_provisional => {}
+            Method::Notify => {}
+            Method::Refer if self.cx.config.take_refers => {}
             Method::Message if !self.cx.config.message_types.is_empty() => {}
             // §21.5.2: 501 for what nobody here has heard of, 405 for what we know and do not do.
             _ => {
@@ -443,8 +477,14 @@ impl Endpoint {
             self.cx.stats.refused_admission += 1;
             return self.busy(path, request, after);
         }
+        let replaces = match self.replaced(request) {
+            Ok(replaces) => replaces,
+            Err(status) => return self.cx.respond_stateless(path, request, status, None, &[]),
+        };
         let id = LegId(self.next_id());
-        if let Some(leg) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
+        if let Some((leg, call)) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
+            let request = Box::new(IncomingCall { replaces, ..call });
+            self.cx.emit(Event::Incoming { leg: id, request });
             self.dialogs.insert(leg.dialog_key(), id);
             self.legs.insert(id, leg);
         }
@@ -459,6 +499,19 @@ impl Endpoint {
             Some(after) => self.busy(path, request, after),
             None => pager::take(now, &mut self.cx, path, key, request, head, None),
         }
+    }
+
+    /// RFC 3891 §3: the call that an INVITE wants to replace, or why it cannot.
+    fn replaced(&self, request: &Request) -> Result<Option<LegId>, u16> {
+        if !self.cx.config.take_replaces {
+            return Ok(None);
+        }
+        let Some(replaces) = Replaces::of(&request.headers).map_err(|_| 400_u16)? else {
+            return Ok(None);
+        };
+        let id = *self.dialogs.get(&(replaces.call_id, replaces.to_tag)).ok_or(481_u16)?;
+        let leg = self.legs.get(&id).filter(|leg| leg.is_peer(Some(&replaces.from_tag))).ok_or(481_u16)?;
+        leg.may_be_replaced(replaces.early_only).map(|()| Some(id))
     }
 
     fn is_full(&self) -> bool {

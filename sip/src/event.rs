@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::config::Path;
 use crate::message::{NameAddr, Uri};
+use crate::replaces::Replaces;
 
 /// One call leg: one dialog (or the attempt at one) between us and one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -210,8 +211,21 @@ pub struct IncomingCall {
     pub call_id: String,
     /// The offer; `None` when the caller wants ours (delayed offer).
     pub body: Option<Body>,
+    /// The call whose place this one wants to take (RFC 3891). Whoever answers it hangs that one up.
+    pub replaces: Option<LegId>,
     /// All headers in their order, names in the RFC's spelling.
     pub headers: Vec<(String, String)>,
+}
+
+/// What a REFER asks for: to call somebody else.
+#[derive(Clone, Debug)]
+pub struct ReferRequest {
+    /// Refer-To, without the headers in its URI.
+    pub to: NameAddr,
+    /// The dialog at the far end that the new call is to replace: goes into its INVITE as the header `Replaces`.
+    pub replaces: Option<Replaces>,
+    /// Who says that it is them who ask (RFC 3892). Not proven.
+    pub referred_by: Option<NameAddr>,
 }
 
 impl IncomingCall {
@@ -264,6 +278,19 @@ pub enum Event {
         leg: LegId,
         digit: char,
         duration: Duration,
+    },
+    /// The peer wants us to call somebody else. Answer with `accept_refer`, and `refer_progress` until a final status; or
+    /// with `refuse_refer`.
+    Refer {
+        leg: LegId,
+        refer: Box<ReferRequest>,
+    },
+    /// How the peer fares whom we sent on with [`refer`](crate::Endpoint::refer): first its answer to that, then the status of
+    /// its own call. After `over` no more comes. A peer may also hang up instead of telling the end.
+    ReferProgress {
+        leg: LegId,
+        status: u16,
+        over: bool,
     },
     /// Exactly once per leg, and its last event.
     Ended {

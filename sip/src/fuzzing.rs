@@ -74,6 +74,8 @@ pub fn endpoint(start: Instant, script: &[u8]) {
         max_legs: 20,
         max_transactions: 100,
         message_types: vec!["text/plain".into()],
+        take_refers: true,
+        take_replaces: true,
         ..Config::default()
     };
     let mut ends = [Endpoint::new(config.clone(), [1; 32]), Endpoint::new(config, [2; 32])];
@@ -164,6 +166,11 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     end.answer_message(now, *id, 200 + arg as u16);
                 }
             }
+            18 if arg & 1 == 0 => end.refer(now, leg, uri("sip:c@192.0.2.3")),
+            18 => end.refer_to_leg(now, leg, LegId(arg as u64)),
+            19 => end.accept_refer(now, leg),
+            20 => end.refuse_refer(now, leg, 400 + arg as u16),
+            21 => end.refer_progress(now, leg, 100 + arg as u16 * 2),
             15 => now += Duration::from_secs(arg as u64),
             _ => now += Duration::from_millis(arg as u64 * 4),
         }
@@ -234,6 +241,8 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                     | Event::Established { leg, .. }
                     | Event::Reoffer { leg, .. }
                     | Event::Reanswer { leg, .. }
+                    | Event::Refer { leg, .. }
+                    | Event::ReferProgress { leg, .. }
                     | Event::Dtmf { leg, .. } => assert!(legs.contains(leg), "{event:?} after the end"),
                     Event::Ended { leg, .. } => {
                         assert!(legs.contains(leg), "{event:?} for the second time");

@@ -33,6 +33,7 @@ pub mod net;
 mod pager;
 mod random;
 mod register;
+mod replaces;
 mod source;
 mod timer;
 mod transaction;
@@ -42,8 +43,9 @@ pub use endpoint::Endpoint;
 pub use error::SyntaxError;
 pub use event::{
     Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, IncomingMessage, Invite, LegId,
-    MessageId, Password, ReasonHeader, Register, RegistrationId, RegistrationState, Reject, RequestId,
-    SendMessage, Stats, Transmit,
+    MessageId, Password, ReasonHeader, ReferRequest, Register, RegistrationId, RegistrationState, Reject,
+    RequestId, SendMessage, Stats, Transmit,
 };
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
+pub use replaces::Replaces;
 pub use source::{Network, Sources};

@@ -36,6 +36,8 @@ pub(crate) enum LegTimer {
     Glare,
     /// RFC 3262 §3: a reliable provisional response again.
     Reliable,
+    /// Nobody tells how the one fares that we sent on.
+    Refer,
     /// RFC 4028 §7.4: we refresh the session.
     Refresh,
     /// RFC 4028 §10: nobody has refreshed it.
@@ -70,6 +72,7 @@ impl Timers {
             LegTimer::Cancel,
             LegTimer::Glare,
             LegTimer::Reliable,
+            LegTimer::Refer,
             LegTimer::Refresh,
             LegTimer::SessionEnd,
         ] {

@@ -23,9 +23,10 @@ enum Plot {
     Refreshed,
     EarlyMedia,
     EarlyMediaThenCancelled,
+    SentOn,
 }
 
-const PLOTS: [Plot; 11] = [
+const PLOTS: [Plot; 12] = [
     Plot::CallerHangsUp,
     Plot::CalledHangsUp,
     Plot::Refused,
@@ -37,6 +38,7 @@ const PLOTS: [Plot; 11] = [
     Plot::Refreshed,
     Plot::EarlyMedia,
     Plot::EarlyMediaThenCancelled,
+    Plot::SentOn,
 ];
 
 /// Plays a plot by reacting to events, as a program does. Returns how many packets it took.
@@ -44,6 +46,7 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
     let mut world = World::with_fate(fate);
     let config = match plot {
         Plot::Refreshed => Config { session_expires: Some(Duration::from_secs(90)), ..Config::default() },
+        Plot::SentOn => Config { take_refers: true, ..Config::default() },
         _ => Config::default(),
     };
     world.add(ALICE, config.clone());
@@ -101,6 +104,21 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         let leg = *leg;
                         world.act(at, |e, now| e.send_dtmf(now, leg, '5', Duration::from_millis(200)));
                         end_at = Some(world.now + Duration::from_secs(40));
+                    }
+                    (Plot::SentOn, Event::Answered { leg, .. }) => {
+                        let leg = *leg;
+                        world.act(at, |e, now| e.refer(now, leg, uri("sip:carol@192.0.2.3")));
+                    }
+                    (Plot::SentOn, Event::Refer { leg, .. }) => {
+                        let leg = *leg;
+                        world.act(at, |e, now| {
+                            e.accept_refer(now, leg);
+                            e.refer_progress(now, leg, 180);
+                            e.refer_progress(now, leg, 200);
+                        });
+                    }
+                    (Plot::SentOn, Event::ReferProgress { over: true, .. }) => {
+                        end_at = Some(world.now + wait)
                     }
                     (Plot::Refreshed, Event::Answered { .. }) => {
                         end_at = Some(world.now + Duration::from_secs(200));

@@ -1,7 +1,7 @@
 //! A leg: one call between us and one peer, from the first INVITE to the last answer.
 //!
 //! One file per role and verb, as methods of [`Leg`]: `uac` (we call), `uas` (we are called), `modify` (requests
-//! inside the dialog), `reliable` (18x with PRACK), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
+//! inside the dialog), `reliable` (18x with PRACK), `refer` (transfers), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
 //! once, when the outcome is certain for the program; what manners still demand (the BYE's answer, the ACK of a
 //! 2xx that crossed our CANCEL) goes on behind it, and then the leg is gone.
 //!
@@ -13,6 +13,7 @@
 //! ```
 
 mod modify;
+mod refer;
 mod reliable;
 mod session;
 mod uac;
@@ -28,9 +29,11 @@ use crate::context::Context;
 use crate::dialog::Dialog;
 use crate::event::{Body, Cause, CauseKind, EndedBy, Event, LegId, ReasonHeader};
 use crate::message::{Head, Headers, Method, NameAddr, Request, Response, name};
+use crate::replaces::Replaces;
 use crate::timer::LegTimer;
 use crate::transaction::{Owner, TransactionId};
 
+use refer::Referred;
 use reliable::{Early, Reliable};
 use session::SessionTimer;
 
@@ -126,6 +129,11 @@ pub(crate) struct Leg {
     session: SessionTimer,
     reliable: Reliable,
     early: Vec<Early>,
+    /// Our REFER is not over.
+    referring: bool,
+    referred: Option<Referred>,
+    /// REFERs of theirs so far.
+    refers: u32,
     /// The last provisional response, to be said again every minute.
     provisional: Option<Response>,
     /// §15: a UAS may not say BYE before the ACK.
@@ -157,6 +165,9 @@ impl Leg {
             session,
             reliable: Reliable::default(),
             early: Vec::new(),
+            referring: false,
+            referred: None,
+            refers: 0,
             provisional: None,
             bye_after_ack: None,
         }
@@ -169,6 +180,28 @@ impl Leg {
     /// By what messages inside the dialog find this leg.
     pub(crate) fn dialog_key(&self) -> (String, String) {
         (self.dialog.call_id.clone(), self.dialog.local_tag().to_owned())
+    }
+
+    /// May another call take the place of this one (RFC 3891 §3)? The status to refuse it with, if not.
+    pub(crate) fn may_be_replaced(&self, early_only: bool) -> Result<(), u16> {
+        match self.state {
+            _ if self.ended => Err(603),
+            State::Accepted | State::Established if early_only => Err(486),
+            State::Accepted | State::Established => Ok(()),
+            // An early dialog that the far end began is not to be taken over.
+            _ => Err(481),
+        }
+    }
+
+    /// This call as a Refer-To that takes its place; `None` when it is not up.
+    pub(crate) fn as_refer_to(&self) -> Option<String> {
+        let replaces = Replaces {
+            call_id: self.dialog.call_id.clone(),
+            to_tag: self.dialog.remote_tag().to_owned(),
+            from_tag: self.dialog.local_tag().to_owned(),
+            early_only: false,
+        };
+        (self.state == State::Established).then(|| replaces.refer_to(&self.dialog.target))
     }
 
     /// Does the peer's tag fit? A dialog without one yet fits none.
@@ -299,8 +332,11 @@ impl Leg {
         match request.method {
             Method::Bye => self.finish(now, cx),
             Method::Invite => self.reoffer_response(now, cx, response, head),
+            // RFC 5057 §5.1: a NOTIFY that nobody awaits ends the subscription, and not the call.
+            Method::Notify => self.notify_response(response),
             // §12.2.1.2: the peer has no such dialog any more.
             _ if matches!(response.status, 408 | 481) => self.dialog_gone(now, cx, response.status),
+            Method::Refer => self.refer_response(cx, response),
             Method::Update => self.update_response(now, cx, response),
             _ => {}
         }
@@ -350,6 +386,7 @@ impl Leg {
             LegTimer::NoAck => self.no_ack(now, cx),
             LegTimer::Cancel => self.cancel_timeout(now, cx),
             LegTimer::Glare => self.glare_over(now, cx),
+            LegTimer::Refer => self.refer_timeout(cx),
             LegTimer::Reliable => self.repeat_provisional(now, cx),
             LegTimer::Refresh => self.refresh(now, cx),
             LegTimer::SessionEnd => self.session_over(now, cx),
@@ -394,6 +431,7 @@ impl Leg {
         if let Some(theirs) = self.theirs.take() {
             cx.respond_status(now, theirs.transaction, 487);
         }
+        self.refuse_refer(now, cx, 487);
         self.ours = None;
     }
 }

@@ -40,6 +40,8 @@ impl Leg {
             Method::Invite | Method::Update => self.their_offer(now, cx, path, key, request, head),
             Method::Info => self.info(now, cx, path, key, request, head),
             Method::Prack if cx.config.reliable_provisional => self.prack(now, cx, path, key, request, head),
+            Method::Notify => self.notify(now, cx, path, key, request, head),
+            Method::Refer if cx.config.take_refers => self.their_refer(now, cx, path, key, request, head),
             Method::Message => {
                 let place = Some((self.id, self.dialog.local_tag()));
                 crate::pager::take(now, cx, path, key, request, head, place);

@@ -19,7 +19,7 @@ use crate::transaction::{ServerKey, TransactionId};
 const PROVISIONAL_EVERY: Duration = Duration::from_secs(60);
 
 impl Leg {
-    /// A new INVITE. `None`: it was refused here.
+    /// A new INVITE, and what the program is told of it. `None`: it was refused here.
     pub(crate) fn incoming(
         now: Instant,
         cx: &mut Context,
@@ -28,7 +28,7 @@ impl Leg {
         key: ServerKey,
         request: &Request,
         head: &Head,
-    ) -> Option<Self> {
+    ) -> Option<(Self, IncomingCall)> {
         let tag = cx.random.token();
         let Ok(dialog) = Dialog::uas(request, head, &tag, path) else {
             cx.stats.malformed += 1;
@@ -57,9 +57,9 @@ impl Leg {
             asserted: asserted.and_then(|all| all.into_iter().next()),
             call_id: head.call_id.clone(),
             body: body_of(&request.headers, &request.body),
+            replaces: None,
             headers: request.headers.to_texts(),
         };
-        cx.emit(Event::Incoming { leg: id, request: Box::new(call) });
         let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, session, false);
         leg.reliable = Reliable::of(cx, request, head);
         leg.theirs = Some(TheirOffer {
@@ -69,7 +69,7 @@ impl Leg {
             has_body: !request.body.is_empty(),
             headers: request.headers.clone(),
         });
-        Some(leg)
+        Some((leg, call))
     }
 
     pub(crate) fn ring(&mut self, now: Instant, cx: &mut Context, status: u16, body: Option<Body>) {
