@@ -189,7 +189,8 @@ impl Endpoint {
         self.with_leg(leg, |leg, cx| leg.ring(now, cx, status, body));
     }
 
-    /// 200 with the answer (or, to an INVITE without offer, with ours).
+    /// 200 with the answer (or, to an INVITE without offer, with ours). On a call of ours that was placed without offer:
+    /// the ACK, with the answer to what `Answered` brought.
     pub fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
         self.with_leg(leg, |leg, cx| leg.answer(now, cx, body));
     }

@@ -118,7 +118,7 @@ pub struct Invite {
     pub route: Vec<Uri>,
     /// Further headers, for instance P-Asserted-Identity. Those that the endpoint itself writes are ignored.
     pub headers: Vec<(String, String)>,
-    /// The offer; `None` asks the far end to offer.
+    /// The offer; `None` asks the far end to offer: its offer comes in `Answered`, ours to answer.
     pub body: Option<Body>,
 }
 
@@ -250,7 +250,8 @@ pub enum Event {
         status: u16,
         body: Option<Body>,
     },
-    /// 2xx to our INVITE; the ACK is sent already.
+    /// 2xx to our INVITE; the ACK is sent already. Only where the offer is theirs (`Invite::body` was `None`), the ACK waits
+    /// for [`answer`](crate::Endpoint::answer).
     Answered {
         leg: LegId,
         status: u16,
@@ -310,6 +311,12 @@ pub enum Event {
         status: u16,
         reason: Option<String>,
         retry_after: Option<Duration>,
+    },
+    /// The registrar wants later requests to go this way (RFC 3608): for [`Invite::route`], nearest first. Told before the
+    /// `Registered` that brought it, whenever it has changed.
+    ServiceRoute {
+        id: RegistrationId,
+        route: Vec<Uri>,
     },
     Registration {
         id: RegistrationId,

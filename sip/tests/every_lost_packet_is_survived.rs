@@ -24,9 +24,10 @@ enum Plot {
     EarlyMedia,
     EarlyMediaThenCancelled,
     SentOn,
+    DelayedOffer,
 }
 
-const PLOTS: [Plot; 12] = [
+const PLOTS: [Plot; 13] = [
     Plot::CallerHangsUp,
     Plot::CalledHangsUp,
     Plot::Refused,
@@ -39,6 +40,7 @@ const PLOTS: [Plot; 12] = [
     Plot::EarlyMedia,
     Plot::EarlyMediaThenCancelled,
     Plot::SentOn,
+    Plot::DelayedOffer,
 ];
 
 /// Plays a plot by reacting to events, as a program does. Returns how many packets it took.
@@ -51,7 +53,9 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
     };
     world.add(ALICE, config.clone());
     world.add(BOB, config);
-    let alice = world.act(ALICE, |e, now| e.invite(now, invite(ALICE, BOB)));
+    let body = (plot != Plot::DelayedOffer).then(offer);
+    let call = sip::Invite { body, ..invite(ALICE, BOB) };
+    let alice = world.act(ALICE, |e, now| e.invite(now, call));
     if plot == Plot::CancelledAtOnce {
         world.act(ALICE, |e, now| e.hangup(now, alice, None));
     }
@@ -104,6 +108,15 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         let leg = *leg;
                         world.act(at, |e, now| e.send_dtmf(now, leg, '5', Duration::from_millis(200)));
                         end_at = Some(world.now + Duration::from_secs(40));
+                    }
+                    (Plot::DelayedOffer, Event::Answered { leg, body, .. }) => {
+                        assert!(body.is_some(), "{what}");
+                        let leg = *leg;
+                        world.act(at, |e, now| e.answer(now, leg, reply()));
+                        end_at = Some(world.now + wait);
+                    }
+                    (Plot::DelayedOffer, Event::Established { body, .. }) => {
+                        assert!(body.is_some(), "{what}")
                     }
                     (Plot::SentOn, Event::Answered { leg, .. }) => {
                         let leg = *leg;

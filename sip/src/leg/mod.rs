@@ -91,6 +91,13 @@ struct SentAck {
     bytes: Bytes,
 }
 
+/// The ACK of our call that the program has to put its answer into.
+#[derive(Debug)]
+struct AnswerDue {
+    invite: TransactionId,
+    cseq: u32,
+}
+
 /// re-INVITE or UPDATE of theirs that the program has not answered.
 #[derive(Debug)]
 struct TheirOffer {
@@ -124,6 +131,13 @@ pub(crate) struct Leg {
     pending: Vec<Pending>,
     repeating: Option<Repeating>,
     acks: Vec<SentAck>,
+    /// Our INVITE brought an offer.
+    offered: bool,
+    answer_due: Option<AnswerDue>,
+    /// For a CANCEL that may not go out yet.
+    cancel_reason: Option<String>,
+    /// What a caller is told whom nobody answers in time.
+    lapse: u16,
     theirs: Option<TheirOffer>,
     ours: Option<OurOffer>,
     session: SessionTimer,
@@ -160,6 +174,10 @@ impl Leg {
             pending: Vec::new(),
             repeating: None,
             acks: Vec::new(),
+            offered: false,
+            answer_due: None,
+            cancel_reason: None,
+            lapse: 480,
             theirs: None,
             ours: None,
             session,
@@ -243,6 +261,8 @@ impl Leg {
     }
 
     fn bye(&mut self, now: Instant, cx: &mut Context, reason: Option<String>) {
+        // §13.2.2.4: a 2xx is acknowledged even where the call ends at once.
+        self.send_due_ack(cx, None);
         self.drop_offers(now, cx);
         self.state = State::Closing;
         cx.timers.stop_leg(self.id);
@@ -396,12 +416,14 @@ impl Leg {
     fn ring_timeout(&mut self, now: Instant, cx: &mut Context) {
         match self.state {
             State::Calling { .. } => {
-                self.cancel(now, cx, None);
+                let reason =
+                    ReasonHeader { protocol: "SIP".into(), cause: 408, text: Some("Ring Timeout".into()) };
+                self.cancel(now, cx, Some(reason.to_string()));
                 self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, None, None));
             }
             State::Ringing { invite } => {
-                cx.respond_status(now, invite, 480);
-                self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, Some(480), None));
+                cx.respond_status(now, invite, self.lapse);
+                self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, Some(self.lapse), None));
                 self.finish(now, cx);
             }
             _ => {}

@@ -163,7 +163,8 @@ impl Leg {
             return;
         }
         // §14.1: one at a time, in either direction. The program hears it as the glare that it is.
-        if self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some() {
+        let busy = self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some();
+        if busy || self.answer_due.is_some() {
             return cx.emit(Event::Reanswer { leg: self.id, status: 491, body: None });
         }
         self.ours = Some(OurOffer { body, transaction: None, refresh: false });

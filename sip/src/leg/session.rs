@@ -178,7 +178,10 @@ impl Leg {
 
     /// §7.4: half the time is over. UPDATE is preferred, for it brings no new offer.
     pub(super) fn refresh(&mut self, now: Instant, cx: &mut Context) {
-        let busy = self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some();
+        let busy = self.ours.is_some()
+            || self.theirs.is_some()
+            || self.repeating.is_some()
+            || self.answer_due.is_some();
         match self.session.described.clone() {
             _ if self.state != State::Established => self.refresh_later(now, cx),
             Some(_) if !self.session.takes_update && busy => self.refresh_later(now, cx),

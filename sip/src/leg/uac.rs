@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::session::SessionTimer;
-use super::{Cancel, Leg, SentAck, State, body_of, cause, put_body};
+use super::{AnswerDue, Cancel, Leg, SentAck, State, body_of, cause, put_body};
 use crate::auth::Session;
 use crate::compose::{loose, put_headers};
 use crate::context::Context;
 use crate::dialog::Dialog;
-use crate::event::{CauseKind, EndedBy, Event, Invite, LegId};
+use crate::event::{Body, CauseKind, EndedBy, Event, Invite, LegId};
 use crate::message::{Head, Method, NameAddr, Request, Response, contact, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::{Owner, TransactionId};
@@ -35,7 +35,8 @@ impl Leg {
         };
         let mut request = dialog.request(Method::Invite);
         request.headers.push(name::CONTACT, &contact);
-        if invite.body.is_some() {
+        let offered = invite.body.is_some();
+        if offered {
             cx.capabilities_with_reliable(&mut request.headers);
         } else {
             cx.capabilities(&mut request.headers);
@@ -52,6 +53,7 @@ impl Leg {
         cx.stats.calls_out += 1;
         let state = State::Calling { invite: transaction, cancel: Cancel::No };
         let mut leg = Self::new(id, state, dialog, contact, session, true);
+        leg.offered = offered;
         leg.auth = invite.credentials.map(Session::new);
         leg
     }
@@ -69,7 +71,8 @@ impl Leg {
             ..=199 => {
                 let new = self.acknowledge_provisional(now, cx, response, head);
                 if cancel == Cancel::Wanted {
-                    self.send_cancel(now, cx, id, None);
+                    let reason = self.cancel_reason.take();
+                    self.send_cancel(now, cx, id, reason);
                 } else if new && response.status > 100 && !self.ended {
                     let body = body_of(&response.headers, &response.body);
                     cx.emit(Event::Progress { leg: self.id, status: response.status, body });
@@ -83,8 +86,12 @@ impl Leg {
                 self.dialog.confirm(response, head);
                 let tag = self.dialog.remote_tag();
                 self.dialog.local_cseq = self.dialog.local_cseq.max(self.early_cseq(tag));
-                let dialog = self.dialog.clone();
-                self.acknowledge(cx, &dialog, Some(id), head);
+                let due = AnswerDue { invite: id, cseq: head.cseq.number };
+                self.answer_due = Some(due);
+                // §13.2.1: an offer in the 2xx is answered in the ACK, which so waits for the program.
+                if self.offered || self.ended || response.body.is_empty() {
+                    self.send_due_ack(cx, None);
+                }
                 self.state = State::Established;
                 if self.ended {
                     // §9.1, §15: the answer crossed our CANCEL. The call exists, so it ends with BYE.
@@ -102,6 +109,14 @@ impl Leg {
                 self.end(cx, cause(EndedBy::Remote, CauseKind::Rejected, Some(status), Some(reason)));
                 self.finish(now, cx);
             }
+        }
+    }
+
+    /// The ACK that our call owes, with the answer where the offer was theirs.
+    pub(super) fn send_due_ack(&mut self, cx: &mut Context, body: Option<Body>) {
+        if let Some(due) = self.answer_due.take() {
+            let dialog = self.dialog.clone();
+            self.acknowledge(cx, &dialog, Some(due.invite), due.cseq, body);
         }
     }
 
@@ -133,9 +148,13 @@ impl Leg {
         cx: &mut Context,
         dialog: &Dialog,
         invite: Option<TransactionId>,
-        head: &Head,
+        cseq: u32,
+        body: Option<Body>,
     ) {
-        let mut ack = dialog.request_with(Method::Ack, head.cseq.number);
+        let mut ack = dialog.request_with(Method::Ack, cseq);
+        if let Some(body) = body {
+            put_body(&mut ack.headers, &mut ack.body, body);
+        }
         // §22.1: the ACK carries the credentials of its INVITE.
         if let Some(client) = invite.and_then(|id| cx.transactions.client(id)) {
             ack.headers.copy_from(&client.request().headers, name::AUTHORIZATION);
@@ -147,7 +166,7 @@ impl Leg {
             self.acks.remove(0);
         }
         let tag = dialog.remote_tag().to_owned();
-        self.acks.push(SentAck { cseq: head.cseq.number, tag, path, bytes });
+        self.acks.push(SentAck { cseq, tag, path, bytes });
     }
 
     /// A 2xx to an INVITE that was answered before: a copy, or another branch of a fork.
@@ -158,6 +177,9 @@ impl Leg {
             let (path, bytes) = (ack.path, ack.bytes.clone());
             return cx.transmit(path, bytes);
         }
+        if self.answer_due.is_some() && tag == self.dialog.remote_tag() {
+            return;
+        }
         if self.acks.iter().filter(|ack| ack.cseq == head.cseq.number).count() >= MOST_FORKS {
             return;
         }
@@ -165,7 +187,7 @@ impl Leg {
         let mut fork = self.dialog.clone();
         fork.confirm(response, head);
         fork.local_cseq = head.cseq.number.max(self.early_cseq(tag));
-        self.acknowledge(cx, &fork, None, head);
+        self.acknowledge(cx, &fork, None, head.cseq.number, None);
         let bye = fork.request(Method::Bye);
         cx.send_request(now, fork.next_hop(), bye, Owner::Nobody);
     }
@@ -178,6 +200,7 @@ impl Leg {
         if cx.transactions.client(invite).is_some_and(|client| client.is_proceeding()) {
             self.send_cancel(now, cx, invite, reason);
         } else {
+            self.cancel_reason = reason;
             self.state = State::Calling { invite, cancel: Cancel::Wanted };
         }
     }
@@ -210,7 +233,7 @@ impl Leg {
                 self.dialog.refresh_target(&response.headers);
             }
             let dialog = self.dialog.clone();
-            self.acknowledge(cx, &dialog, None, head);
+            self.acknowledge(cx, &dialog, None, head.cseq.number, None);
         }
         if matches!(self.state, State::Closing | State::Gone) {
             return;

@@ -44,7 +44,11 @@ impl Leg {
         let transaction = cx.open_server(path, key, request, head, &tag, Some(id));
         // §17.2.1 gives the program 200 ms before 100 must be sent. At once is simpler, and stops Timer A sooner.
         cx.respond_status(now, transaction, 100);
-        cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + cx.config.ring_timeout);
+        // §13.3.1: the caller may say how long it waits.
+        let ring = cx.config.ring_timeout;
+        let patience = request.headers.seconds(name::EXPIRES).map(|s| Duration::from_secs(s.max(1).into()));
+        let patience = patience.filter(|patience| *patience < ring);
+        cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + patience.unwrap_or(ring));
         let contact_user = request.uri.user().unwrap_or_else(|| cx.config.contact_user.clone());
         let contact = cx.contact(path, &contact_user);
         cx.stats.calls_in += 1;
@@ -61,6 +65,9 @@ impl Leg {
             headers: request.headers.to_texts(),
         };
         let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, session, false);
+        if patience.is_some() {
+            leg.lapse = 487;
+        }
         leg.reliable = Reliable::of(cx, request, head);
         leg.theirs = Some(TheirOffer {
             transaction,
@@ -98,6 +105,10 @@ impl Leg {
     }
 
     pub(crate) fn answer(&mut self, now: Instant, cx: &mut Context, body: Body) {
+        if self.answer_due.is_some() && !self.ended {
+            self.session.describe(&body);
+            return self.send_due_ack(cx, Some(body));
+        }
         let State::Ringing { .. } = self.state else {
             return;
         };
