@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::guard::Guard;
+
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -43,6 +45,8 @@ pub struct Config {
     /// An INVITE may take the place of a call (RFC 3891), as the last step of an attended transfer. Whoever knows a call's
     /// tags may ask for it, and the program decides. Without it, Replaces is passed over.
     pub take_replaces: bool,
+    /// Who is kept out, and how fast strangers may come.
+    pub guard: Guard,
     /// Content types that a MESSAGE may have (RFC 3428), for instance `text/plain`. None: messages are not taken.
     pub message_types: Vec<String>,
     /// Longest body of a MESSAGE, in bytes; above, 413.
@@ -69,6 +73,7 @@ impl Default for Config {
             reliable_provisional: true,
             take_refers: false,
             take_replaces: false,
+            guard: Guard::default(),
             message_types: Vec::new(),
             max_message_body: 8 * 1024,
             overload_retry_after: Duration::from_secs(5),

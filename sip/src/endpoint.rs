@@ -13,6 +13,7 @@ use crate::event::{
     Body, Event, IncomingCall, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject,
     RequestId, SendMessage, Stats, Transmit,
 };
+use crate::guard::{BanReason, Verdict, Watch};
 use crate::leg::Leg;
 use crate::message::{
     Defect, Head, Message, Method, NameAddr, ParseError, Request, Response, Uri, name, parse,
@@ -53,6 +54,7 @@ pub struct Endpoint {
     dialogs: HashMap<(String, String), LegId>,
     registrations: BTreeMap<RegistrationId, Registration>,
     messages: BTreeMap<MessageId, Outgoing>,
+    watch: Watch,
 }
 
 impl Endpoint {
@@ -67,6 +69,7 @@ impl Endpoint {
             dialogs: HashMap::new(),
             registrations: BTreeMap::new(),
             messages: BTreeMap::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -74,9 +77,16 @@ impl Endpoint {
     pub fn handle_message(&mut self, now: Instant, path: Path, bytes: &[u8]) {
         self.cx.stats.received += 1;
         // Before anything is read or kept: a scanner costs a comparison.
-        if !self.sources.allows(path.remote.ip()) && !bytes.starts_with(b"SIP/2.0 ") {
-            self.cx.stats.strangers += 1;
-            return;
+        let ip = path.remote.ip();
+        if !bytes.starts_with(b"SIP/2.0 ") {
+            if !self.sources.allows(ip) {
+                self.cx.stats.strangers += 1;
+                return;
+            }
+            if self.watch.is_banned(now, ip) {
+                self.cx.stats.refused_by_guard += 1;
+                return;
+            }
         }
         if bytes.len() > self.cx.config.max_message {
             self.cx.stats.malformed += 1;
@@ -85,13 +95,13 @@ impl Endpoint {
         match parse(bytes) {
             Ok(Message::Request(request)) => match Head::of_request(&request) {
                 Ok(head) => self.request(now, path, &request, &head),
-                Err(defect) => self.bad_request(path, &request, defect),
+                Err(defect) => self.bad_request(now, path, &request, defect),
             },
             Ok(Message::Response(response)) => match Head::of_response(&response) {
                 Ok(head) => self.response(now, &response, &head),
                 Err(_) => self.cx.stats.malformed += 1,
             },
-            Err(ParseError::BadRequest { defect, request }) => self.bad_request(path, &request, defect),
+            Err(ParseError::BadRequest { defect, request }) => self.bad_request(now, path, &request, defect),
             Err(ParseError::KeepAlive) => {}
             Err(ParseError::NotSip | ParseError::BadResponse(_)) => self.cx.stats.malformed += 1,
         }
@@ -282,6 +292,21 @@ impl Endpoint {
         self.sources = sources;
     }
 
+    /// Drops every request from there, calls or not, for so long; responses still come through.
+    pub fn ban(&mut self, now: Instant, ip: IpAddr, time: Duration) {
+        self.watch.ban(now, ip, time);
+        self.cx.emit(Event::Banned { ip, reason: BanReason::Told, time });
+    }
+
+    pub fn unban(&mut self, ip: IpAddr) {
+        self.watch.unban(ip);
+    }
+
+    /// Who is banned, and for how long yet. Of an IPv6 address the /64.
+    pub fn bans(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Duration)> {
+        self.watch.bans(now)
+    }
+
     pub fn stats(&self) -> Stats {
         Stats {
             legs: self.legs.len(),
@@ -342,13 +367,12 @@ impl Endpoint {
         }
     }
 
-    fn bad_request(&mut self, path: Path, request: &Request, defect: Defect) {
+    fn bad_request(&mut self, now: Instant, path: Path, request: &Request, defect: Defect) {
         self.cx.stats.malformed += 1;
-        let status = match defect {
-            Defect::Version => 505,
-            Defect::TooLong => 513,
-            _ => 400,
-        };
+        if self.is_kept_out(now, path, request) {
+            return;
+        }
+        let status = if defect == Defect::Version { 505 } else { 400 };
         self.cx.respond_stateless(path, request, status, Some(&defect.to_string()), &[]);
     }
 
@@ -392,6 +416,9 @@ impl Endpoint {
             Method::Cancel => return self.cancel(now, path, request, head, key),
             _ => {}
         }
+        if head.to.tag().is_none() && self.is_kept_out(now, path, request) {
+            return;
+        }
         if !self.is_understood(path, request, head) {
             return;
         }
@@ -415,6 +442,26 @@ impl Endpoint {
             // §15.1.2 and their like: these speak of a dialog, and there is none.
             _ => self.cx.respond_stateless(path, request, 481, None, &[]),
         }
+    }
+
+    /// Does the guard refuse a request that would begin something?
+    fn is_kept_out(&mut self, now: Instant, path: Path, request: &Request) -> bool {
+        let ip = path.remote.ip();
+        let guard = &self.cx.config.guard;
+        let agent = request.headers.get(name::USER_AGENT).unwrap_or_default();
+        let verdict = self.watch.judge(now, guard, ip, &agent);
+        if verdict == Verdict::Pass {
+            return false;
+        }
+        self.cx.stats.refused_by_guard += 1;
+        let (time, answer) = (guard.ban, guard.answer);
+        if let Verdict::Ban(reason) = verdict {
+            self.cx.emit(Event::Banned { ip, reason, time });
+        }
+        if answer {
+            self.cx.respond_stateless(path, request, 403, None, &[]);
+        }
+        true
     }
 
     /// §8.2.1 – §8.2.3.

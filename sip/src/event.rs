@@ -1,11 +1,13 @@
 //! What goes out of the [`Endpoint`](crate::Endpoint): events and datagrams; and what goes in with its verbs.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::config::Path;
+use crate::guard::BanReason;
 use crate::message::{NameAddr, Uri};
 use crate::replaces::Replaces;
 
@@ -312,6 +314,12 @@ pub enum Event {
         reason: Option<String>,
         retry_after: Option<Duration>,
     },
+    /// Requests from this address are dropped unread for this long.
+    Banned {
+        ip: IpAddr,
+        reason: BanReason,
+        time: Duration,
+    },
     /// The registrar wants later requests to go this way (RFC 3608): for [`Invite::route`], nearest first. Told before the
     /// `Registered` that brought it, whenever it has changed.
     ServiceRoute {
@@ -392,6 +400,8 @@ pub struct Stats {
     pub sent: u64,
     /// Requests from where none are taken (see [`Sources`](crate::Sources)).
     pub strangers: u64,
+    /// Requests of the banned, of scanners, and above a rate (see [`Guard`](crate::Guard)).
+    pub refused_by_guard: u64,
     /// Bytes that are no SIP, and SIP that breaks its own rules.
     pub malformed: u64,
     /// Messages that we sent again because nothing came back.

@@ -250,7 +250,7 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                     }
                     Event::Message { id, .. } => seen.requests.push(*id),
                     Event::MessageResult { .. } => seen.messages -= 1,
-                    Event::Registration { .. } | Event::ServiceRoute { .. } => {}
+                    Event::Registration { .. } | Event::ServiceRoute { .. } | Event::Banned { .. } => {}
                 }
             }
         }

@@ -26,6 +26,7 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod leg;
 pub mod message;
 #[cfg(feature = "net")]
@@ -46,6 +47,7 @@ pub use event::{
     MessageId, Password, ReasonHeader, ReferRequest, Register, RegistrationId, RegistrationState, Reject,
     RequestId, SendMessage, Stats, Transmit,
 };
+pub use guard::{BanReason, Guard, Rate};
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
 pub use replaces::Replaces;
 pub use source::{Network, Sources};
