@@ -368,10 +368,10 @@ impl Endpoint {
     }
 
     fn bad_request(&mut self, now: Instant, path: Path, request: &Request, defect: Defect) {
-        self.cx.stats.malformed += 1;
         if self.is_kept_out(now, path, request) {
             return;
         }
+        self.cx.stats.malformed += 1;
         let status = if defect == Defect::Version { 505 } else { 400 };
         self.cx.respond_stateless(path, request, status, Some(&defect.to_string()), &[]);
     }
