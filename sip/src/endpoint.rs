@@ -95,13 +95,15 @@ impl Endpoint {
         match parse(bytes) {
             Ok(Message::Request(request)) => match Head::of_request(&request) {
                 Ok(head) => self.request(now, path, &request, &head),
-                Err(defect) => self.bad_request(now, path, &request, defect),
+                Err(defect) => self.guarded_bad_request(now, path, &request, defect),
             },
             Ok(Message::Response(response)) => match Head::of_response(&response) {
                 Ok(head) => self.response(now, &response, &head),
                 Err(_) => self.cx.stats.malformed += 1,
             },
-            Err(ParseError::BadRequest { defect, request }) => self.bad_request(now, path, &request, defect),
+            Err(ParseError::BadRequest { defect, request }) => {
+                self.guarded_bad_request(now, path, &request, defect)
+            }
             Err(ParseError::KeepAlive) => {}
             Err(ParseError::NotSip | ParseError::BadResponse(_)) => self.cx.stats.malformed += 1,
         }
@@ -367,12 +369,19 @@ impl Endpoint {
         }
     }
 
-    fn bad_request(&mut self, now: Instant, path: Path, request: &Request, defect: Defect) {
-        if self.is_kept_out(now, path, request) {
-            return;
+    fn guarded_bad_request(&mut self, now: Instant, path: Path, request: &Request, defect: Defect) {
+        if !self.is_kept_out(now, path, request) {
+            self.bad_request(path, request, defect);
         }
+    }
+
+    fn bad_request(&mut self, path: Path, request: &Request, defect: Defect) {
         self.cx.stats.malformed += 1;
-        let status = if defect == Defect::Version { 505 } else { 400 };
+        let status = match defect {
+            Defect::Version => 505,
+            Defect::TooLong => 513,
+            _ => 400,
+        };
         self.cx.respond_stateless(path, request, status, Some(&defect.to_string()), &[]);
     }
 
