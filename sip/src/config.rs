@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::guard::Guard;
+
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,6 +33,24 @@ pub struct Config {
     /// An unanswered inbound call ends with 480 after this time; an unanswered outbound call is cancelled.
     /// (RFC 3261 has a Timer C of more than 3 minutes for proxies; a user agent needs the same protection.)
     pub ring_timeout: Duration,
+    /// How long a call may go on without a sign of life from the far end (RFC 4028); at least 90 s. It is refreshed at
+    /// half the time. `None`: no session timers.
+    pub session_expires: Option<Duration>,
+    /// The shortest session that is taken from a peer; below, 422. At least 90 s (RFC 4028 §4).
+    pub min_session_expires: Duration,
+    /// Provisional responses that are acknowledged (100rel, PRACK; RFC 3262), in both directions.
+    pub reliable_provisional: bool,
+    /// Peers may send us on to another by REFER (RFC 3515): each is asked of the program. Without it: 405.
+    pub take_refers: bool,
+    /// An INVITE may take the place of a call (RFC 3891), as the last step of an attended transfer. Whoever knows a call's
+    /// tags may ask for it, and the program decides. Without it, Replaces is passed over.
+    pub take_replaces: bool,
+    /// Who is kept out, and how fast strangers may come.
+    pub guard: Guard,
+    /// Content types that a MESSAGE may have (RFC 3428), for instance `text/plain`. None: messages are not taken.
+    pub message_types: Vec<String>,
+    /// Longest body of a MESSAGE, in bytes; above, 413.
+    pub max_message_body: usize,
     /// `Retry-After` of a 503 that a ceiling causes.
     pub overload_retry_after: Duration,
 }
@@ -48,6 +68,14 @@ impl Default for Config {
             max_transactions: 100_000,
             max_message: 65_535,
             ring_timeout: Duration::from_secs(185),
+            session_expires: Some(Duration::from_secs(1_800)),
+            min_session_expires: Duration::from_secs(90),
+            reliable_provisional: true,
+            take_refers: false,
+            take_replaces: false,
+            guard: Guard::default(),
+            message_types: Vec::new(),
+            max_message_body: 8 * 1024,
             overload_retry_after: Duration::from_secs(5),
         }
     }

@@ -14,8 +14,11 @@ use crate::random::Random;
 use crate::timer::Timers;
 use crate::transaction::Transactions;
 
-/// What a UAS here understands (§20.5). Grows with the methods that legs learn.
-pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO";
+/// The option tag of RFC 3262 §8.
+pub(crate) const RELIABLE: &str = "100rel";
+
+/// What every UAS here understands (§20.5).
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, NOTIFY";
 
 /// §18.1.1: longer than this may not fit the path in one piece.
 const LARGE: usize = 1_300;
@@ -112,7 +115,44 @@ impl Context {
 
     /// Headers that any message of ours outside a failure ends with.
     pub(crate) fn capabilities(&self, headers: &mut Headers) {
-        headers.push(name::ALLOW, ALLOW);
+        headers.push(name::ALLOW, self.allow());
+        self.supported(headers, |tag| tag != RELIABLE);
+    }
+
+    /// For an INVITE that brings an offer: only there would a reliable response need nothing but its PRACK.
+    pub(crate) fn capabilities_with_reliable(&self, headers: &mut Headers) {
+        headers.push(name::ALLOW, self.allow());
+        self.supported(headers, |_| true);
+    }
+
+    fn supported(&self, headers: &mut Headers, which: impl Fn(&str) -> bool) {
+        let tags: Vec<_> = self.extensions().into_iter().filter(|tag| which(tag)).collect();
+        if !tags.is_empty() {
+            headers.push(name::SUPPORTED, tags.join(", "));
+        }
+    }
+
+    /// §20.5.
+    pub(crate) fn allow(&self) -> String {
+        let mut allow = ALLOW.to_owned();
+        if self.config.reliable_provisional {
+            allow.push_str(", PRACK");
+        }
+        if self.config.take_refers {
+            allow.push_str(", REFER");
+        }
+        if !self.config.message_types.is_empty() {
+            allow.push_str(", MESSAGE");
+        }
+        allow
+    }
+
+    /// The option tags that a peer may require (§19.2).
+    pub(crate) fn extensions(&self) -> Vec<&'static str> {
+        let timer = self.config.session_expires.map(|_| "timer");
+        let reliable = self.config.reliable_provisional.then_some(RELIABLE);
+        let replaces = self.config.take_replaces.then_some("replaces");
+        timer.into_iter().chain(reliable).chain(replaces).collect()
     }
 }
 

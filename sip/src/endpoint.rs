@@ -8,13 +8,19 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::config::{Admission, Config, Path};
-use crate::context::{ALLOW, Context};
+use crate::context::Context;
 use crate::event::{
-    Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats, Transmit,
+    Body, Event, IncomingCall, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject,
+    RequestId, SendMessage, Stats, Transmit,
 };
+use crate::guard::{BanReason, Verdict, Watch};
 use crate::leg::Leg;
-use crate::message::{Defect, Head, Message, Method, ParseError, Request, Response, Uri, name, parse};
+use crate::message::{
+    Defect, Head, Message, Method, NameAddr, ParseError, Request, Response, Uri, name, parse,
+};
+use crate::pager::{self, Outgoing};
 use crate::register::Registration;
+use crate::replaces::Replaces;
 use crate::source::Sources;
 use crate::timer::Timer;
 use crate::transaction::{AckFor, Owner, ServerKey, TransactionId};
@@ -47,6 +53,8 @@ pub struct Endpoint {
     /// Call-ID and our tag.
     dialogs: HashMap<(String, String), LegId>,
     registrations: BTreeMap<RegistrationId, Registration>,
+    messages: BTreeMap<MessageId, Outgoing>,
+    watch: Watch,
 }
 
 impl Endpoint {
@@ -60,6 +68,8 @@ impl Endpoint {
             legs: BTreeMap::new(),
             dialogs: HashMap::new(),
             registrations: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -67,9 +77,16 @@ impl Endpoint {
     pub fn handle_message(&mut self, now: Instant, path: Path, bytes: &[u8]) {
         self.cx.stats.received += 1;
         // Before anything is read or kept: a scanner costs a comparison.
-        if !self.sources.allows(path.remote.ip()) && !bytes.starts_with(b"SIP/2.0 ") {
-            self.cx.stats.strangers += 1;
-            return;
+        let ip = path.remote.ip();
+        if !bytes.starts_with(b"SIP/2.0 ") {
+            if !self.sources.allows(ip) {
+                self.cx.stats.strangers += 1;
+                return;
+            }
+            if self.watch.is_banned(now, ip) {
+                self.cx.stats.refused_by_guard += 1;
+                return;
+            }
         }
         if bytes.len() > self.cx.config.max_message {
             self.cx.stats.malformed += 1;
@@ -78,13 +95,15 @@ impl Endpoint {
         match parse(bytes) {
             Ok(Message::Request(request)) => match Head::of_request(&request) {
                 Ok(head) => self.request(now, path, &request, &head),
-                Err(defect) => self.bad_request(path, &request, defect),
+                Err(defect) => self.guarded_bad_request(now, path, &request, defect),
             },
             Ok(Message::Response(response)) => match Head::of_response(&response) {
                 Ok(head) => self.response(now, &response, &head),
                 Err(_) => self.cx.stats.malformed += 1,
             },
-            Err(ParseError::BadRequest { defect, request }) => self.bad_request(path, &request, defect),
+            Err(ParseError::BadRequest { defect, request }) => {
+                self.guarded_bad_request(now, path, &request, defect)
+            }
             Err(ParseError::KeepAlive) => {}
             Err(ParseError::NotSip | ParseError::BadResponse(_)) => self.cx.stats.malformed += 1,
         }
@@ -182,7 +201,8 @@ impl Endpoint {
         self.with_leg(leg, |leg, cx| leg.ring(now, cx, status, body));
     }
 
-    /// 200 with the answer (or, to an INVITE without offer, with ours).
+    /// 200 with the answer (or, to an INVITE without offer, with ours). On a call of ours that was placed without offer:
+    /// the ACK, with the answer to what `Answered` brought.
     pub fn answer(&mut self, now: Instant, leg: LegId, body: Body) {
         self.with_leg(leg, |leg, cx| leg.answer(now, cx, body));
     }
@@ -213,9 +233,55 @@ impl Endpoint {
         self.with_leg(leg, |leg, cx| leg.send_dtmf(now, cx, digit, duration));
     }
 
+    /// Sends the peer on to another (blind transfer): [`Event::ReferProgress`] tells how it fares. The call goes on meanwhile.
+    pub fn refer(&mut self, now: Instant, leg: LegId, to: Uri) {
+        let to = NameAddr::from(to).to_string();
+        self.with_leg(leg, |leg, cx| leg.refer(now, cx, to));
+    }
+
+    /// Sends the peer on to whom we talk to in `other`, in our place (attended transfer, RFC 5589 §7).
+    pub fn refer_to_leg(&mut self, now: Instant, leg: LegId, other: LegId) {
+        match self.legs.get(&other).and_then(Leg::as_refer_to) {
+            Some(to) => self.with_leg(leg, |leg, cx| leg.refer(now, cx, to)),
+            None => self.with_leg(leg, |leg, cx| leg.refuse_own_refer(cx)),
+        }
+    }
+
+    /// Agrees to an [`Event::Refer`].
+    pub fn accept_refer(&mut self, now: Instant, leg: LegId) {
+        self.with_leg(leg, |leg, cx| leg.accept_refer(now, cx));
+    }
+
+    /// Refuses an [`Event::Refer`]. 603, unless `status` is another failure.
+    pub fn refuse_refer(&mut self, now: Instant, leg: LegId, status: u16) {
+        self.with_leg(leg, |leg, cx| leg.refuse_refer(now, cx, status));
+    }
+
+    /// Tells the peer how the call fares that it asked for. A status from 200 on is the last.
+    pub fn refer_progress(&mut self, now: Instant, leg: LegId, status: u16) {
+        self.with_leg(leg, |leg, cx| leg.refer_progress(now, cx, status));
+    }
+
     /// Ends a call in whatever state it is. `Ended` follows at once; the last messages go on behind it.
     pub fn hangup(&mut self, now: Instant, leg: LegId, reason: Option<ReasonHeader>) {
         self.with_leg(leg, |leg, cx| leg.hangup(now, cx, reason));
+    }
+
+    /// Sends a MESSAGE, once: [`Event::MessageResult`] brings the outcome, and to try again is the program's to decide.
+    pub fn message(&mut self, now: Instant, message: SendMessage) -> MessageId {
+        let id = MessageId(self.next_id());
+        if let Some(outgoing) = Outgoing::send(now, &mut self.cx, id, message) {
+            self.messages.insert(id, outgoing);
+        }
+        id
+    }
+
+    /// Answers an [`Event::Message`]: 200 or 202, or a failure. Anything else becomes 500.
+    pub fn answer_message(&mut self, now: Instant, id: RequestId, status: u16) {
+        let status = if matches!(status, 200..=299 | 400..=699) { status } else { 500 };
+        if let Some(id) = self.cx.transactions.waiting(id.0, &Method::Message) {
+            self.cx.respond_status(now, id, status);
+        }
     }
 
     pub fn set_admission(&mut self, admission: Admission) {
@@ -226,6 +292,21 @@ impl Endpoint {
     /// that a trunk signals from. A trunk's addresses change; this may be called at any time.
     pub fn set_sources(&mut self, sources: Sources) {
         self.sources = sources;
+    }
+
+    /// Drops every request from there, calls or not, for so long; responses still come through.
+    pub fn ban(&mut self, now: Instant, ip: IpAddr, time: Duration) {
+        self.watch.ban(now, ip, time);
+        self.cx.emit(Event::Banned { ip, reason: BanReason::Told, time });
+    }
+
+    pub fn unban(&mut self, ip: IpAddr) {
+        self.watch.unban(ip);
+    }
+
+    /// Who is banned, and for how long yet. Of an IPv6 address the /64.
+    pub fn bans(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Duration)> {
+        self.watch.bans(now)
     }
 
     pub fn stats(&self) -> Stats {
@@ -279,7 +360,18 @@ impl Endpoint {
             Some(Owner::Registration(one)) => {
                 self.with_registration(one, |one, cx| one.undelivered(now, cx, id, status));
             }
+            Some(Owner::Message(id)) => {
+                if let Some(message) = self.messages.remove(&id) {
+                    message.undelivered(&mut self.cx, status);
+                }
+            }
             Some(Owner::Nobody) | None => {}
+        }
+    }
+
+    fn guarded_bad_request(&mut self, now: Instant, path: Path, request: &Request, defect: Defect) {
+        if !self.is_kept_out(now, path, request) {
+            self.bad_request(path, request, defect);
         }
     }
 
@@ -309,6 +401,13 @@ impl Endpoint {
             Owner::Registration(one) => {
                 self.with_registration(one, |one, cx| one.response(now, cx, matched.id, response));
             }
+            Owner::Message(id) => {
+                if let Some(message) = self.messages.get_mut(&id)
+                    && message.response(now, &mut self.cx, matched.id, response)
+                {
+                    self.messages.remove(&id);
+                }
+            }
             Owner::Nobody => {}
         }
     }
@@ -325,6 +424,9 @@ impl Endpoint {
             }
             Method::Cancel => return self.cancel(now, path, request, head, key),
             _ => {}
+        }
+        if head.to.tag().is_none() && self.is_kept_out(now, path, request) {
+            return;
         }
         if !self.is_understood(path, request, head) {
             return;
@@ -345,9 +447,30 @@ impl Endpoint {
         match request.method {
             Method::Invite => self.incoming(now, path, key, request, head),
             Method::Options => self.options(path, request),
+            Method::Message => self.message_outside(now, path, key, request, head),
             // §15.1.2 and their like: these speak of a dialog, and there is none.
             _ => self.cx.respond_stateless(path, request, 481, None, &[]),
         }
+    }
+
+    /// Does the guard refuse a request that would begin something?
+    fn is_kept_out(&mut self, now: Instant, path: Path, request: &Request) -> bool {
+        let ip = path.remote.ip();
+        let guard = &self.cx.config.guard;
+        let agent = request.headers.get(name::USER_AGENT).unwrap_or_default();
+        let verdict = self.watch.judge(now, guard, ip, &agent);
+        if verdict == Verdict::Pass {
+            return false;
+        }
+        self.cx.stats.refused_by_guard += 1;
+        let (time, answer) = (guard.ban, guard.answer);
+        if let Verdict::Ban(reason) = verdict {
+            self.cx.emit(Event::Banned { ip, reason, time });
+        }
+        if answer {
+            self.cx.respond_stateless(path, request, 403, None, &[]);
+        }
+        true
     }
 
     /// §8.2.1 – §8.2.3.
@@ -358,9 +481,16 @@ impl Endpoint {
         };
         match request.method {
             Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
+            Method::Prack if self.cx.config.reliable_provisional => {}
+            Method::Notify => {}
+            Method::Refer if self.cx.config.take_refers => {}
+            Method::Message if !self.cx.config.message_types.is_empty() => {}
             // §21.5.2: 501 for what nobody here has heard of, 405 for what we know and do not do.
-            Method::Other(_) => return refuse(&mut self.cx, 501, &[(name::ALLOW, ALLOW.to_owned())]),
-            _ => return refuse(&mut self.cx, 405, &[(name::ALLOW, ALLOW.to_owned())]),
+            _ => {
+                let status = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
+                let allow = self.cx.allow();
+                return refuse(&mut self.cx, status, &[(name::ALLOW, allow)]);
+            }
         }
         if matches!(request.uri, Uri::Other(_)) {
             return refuse(&mut self.cx, 416, &[]);
@@ -369,8 +499,10 @@ impl Endpoint {
         if head.to.tag().is_none() && self.cx.transactions.is_merged(head) {
             return refuse(&mut self.cx, 482, &[]);
         }
-        // §8.2.2.3. We support no extension that may be required yet.
-        let required = request.headers.list(name::REQUIRE);
+        // §8.2.2.3.
+        let known = self.cx.extensions();
+        let mut required = request.headers.list(name::REQUIRE);
+        required.retain(|option| !known.iter().any(|one| one.eq_ignore_ascii_case(option)));
         if !required.is_empty() {
             return refuse(&mut self.cx, 420, &[(name::UNSUPPORTED, required.join(", "))]);
         }
@@ -382,6 +514,11 @@ impl Endpoint {
         let offers = matches!(request.method, Method::Invite | Method::Update);
         if offers && !request.body.is_empty() && !carries_sdp(request) {
             return refuse(&mut self.cx, 415, &[(name::ACCEPT, "application/sdp".into())]);
+        }
+        if request.method == Method::Message
+            && let Some((status, extra)) = pager::refusal(&self.cx, request)
+        {
+            return refuse(&mut self.cx, status, &extra);
         }
         true
     }
@@ -397,11 +534,41 @@ impl Endpoint {
             self.cx.stats.refused_admission += 1;
             return self.busy(path, request, after);
         }
+        let replaces = match self.replaced(request) {
+            Ok(replaces) => replaces,
+            Err(status) => return self.cx.respond_stateless(path, request, status, None, &[]),
+        };
         let id = LegId(self.next_id());
-        if let Some(leg) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
+        if let Some((leg, call)) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
+            let request = Box::new(IncomingCall { replaces, ..call });
+            self.cx.emit(Event::Incoming { leg: id, request });
             self.dialogs.insert(leg.dialog_key(), id);
             self.legs.insert(id, leg);
         }
+    }
+
+    fn message_outside(&mut self, now: Instant, path: Path, key: ServerKey, request: &Request, head: &Head) {
+        let refusal = match self.admission {
+            Admission::Draining { retry_after } => Some(retry_after),
+            Admission::Open => self.is_full().then_some(self.cx.config.overload_retry_after),
+        };
+        match refusal {
+            Some(after) => self.busy(path, request, after),
+            None => pager::take(now, &mut self.cx, path, key, request, head, None),
+        }
+    }
+
+    /// RFC 3891 §3: the call that an INVITE wants to replace, or why it cannot.
+    fn replaced(&self, request: &Request) -> Result<Option<LegId>, u16> {
+        if !self.cx.config.take_replaces {
+            return Ok(None);
+        }
+        let Some(replaces) = Replaces::of(&request.headers).map_err(|_| 400_u16)? else {
+            return Ok(None);
+        };
+        let id = *self.dialogs.get(&(replaces.call_id, replaces.to_tag)).ok_or(481_u16)?;
+        let leg = self.legs.get(&id).filter(|leg| leg.is_peer(Some(&replaces.from_tag))).ok_or(481_u16)?;
+        leg.may_be_replaced(replaces.early_only).map(|()| Some(id))
     }
 
     fn is_full(&self) -> bool {
@@ -414,10 +581,11 @@ impl Endpoint {
             return self.busy(path, request, retry_after);
         }
         let extra = [
-            (name::ALLOW, ALLOW.to_owned()),
+            (name::ALLOW, self.cx.allow()),
             (name::ACCEPT, "application/sdp".to_owned()),
             (name::ACCEPT_ENCODING, "identity".to_owned()),
             (name::ACCEPT_LANGUAGE, "en".to_owned()),
+            (name::SUPPORTED, self.cx.extensions().join(", ")),
         ];
         self.cx.respond_stateless(path, request, 200, None, &extra);
     }
@@ -445,13 +613,14 @@ impl Endpoint {
         let Some((invite, leg, tag)) = invite.and_then(|id| self.invite_of(id)) else {
             return self.cx.respond_stateless(path, request, 481, None, &[]);
         };
-        let id = self.cx.open_server(path, key, request, head, &tag, leg);
+        let id = self.cx.open_server(path, key, request, head, &tag, Some(leg));
         self.cx.respond_status(now, id, 200);
         self.with_leg(leg, |leg, cx| leg.cancelled(now, cx, invite, request));
     }
 
     fn invite_of(&self, id: TransactionId) -> Option<(TransactionId, LegId, String)> {
-        self.cx.transactions.server(id).map(|server| (id, server.leg(), server.tag().to_owned()))
+        let server = self.cx.transactions.server(id)?;
+        Some((id, server.leg()?, server.tag().to_owned()))
     }
 
     fn dialog_of(&self, head: &Head) -> Option<LegId> {

@@ -1,12 +1,15 @@
 //! What goes out of the [`Endpoint`](crate::Endpoint): events and datagrams; and what goes in with its verbs.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::config::Path;
+use crate::guard::BanReason;
 use crate::message::{NameAddr, Uri};
+use crate::replaces::Replaces;
 
 /// One call leg: one dialog (or the attempt at one) between us and one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -15,6 +18,14 @@ pub struct LegId(pub u64);
 /// One registration that keeps itself refreshed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct RegistrationId(pub u64);
+
+/// One MESSAGE of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+/// A request of theirs that waits for the program's word.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
 
 /// One message to be sent.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,8 +120,42 @@ pub struct Invite {
     pub route: Vec<Uri>,
     /// Further headers, for instance P-Asserted-Identity. Those that the endpoint itself writes are ignored.
     pub headers: Vec<(String, String)>,
-    /// The offer; `None` asks the far end to offer.
+    /// The offer; `None` asks the far end to offer: its offer comes in `Answered`, ours to answer.
     pub body: Option<Body>,
+}
+
+/// A MESSAGE to send (RFC 3428). See [`Endpoint::message`](crate::Endpoint::message).
+#[derive(Clone, Debug)]
+pub struct SendMessage {
+    /// Request-URI and To.
+    pub to: Uri,
+    pub from: NameAddr,
+    pub credentials: Option<Credentials>,
+    /// Transport and resolved next hop. A datagram carries about 1,000 bytes; what is longer needs a stream.
+    pub path: Path,
+    /// As in [`Invite::route`].
+    pub route: Vec<Uri>,
+    /// As in [`Invite::headers`].
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+/// A MESSAGE that came in. Nothing in it is proven but `path`.
+#[derive(Clone, Debug)]
+pub struct IncomingMessage {
+    pub path: Path,
+    /// The call that it came in, if it came inside one.
+    pub leg: Option<LegId>,
+    pub request_uri: Uri,
+    pub to: NameAddr,
+    pub from: NameAddr,
+    /// P-Asserted-Identity (RFC 3325): to be believed only of a trusted `path`.
+    pub asserted: Option<NameAddr>,
+    pub call_id: String,
+    /// May be empty. Text is UTF-8 where its type names no other charset.
+    pub body: Body,
+    /// All headers in their order, names in the RFC's spelling.
+    pub headers: Vec<(String, String)>,
 }
 
 /// How to refuse an inbound call. See [`Endpoint::reject`](crate::Endpoint::reject).
@@ -168,8 +213,21 @@ pub struct IncomingCall {
     pub call_id: String,
     /// The offer; `None` when the caller wants ours (delayed offer).
     pub body: Option<Body>,
+    /// The call whose place this one wants to take (RFC 3891). Whoever answers it hangs that one up.
+    pub replaces: Option<LegId>,
     /// All headers in their order, names in the RFC's spelling.
     pub headers: Vec<(String, String)>,
+}
+
+/// What a REFER asks for: to call somebody else.
+#[derive(Clone, Debug)]
+pub struct ReferRequest {
+    /// Refer-To, without the headers in its URI.
+    pub to: NameAddr,
+    /// The dialog at the far end that the new call is to replace: goes into its INVITE as the header `Replaces`.
+    pub replaces: Option<Replaces>,
+    /// Who says that it is them who ask (RFC 3892). Not proven.
+    pub referred_by: Option<NameAddr>,
 }
 
 impl IncomingCall {
@@ -194,7 +252,8 @@ pub enum Event {
         status: u16,
         body: Option<Body>,
     },
-    /// 2xx to our INVITE; the ACK is sent already.
+    /// 2xx to our INVITE; the ACK is sent already. Only where the offer is theirs (`Invite::body` was `None`), the ACK waits
+    /// for [`answer`](crate::Endpoint::answer).
     Answered {
         leg: LegId,
         status: u16,
@@ -223,10 +282,49 @@ pub enum Event {
         digit: char,
         duration: Duration,
     },
+    /// The peer wants us to call somebody else. Answer with `accept_refer`, and `refer_progress` until a final status; or
+    /// with `refuse_refer`.
+    Refer {
+        leg: LegId,
+        refer: Box<ReferRequest>,
+    },
+    /// How the peer fares whom we sent on with [`refer`](crate::Endpoint::refer): first its answer to that, then the status of
+    /// its own call. After `over` no more comes. A peer may also hang up instead of telling the end.
+    ReferProgress {
+        leg: LegId,
+        status: u16,
+        over: bool,
+    },
     /// Exactly once per leg, and its last event.
     Ended {
         leg: LegId,
         cause: Cause,
+    },
+    /// A MESSAGE. Answer with [`answer_message`](crate::Endpoint::answer_message) within 32 s: 200 when it is delivered,
+    /// 202 when it is stored.
+    Message {
+        id: RequestId,
+        message: Box<IncomingMessage>,
+    },
+    /// What became of a [`message`](crate::Endpoint::message): exactly once. 408 when nobody answered, 503 when it could not
+    /// be sent, 513 when it is too long for a datagram.
+    MessageResult {
+        id: MessageId,
+        status: u16,
+        reason: Option<String>,
+        retry_after: Option<Duration>,
+    },
+    /// Requests from this address are dropped unread for this long.
+    Banned {
+        ip: IpAddr,
+        reason: BanReason,
+        time: Duration,
+    },
+    /// The registrar wants later requests to go this way (RFC 3608): for [`Invite::route`], nearest first. Told before the
+    /// `Registered` that brought it, whenever it has changed.
+    ServiceRoute {
+        id: RegistrationId,
+        route: Vec<Uri>,
     },
     Registration {
         id: RegistrationId,
@@ -263,10 +361,12 @@ pub enum CauseKind {
     Rejected,
     /// No final response in time (Timer B, or the ring timeout).
     Timeout,
-    /// Our 2xx was never acknowledged (64*T1).
+    /// Our 2xx, or a reliable 18x, was never acknowledged (64*T1).
     NoAck,
     /// The transport could not deliver.
     TransportError,
+    /// Nobody refreshed the session in time (RFC 4028).
+    SessionExpired,
     /// The peer no longer knows the dialog (481 or 408 to a request inside it).
     DialogGone,
 }
@@ -300,6 +400,8 @@ pub struct Stats {
     pub sent: u64,
     /// Requests from where none are taken (see [`Sources`](crate::Sources)).
     pub strangers: u64,
+    /// Requests of the banned, of scanners, and above a rate (see [`Guard`](crate::Guard)).
+    pub refused_by_guard: u64,
     /// Bytes that are no SIP, and SIP that breaks its own rules.
     pub malformed: u64,
     /// Messages that we sent again because nothing came back.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Admission, Config, Path, Transport};
 use crate::endpoint::Endpoint;
-use crate::event::{Body, Event, Invite, LegId, Register, RegistrationId};
+use crate::event::{Body, Event, Invite, LegId, Register, RegistrationId, RequestId, SendMessage};
 use crate::message::{Head, Message, NameAddr, Params, ParseError, Uri, Via, parse};
 
 /// Any bytes: read without a panic; what is read prints to something that reads the same.
@@ -70,7 +70,14 @@ pub fn endpoint(start: Instant, script: &[u8]) {
     let addr = |last: u8| SocketAddr::from(([192, 0, 2, last], 5060));
     let path = |from: u8, to: u8| Path { transport: Transport::Udp, local: addr(from), remote: addr(to) };
     let mut now = start;
-    let config = Config { max_legs: 20, max_transactions: 100, ..Config::default() };
+    let config = Config {
+        max_legs: 20,
+        max_transactions: 100,
+        message_types: vec!["text/plain".into()],
+        take_refers: true,
+        take_replaces: true,
+        ..Config::default()
+    };
     let mut ends = [Endpoint::new(config.clone(), [1; 32]), Endpoint::new(config, [2; 32])];
     let mut seen = Seen::default();
     let mut registrations: Vec<RegistrationId> = Vec::new();
@@ -139,6 +146,31 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     ends[*to].handle_message(now, path(*to as u8 + 1, 2 - *to as u8), bytes);
                 }
             }
+            16 => {
+                let message = SendMessage {
+                    to: uri("sip:b@192.0.2.2"),
+                    from: NameAddr::from(uri("sip:a@192.0.2.1")),
+                    credentials: Some(crate::Credentials { username: "u".into(), password: "p".into() }),
+                    path: path(from, to),
+                    route: Vec::new(),
+                    headers: Vec::new(),
+                    body: Body { content_type: "text/plain".into(), bytes: vec![b'x'; arg * 5] },
+                };
+                if seen.messages < 20 {
+                    seen.messages += 1;
+                    end.message(now, message);
+                }
+            }
+            17 => {
+                if let Some(id) = seen.requests.get(arg % seen.requests.len().max(1)) {
+                    end.answer_message(now, *id, 200 + arg as u16);
+                }
+            }
+            18 if arg & 1 == 0 => end.refer(now, leg, uri("sip:c@192.0.2.3")),
+            18 => end.refer_to_leg(now, leg, LegId(arg as u64)),
+            19 => end.accept_refer(now, leg),
+            20 => end.refuse_refer(now, leg, 400 + arg as u16),
+            21 => end.refer_progress(now, leg, 100 + arg as u16 * 2),
             15 => now += Duration::from_secs(arg as u64),
             _ => now += Duration::from_millis(arg as u64 * 4),
         }
@@ -164,6 +196,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
         assert_eq!(end.poll_timeout(), None, "a timer is left");
         assert!(seen.legs[side].is_empty(), "every leg ends");
     }
+    assert_eq!(seen.messages, 0, "every message has its result");
 }
 
 /// What the program knows.
@@ -173,6 +206,10 @@ struct Seen {
     legs: [Vec<LegId>; 2],
     /// The last packets, and the side that they were meant for.
     packets: Vec<(usize, Vec<u8>)>,
+    /// Messages of ours without result.
+    messages: usize,
+    /// Messages of theirs.
+    requests: Vec<RequestId>,
 }
 
 fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen) {
@@ -204,12 +241,16 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                     | Event::Established { leg, .. }
                     | Event::Reoffer { leg, .. }
                     | Event::Reanswer { leg, .. }
+                    | Event::Refer { leg, .. }
+                    | Event::ReferProgress { leg, .. }
                     | Event::Dtmf { leg, .. } => assert!(legs.contains(leg), "{event:?} after the end"),
                     Event::Ended { leg, .. } => {
                         assert!(legs.contains(leg), "{event:?} for the second time");
                         legs.retain(|one| one != leg);
                     }
-                    Event::Registration { .. } => {}
+                    Event::Message { id, .. } => seen.requests.push(*id),
+                    Event::MessageResult { .. } => seen.messages -= 1,
+                    Event::Registration { .. } | Event::ServiceRoute { .. } | Event::Banned { .. } => {}
                 }
             }
         }

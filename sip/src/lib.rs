@@ -17,6 +17,7 @@
 #![warn(missing_debug_implementations)]
 
 mod auth;
+mod compose;
 mod config;
 mod context;
 mod dialog;
@@ -25,12 +26,15 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod leg;
 pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
+mod pager;
 mod random;
 mod register;
+mod replaces;
 mod source;
 mod timer;
 mod transaction;
@@ -39,8 +43,11 @@ pub use config::{Admission, Advertised, Config, Path, Timers, Transport};
 pub use endpoint::Endpoint;
 pub use error::SyntaxError;
 pub use event::{
-    Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, Invite, LegId, Password, ReasonHeader,
-    Register, RegistrationId, RegistrationState, Reject, Stats, Transmit,
+    Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, IncomingMessage, Invite, LegId,
+    MessageId, Password, ReasonHeader, ReferRequest, Register, RegistrationId, RegistrationState, Reject,
+    RequestId, SendMessage, Stats, Transmit,
 };
+pub use guard::{BanReason, Guard, Rate};
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
+pub use replaces::Replaces;
 pub use source::{Network, Sources};

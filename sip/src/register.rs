@@ -25,6 +25,8 @@ const BACK_OFF_LONGEST: Duration = Duration::from_secs(300);
 const REFRESH_AHEAD: Duration = Duration::from_secs(90);
 /// A registrar that wants more than a week in its 423 is not to be believed.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest Service-Route that is taken.
+const MOST_ROUTES: usize = 8;
 /// 423 in a row.
 const MOST_RAISES: u8 = 3;
 
@@ -43,6 +45,7 @@ pub(crate) struct Registration {
     raises: u8,
     /// Until when the registrar holds our binding.
     bound_until: Option<Instant>,
+    service_route: Vec<Uri>,
     leaving: bool,
     /// The REGISTER that is out takes the binding away.
     farewell: bool,
@@ -67,6 +70,7 @@ impl Registration {
             failures: 0,
             raises: 0,
             bound_until: None,
+            service_route: Vec::new(),
             leaving: false,
             farewell: false,
             gone: false,
@@ -119,6 +123,8 @@ impl Registration {
         headers.push(name::CONTACT, contact);
         headers.push(name::EXPIRES, expires);
         cx.capabilities(&mut headers);
+        // RFC 3327 §5.1: proxies on the way may write themselves into the binding.
+        headers.push(name::SUPPORTED, "path");
         let mut request = Request {
             method: Method::Register,
             uri: self.register.registrar.clone(),
@@ -202,12 +208,23 @@ impl Registration {
         }
         let granted = self.granted(response);
         self.bound_until = Some(now + granted);
+        self.learn_route(cx, response);
         // Half the time for short ones; for long ones so late that few refreshes are needed, and so early that
         // several fit in before it is over.
         let latest = (granted / 2).max(granted.saturating_sub(REFRESH_AHEAD));
         let wait = cx.random.between(latest * 9 / 10, latest).max(Duration::from_secs(1));
         cx.timers.set(Timer::Registration(self.id), now + wait);
         self.tell(cx, RegistrationState::Registered { expires: granted });
+    }
+
+    /// RFC 3608 §5: what the newest answer says counts, also when it says nothing.
+    fn learn_route(&mut self, cx: &mut Context, response: &Response) {
+        let route = response.headers.name_addrs(name::SERVICE_ROUTE).unwrap_or_default();
+        let route: Vec<_> = route.into_iter().take(MOST_ROUTES).map(|one| one.uri).collect();
+        if route != self.service_route {
+            self.service_route.clone_from(&route);
+            cx.emit(Event::ServiceRoute { id: self.id, route });
+        }
     }
 
     /// §10.2.4: the time stands at our Contact, else in Expires, else it is what we asked for.

@@ -34,6 +34,14 @@ pub(crate) enum LegTimer {
     Cancel,
     /// §14.1: our re-INVITE again after 491.
     Glare,
+    /// RFC 3262 §3: a reliable provisional response again.
+    Reliable,
+    /// Nobody tells how the one fares that we sent on.
+    Refer,
+    /// RFC 4028 §7.4: we refresh the session.
+    Refresh,
+    /// RFC 4028 §10: nobody has refreshed it.
+    SessionEnd,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +71,10 @@ impl Timers {
             LegTimer::NoAck,
             LegTimer::Cancel,
             LegTimer::Glare,
+            LegTimer::Reliable,
+            LegTimer::Refer,
+            LegTimer::Refresh,
+            LegTimer::SessionEnd,
         ] {
             self.stop(Timer::Leg(leg, which));
         }

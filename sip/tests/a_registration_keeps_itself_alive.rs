@@ -318,3 +318,39 @@ fn the_time_granted_stands_in_contact_or_expires() {
         );
     }
 }
+
+#[test]
+fn the_registrar_names_the_way_for_calls() {
+    let mut world = World::new();
+    world.add(ALICE, Config::default());
+    world.act(ALICE, |e, now| e.register(now, register(ALICE, BOB)));
+    assert!(world.log[0].message().headers().has_option("Supported", "path"));
+    let mut routes = Vec::new();
+    for (n, extra) in [
+        "Service-Route: <sip:p1.example;lr>, <sip:p2.example;lr>\r\n",
+        "Service-Route: <sip:p1.example;lr>\r\nService-Route: <sip:p2.example;lr>\r\n",
+        "",
+        "Service-Route: <broken\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = world.last("REGISTER").bytes.clone();
+        world.inject(BOB, ALICE, &respond(&request, 200, &format!("Expires: 60\r\n{extra}")));
+        for event in world.take(ALICE) {
+            match event {
+                sip::Event::ServiceRoute { route, .. } => {
+                    routes.push((n, route.iter().map(ToString::to_string).collect::<Vec<_>>()));
+                }
+                sip::Event::Registration { state, .. } => {
+                    assert!(matches!(state, RegistrationState::Registered { .. }), "{state:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // The next refresh.
+        world.run_for(Duration::from_millis(30_100));
+    }
+    let both = vec!["sip:p1.example;lr".to_owned(), "sip:p2.example;lr".to_owned()];
+    assert_eq!(routes, [(0, both), (2, Vec::new())], "told when it changes");
+}

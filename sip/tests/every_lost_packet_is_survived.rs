@@ -20,9 +20,14 @@ enum Plot {
     HeldThenHungUp,
     KeyPressed,
     BothHangUp,
+    Refreshed,
+    EarlyMedia,
+    EarlyMediaThenCancelled,
+    SentOn,
+    DelayedOffer,
 }
 
-const PLOTS: [Plot; 8] = [
+const PLOTS: [Plot; 13] = [
     Plot::CallerHangsUp,
     Plot::CalledHangsUp,
     Plot::Refused,
@@ -31,14 +36,26 @@ const PLOTS: [Plot; 8] = [
     Plot::HeldThenHungUp,
     Plot::KeyPressed,
     Plot::BothHangUp,
+    Plot::Refreshed,
+    Plot::EarlyMedia,
+    Plot::EarlyMediaThenCancelled,
+    Plot::SentOn,
+    Plot::DelayedOffer,
 ];
 
 /// Plays a plot by reacting to events, as a program does. Returns how many packets it took.
 fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
     let mut world = World::with_fate(fate);
-    world.add(ALICE, Config::default());
-    world.add(BOB, Config::default());
-    let alice = world.act(ALICE, |e, now| e.invite(now, invite(ALICE, BOB)));
+    let config = match plot {
+        Plot::Refreshed => Config { session_expires: Some(Duration::from_secs(90)), ..Config::default() },
+        Plot::SentOn => Config { take_refers: true, ..Config::default() },
+        _ => Config::default(),
+    };
+    world.add(ALICE, config.clone());
+    world.add(BOB, config);
+    let body = (plot != Plot::DelayedOffer).then(offer);
+    let call = sip::Invite { body, ..invite(ALICE, BOB) };
+    let alice = world.act(ALICE, |e, now| e.invite(now, call));
     if plot == Plot::CancelledAtOnce {
         world.act(ALICE, |e, now| e.hangup(now, alice, None));
     }
@@ -58,13 +75,19 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         world.act(at, |e, now| match plot {
                             Plot::Refused => e.reject(now, leg, 486),
                             Plot::Cancelled | Plot::CancelledAtOnce => e.ring(now, leg, 180, None),
+                            Plot::EarlyMediaThenCancelled => e.ring(now, leg, 183, Some(reply())),
+                            Plot::EarlyMedia => {
+                                e.ring(now, leg, 183, Some(reply()));
+                                e.ring(now, leg, 183, Some(reply()));
+                                e.answer(now, leg, reply());
+                            }
                             _ => {
                                 e.ring(now, leg, 180, None);
                                 e.answer(now, leg, reply());
                             }
                         });
                     }
-                    (Plot::Cancelled, Event::Progress { leg, .. }) => {
+                    (Plot::Cancelled | Plot::EarlyMediaThenCancelled, Event::Progress { leg, .. }) => {
                         let leg = *leg;
                         world.act(at, |e, now| e.hangup(now, leg, None));
                     }
@@ -85,6 +108,33 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         let leg = *leg;
                         world.act(at, |e, now| e.send_dtmf(now, leg, '5', Duration::from_millis(200)));
                         end_at = Some(world.now + Duration::from_secs(40));
+                    }
+                    (Plot::DelayedOffer, Event::Answered { leg, body, .. }) => {
+                        assert!(body.is_some(), "{what}");
+                        let leg = *leg;
+                        world.act(at, |e, now| e.answer(now, leg, reply()));
+                        end_at = Some(world.now + wait);
+                    }
+                    (Plot::DelayedOffer, Event::Established { body, .. }) => {
+                        assert!(body.is_some(), "{what}")
+                    }
+                    (Plot::SentOn, Event::Answered { leg, .. }) => {
+                        let leg = *leg;
+                        world.act(at, |e, now| e.refer(now, leg, uri("sip:carol@192.0.2.3")));
+                    }
+                    (Plot::SentOn, Event::Refer { leg, .. }) => {
+                        let leg = *leg;
+                        world.act(at, |e, now| {
+                            e.accept_refer(now, leg);
+                            e.refer_progress(now, leg, 180);
+                            e.refer_progress(now, leg, 200);
+                        });
+                    }
+                    (Plot::SentOn, Event::ReferProgress { over: true, .. }) => {
+                        end_at = Some(world.now + wait)
+                    }
+                    (Plot::Refreshed, Event::Answered { .. }) => {
+                        end_at = Some(world.now + Duration::from_secs(200));
                     }
                     (_, Event::Answered { .. }) => end_at = Some(world.now + wait),
                     (_, Event::Ended { leg, cause }) => {

@@ -267,7 +267,7 @@ fn requests_without_a_dialog() {
     assert_eq!(ask("REGISTER", b, ""), "405 REGISTER");
     assert_eq!(ask("SUBSCRIBE", b, ""), "405 SUBSCRIBE");
     assert_eq!(ask("WHATEVER", b, ""), "501 WHATEVER");
-    assert_eq!(ask("INVITE", b, "Require: 100rel\r\n"), "420 INVITE");
+    assert_eq!(ask("INVITE", b, "Require: magic\r\n"), "420 INVITE");
     assert_eq!(ask("INVITE", b, "Content-Encoding: gzip\r\n"), "415 INVITE");
     assert_eq!(ask("INVITE", b, "Record-Route: <sip:p\r\n"), "400 INVITE");
 }

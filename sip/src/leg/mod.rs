@@ -1,7 +1,7 @@
 //! A leg: one call between us and one peer, from the first INVITE to the last answer.
 //!
 //! One file per role and verb, as methods of [`Leg`]: `uac` (we call), `uas` (we are called), `modify` (requests
-//! inside the dialog). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
+//! inside the dialog), `reliable` (18x with PRACK), `refer` (transfers), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
 //! once, when the outcome is certain for the program; what manners still demand (the BYE's answer, the ACK of a
 //! 2xx that crossed our CANCEL) goes on behind it, and then the leg is gone.
 //!
@@ -13,6 +13,9 @@
 //! ```
 
 mod modify;
+mod refer;
+mod reliable;
+mod session;
 mod uac;
 mod uas;
 
@@ -26,8 +29,13 @@ use crate::context::Context;
 use crate::dialog::Dialog;
 use crate::event::{Body, Cause, CauseKind, EndedBy, Event, LegId, ReasonHeader};
 use crate::message::{Head, Headers, Method, NameAddr, Request, Response, name};
+use crate::replaces::Replaces;
 use crate::timer::LegTimer;
 use crate::transaction::{Owner, TransactionId};
+
+use refer::Referred;
+use reliable::{Early, Reliable};
+use session::SessionTimer;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -83,6 +91,13 @@ struct SentAck {
     bytes: Bytes,
 }
 
+/// The ACK of our call that the program has to put its answer into.
+#[derive(Debug)]
+struct AnswerDue {
+    invite: TransactionId,
+    cseq: u32,
+}
+
 /// re-INVITE or UPDATE of theirs that the program has not answered.
 #[derive(Debug)]
 struct TheirOffer {
@@ -100,6 +115,8 @@ struct OurOffer {
     body: Body,
     /// `None` while it waits out a glare.
     transaction: Option<TransactionId>,
+    /// It says only what was said before (RFC 4028): the program has not asked for it.
+    refresh: bool,
 }
 
 #[derive(Debug)]
@@ -114,8 +131,23 @@ pub(crate) struct Leg {
     pending: Vec<Pending>,
     repeating: Option<Repeating>,
     acks: Vec<SentAck>,
+    /// Our INVITE brought an offer.
+    offered: bool,
+    answer_due: Option<AnswerDue>,
+    /// For a CANCEL that may not go out yet.
+    cancel_reason: Option<String>,
+    /// What a caller is told whom nobody answers in time.
+    lapse: u16,
     theirs: Option<TheirOffer>,
     ours: Option<OurOffer>,
+    session: SessionTimer,
+    reliable: Reliable,
+    early: Vec<Early>,
+    /// Our REFER is not over.
+    referring: bool,
+    referred: Option<Referred>,
+    /// REFERs of theirs so far.
+    refers: u32,
     /// The last provisional response, to be said again every minute.
     provisional: Option<Response>,
     /// §15: a UAS may not say BYE before the ACK.
@@ -123,7 +155,14 @@ pub(crate) struct Leg {
 }
 
 impl Leg {
-    fn new(id: LegId, state: State, dialog: Dialog, contact: NameAddr, outbound: bool) -> Self {
+    fn new(
+        id: LegId,
+        state: State,
+        dialog: Dialog,
+        contact: NameAddr,
+        session: SessionTimer,
+        outbound: bool,
+    ) -> Self {
         Self {
             id,
             state,
@@ -135,8 +174,18 @@ impl Leg {
             pending: Vec::new(),
             repeating: None,
             acks: Vec::new(),
+            offered: false,
+            answer_due: None,
+            cancel_reason: None,
+            lapse: 480,
             theirs: None,
             ours: None,
+            session,
+            reliable: Reliable::default(),
+            early: Vec::new(),
+            referring: false,
+            referred: None,
+            refers: 0,
             provisional: None,
             bye_after_ack: None,
         }
@@ -149,6 +198,28 @@ impl Leg {
     /// By what messages inside the dialog find this leg.
     pub(crate) fn dialog_key(&self) -> (String, String) {
         (self.dialog.call_id.clone(), self.dialog.local_tag().to_owned())
+    }
+
+    /// May another call take the place of this one (RFC 3891 §3)? The status to refuse it with, if not.
+    pub(crate) fn may_be_replaced(&self, early_only: bool) -> Result<(), u16> {
+        match self.state {
+            _ if self.ended => Err(603),
+            State::Accepted | State::Established if early_only => Err(486),
+            State::Accepted | State::Established => Ok(()),
+            // An early dialog that the far end began is not to be taken over.
+            _ => Err(481),
+        }
+    }
+
+    /// This call as a Refer-To that takes its place; `None` when it is not up.
+    pub(crate) fn as_refer_to(&self) -> Option<String> {
+        let replaces = Replaces {
+            call_id: self.dialog.call_id.clone(),
+            to_tag: self.dialog.remote_tag().to_owned(),
+            from_tag: self.dialog.local_tag().to_owned(),
+            early_only: false,
+        };
+        (self.state == State::Established).then(|| replaces.refer_to(&self.dialog.target))
     }
 
     /// Does the peer's tag fit? A dialog without one yet fits none.
@@ -190,6 +261,8 @@ impl Leg {
     }
 
     fn bye(&mut self, now: Instant, cx: &mut Context, reason: Option<String>) {
+        // §13.2.2.4: a 2xx is acknowledged even where the call ends at once.
+        self.send_due_ack(cx, None);
         self.drop_offers(now, cx);
         self.state = State::Closing;
         cx.timers.stop_leg(self.id);
@@ -252,10 +325,19 @@ impl Leg {
             return;
         };
         let Pending { request, .. } = self.pending.swap_remove(at);
-        if matches!(response.status, 401 | 407) && self.answer_challenge(cx, response) {
-            // §22.2: the same request with credentials and a higher CSeq.
+        let better = match response.status {
+            401 | 407 => self.answer_challenge(cx, response),
+            // RFC 4028 §7.3.
+            422 => self.session.raise(response),
+            _ => false,
+        };
+        if better {
+            // §22.2: the same request, as the peer wants it, with a higher CSeq.
             self.dialog.local_cseq += 1;
             let mut again = request;
+            if response.status == 422 {
+                self.session.ask(&mut again.headers);
+            }
             again.headers.set(name::CSEQ, format!("{} {}", self.dialog.local_cseq, again.method));
             let method = again.method.clone();
             let new = self.send_again(now, cx, again);
@@ -270,8 +352,12 @@ impl Leg {
         match request.method {
             Method::Bye => self.finish(now, cx),
             Method::Invite => self.reoffer_response(now, cx, response, head),
+            // RFC 5057 §5.1: a NOTIFY that nobody awaits ends the subscription, and not the call.
+            Method::Notify => self.notify_response(response),
             // §12.2.1.2: the peer has no such dialog any more.
             _ if matches!(response.status, 408 | 481) => self.dialog_gone(now, cx, response.status),
+            Method::Refer => self.refer_response(cx, response),
+            Method::Update => self.update_response(now, cx, response),
             _ => {}
         }
     }
@@ -320,18 +406,24 @@ impl Leg {
             LegTimer::NoAck => self.no_ack(now, cx),
             LegTimer::Cancel => self.cancel_timeout(now, cx),
             LegTimer::Glare => self.glare_over(now, cx),
+            LegTimer::Refer => self.refer_timeout(cx),
+            LegTimer::Reliable => self.repeat_provisional(now, cx),
+            LegTimer::Refresh => self.refresh(now, cx),
+            LegTimer::SessionEnd => self.session_over(now, cx),
         }
     }
 
     fn ring_timeout(&mut self, now: Instant, cx: &mut Context) {
         match self.state {
             State::Calling { .. } => {
-                self.cancel(now, cx, None);
+                let reason =
+                    ReasonHeader { protocol: "SIP".into(), cause: 408, text: Some("Ring Timeout".into()) };
+                self.cancel(now, cx, Some(reason.to_string()));
                 self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, None, None));
             }
             State::Ringing { invite } => {
-                cx.respond_status(now, invite, 480);
-                self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, Some(480), None));
+                cx.respond_status(now, invite, self.lapse);
+                self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, Some(self.lapse), None));
                 self.finish(now, cx);
             }
             _ => {}
@@ -361,6 +453,7 @@ impl Leg {
         if let Some(theirs) = self.theirs.take() {
             cx.respond_status(now, theirs.transaction, 487);
         }
+        self.refuse_refer(now, cx, 487);
         self.ours = None;
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::{Leg, OurOffer, State, TheirOffer, body_of, cause, put_body, reason_of};
 use crate::config::Path;
-use crate::context::{ALLOW, Context};
+use crate::context::Context;
 use crate::event::{Body, CauseKind, EndedBy, Event};
-use crate::message::{Head, Method, Request, name};
+use crate::message::{Head, Headers, Method, Request, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::ServerKey;
 
@@ -39,14 +39,22 @@ impl Leg {
             Method::Bye => self.their_bye(now, cx, path, key, request, head),
             Method::Invite | Method::Update => self.their_offer(now, cx, path, key, request, head),
             Method::Info => self.info(now, cx, path, key, request, head),
+            Method::Prack if cx.config.reliable_provisional => self.prack(now, cx, path, key, request, head),
+            Method::Notify => self.notify(now, cx, path, key, request, head),
+            Method::Refer if cx.config.take_refers => self.their_refer(now, cx, path, key, request, head),
+            Method::Message => {
+                let place = Some((self.id, self.dialog.local_tag()));
+                crate::pager::take(now, cx, path, key, request, head, place);
+            }
             Method::Options => {
-                let extra = [(name::ALLOW, ALLOW.to_owned()), (name::ACCEPT, "application/sdp".to_owned())];
+                let extra = [(name::ALLOW, cx.allow()), (name::ACCEPT, "application/sdp".to_owned())];
                 cx.respond_stateless(path, request, 200, None, &extra);
             }
-            Method::Other(_) => {
-                cx.respond_stateless(path, request, 501, None, &[(name::ALLOW, ALLOW.to_owned())]);
+            _ => {
+                let status = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
+                let allow = cx.allow();
+                cx.respond_stateless(path, request, status, None, &[(name::ALLOW, allow)]);
             }
-            _ => cx.respond_stateless(path, request, 405, None, &[(name::ALLOW, ALLOW.to_owned())]),
         }
     }
 
@@ -60,7 +68,7 @@ impl Leg {
         head: &Head,
     ) {
         let tag = self.dialog.local_tag().to_owned();
-        let id = cx.open_server(path, key, request, head, &tag, self.id);
+        let id = cx.open_server(path, key, request, head, &tag, Some(self.id));
         cx.respond_status(now, id, 200);
         self.bye_while_ringing(now, cx);
         self.end(cx, cause(EndedBy::Remote, CauseKind::Bye, None, reason_of(&request.headers)));
@@ -87,6 +95,11 @@ impl Leg {
                 return cx.respond_stateless(path, request, 481, None, &[]);
             }
         }
+        // RFC 4028 §9.
+        if let Some(least) = self.session.too_short(&request.headers) {
+            let least = least.as_secs().to_string();
+            return cx.respond_stateless(path, request, 422, None, &[(name::MIN_SE, least)]);
+        }
         let offers = is_invite || !request.body.is_empty();
         if offers {
             // §14.2 and RFC 3311 §5.2: not while one of theirs is open; nor while one of ours is (glare).
@@ -100,13 +113,14 @@ impl Leg {
             }
         }
         let tag = self.dialog.local_tag().to_owned();
-        let transaction = cx.open_server(path, key, request, head, &tag, self.id);
+        let transaction = cx.open_server(path, key, request, head, &tag, Some(self.id));
         if !offers {
             // RFC 3311: an UPDATE without an offer refreshes the target, and is agreed to.
             self.dialog.refresh_target(&request.headers);
             if let Some(mut response) = cx.response_for(transaction, 200) {
                 response.headers.push(name::CONTACT, &self.contact);
                 cx.capabilities(&mut response.headers);
+                self.agree_session(now, cx, &request.headers, &mut response.headers);
                 cx.respond(now, transaction, response);
             }
             return;
@@ -149,21 +163,24 @@ impl Leg {
             return;
         }
         // §14.1: one at a time, in either direction. The program hears it as the glare that it is.
-        if self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some() {
+        let busy = self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some();
+        if busy || self.answer_due.is_some() {
             return cx.emit(Event::Reanswer { leg: self.id, status: 491, body: None });
         }
-        self.ours = Some(OurOffer { body, transaction: None });
+        self.ours = Some(OurOffer { body, transaction: None, refresh: false });
         self.send_offer(now, cx);
     }
 
-    fn send_offer(&mut self, now: Instant, cx: &mut Context) {
+    pub(super) fn send_offer(&mut self, now: Instant, cx: &mut Context) {
         let Some(body) = self.ours.as_ref().map(|ours| ours.body.clone()) else {
             return;
         };
-        let contact = self.contact.clone();
+        let mut headers = Headers::new();
+        headers.push(name::CONTACT, &self.contact);
+        cx.capabilities(&mut headers);
+        self.session.ask(&mut headers);
         let id = self.send(now, cx, Method::Invite, |request| {
-            request.headers.push(name::CONTACT, contact);
-            request.headers.push(name::ALLOW, ALLOW);
+            request.headers.append(headers);
             put_body(&mut request.headers, &mut request.body, body);
         });
         if let Some(ours) = &mut self.ours {
@@ -228,7 +245,7 @@ impl Leg {
                 return cx.respond_stateless(path, request, 415, None, &[(name::ACCEPT, accept)]);
             }
         };
-        let id = cx.open_server(path, key, request, head, &tag, self.id);
+        let id = cx.open_server(path, key, request, head, &tag, Some(self.id));
         match press {
             Some(None) => cx.respond_status(now, id, 400),
             Some(Some((digit, duration))) => {

@@ -2,35 +2,19 @@
 
 use std::time::Instant;
 
-use super::{Cancel, Leg, SentAck, State, body_of, cause, put_body};
+use super::session::SessionTimer;
+use super::{AnswerDue, Cancel, Leg, SentAck, State, body_of, cause, put_body};
 use crate::auth::Session;
+use crate::compose::{loose, put_headers};
 use crate::context::Context;
 use crate::dialog::Dialog;
-use crate::event::{CauseKind, EndedBy, Event, Invite, LegId};
-use crate::message::{Head, Method, NameAddr, Request, Response, Uri, contact, name};
+use crate::event::{Body, CauseKind, EndedBy, Event, Invite, LegId};
+use crate::message::{Head, Method, NameAddr, Request, Response, contact, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::{Owner, TransactionId};
 
 /// Forks of one INVITE that are acknowledged. Whoever answers more often than this is no fork.
 const MOST_FORKS: usize = 8;
-
-/// What a program may not write over: the endpoint writes these.
-const OURS: [&str; 14] = [
-    name::VIA,
-    name::FROM,
-    name::TO,
-    name::CALL_ID,
-    name::CSEQ,
-    name::CONTACT,
-    name::CONTENT_LENGTH,
-    name::CONTENT_TYPE,
-    name::MAX_FORWARDS,
-    name::ROUTE,
-    name::RECORD_ROUTE,
-    name::AUTHORIZATION,
-    name::PROXY_AUTHORIZATION,
-    name::USER_AGENT,
-];
 
 impl Leg {
     pub(crate) fn call(now: Instant, cx: &mut Context, id: LegId, invite: Invite) -> Self {
@@ -51,20 +35,25 @@ impl Leg {
         };
         let mut request = dialog.request(Method::Invite);
         request.headers.push(name::CONTACT, &contact);
-        cx.capabilities(&mut request.headers);
-        for (header, value) in invite.headers {
-            if !OURS.iter().any(|ours| ours.eq_ignore_ascii_case(&header)) && is_header_name(&header) {
-                request.headers.push(&header, value);
-            }
+        let offered = invite.body.is_some();
+        if offered {
+            cx.capabilities_with_reliable(&mut request.headers);
+        } else {
+            cx.capabilities(&mut request.headers);
         }
+        let mut session = SessionTimer::new(cx);
+        session.ask(&mut request.headers);
+        put_headers(&mut request.headers, invite.headers);
         if let Some(body) = invite.body {
+            session.describe(&body);
             put_body(&mut request.headers, &mut request.body, body);
         }
         let transaction = cx.send_request(now, invite.path, request, Owner::Leg(id));
         cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + cx.config.ring_timeout);
         cx.stats.calls_out += 1;
         let state = State::Calling { invite: transaction, cancel: Cancel::No };
-        let mut leg = Self::new(id, state, dialog, contact, true);
+        let mut leg = Self::new(id, state, dialog, contact, session, true);
+        leg.offered = offered;
         leg.auth = invite.credentials.map(Session::new);
         leg
     }
@@ -80,9 +69,11 @@ impl Leg {
     ) {
         match response.status {
             ..=199 => {
+                let new = self.acknowledge_provisional(now, cx, response, head);
                 if cancel == Cancel::Wanted {
-                    self.send_cancel(now, cx, id, None);
-                } else if response.status > 100 && !self.ended {
+                    let reason = self.cancel_reason.take();
+                    self.send_cancel(now, cx, id, reason);
+                } else if new && response.status > 100 && !self.ended {
                     let body = body_of(&response.headers, &response.body);
                     cx.emit(Event::Progress { leg: self.id, status: response.status, body });
                 }
@@ -93,17 +84,26 @@ impl Leg {
                     auth.accepted(response);
                 }
                 self.dialog.confirm(response, head);
-                let dialog = self.dialog.clone();
-                self.acknowledge(cx, &dialog, Some(id), head);
+                let tag = self.dialog.remote_tag();
+                self.dialog.local_cseq = self.dialog.local_cseq.max(self.early_cseq(tag));
+                let due = AnswerDue { invite: id, cseq: head.cseq.number };
+                self.answer_due = Some(due);
+                // §13.2.1: an offer in the 2xx is answered in the ACK, which so waits for the program.
+                if self.offered || self.ended || response.body.is_empty() {
+                    self.send_due_ack(cx, None);
+                }
                 self.state = State::Established;
                 if self.ended {
                     // §9.1, §15: the answer crossed our CANCEL. The call exists, so it ends with BYE.
                     return self.bye(now, cx, None);
                 }
+                self.session_answered(now, cx, &response.headers);
                 let body = body_of(&response.headers, &response.body);
                 cx.emit(Event::Answered { leg: self.id, status: response.status, body });
             }
             401 | 407 if !self.ended && self.answer_challenge(cx, response) => self.invite_again(now, cx, id),
+            // RFC 4028 §7.3.
+            422 if !self.ended && self.session.raise(response) => self.invite_again(now, cx, id),
             status => {
                 let reason = super::reason_of(&response.headers).unwrap_or_else(|| response.reason.clone());
                 self.end(cx, cause(EndedBy::Remote, CauseKind::Rejected, Some(status), Some(reason)));
@@ -112,7 +112,15 @@ impl Leg {
         }
     }
 
-    /// §22.2: the same INVITE with credentials; same Call-ID, From and To, CSeq one higher.
+    /// The ACK that our call owes, with the answer where the offer was theirs.
+    pub(super) fn send_due_ack(&mut self, cx: &mut Context, body: Option<Body>) {
+        if let Some(due) = self.answer_due.take() {
+            let dialog = self.dialog.clone();
+            self.acknowledge(cx, &dialog, Some(due.invite), due.cseq, body);
+        }
+    }
+
+    /// §22.2: the same INVITE as the peer wants it; same Call-ID, From and To, CSeq one higher.
     fn invite_again(&mut self, now: Instant, cx: &mut Context, id: TransactionId) {
         let Some(client) = cx.transactions.client(id) else {
             return;
@@ -124,6 +132,7 @@ impl Leg {
                 request.headers.push_raw(header, value.clone());
             }
         }
+        self.session.ask(&mut request.headers);
         self.dialog.local_cseq += 1;
         request.headers.set(name::CSEQ, format!("{} INVITE", self.dialog.local_cseq));
         if let Some(auth) = &mut self.auth {
@@ -139,9 +148,13 @@ impl Leg {
         cx: &mut Context,
         dialog: &Dialog,
         invite: Option<TransactionId>,
-        head: &Head,
+        cseq: u32,
+        body: Option<Body>,
     ) {
-        let mut ack = dialog.request_with(Method::Ack, head.cseq.number);
+        let mut ack = dialog.request_with(Method::Ack, cseq);
+        if let Some(body) = body {
+            put_body(&mut ack.headers, &mut ack.body, body);
+        }
         // §22.1: the ACK carries the credentials of its INVITE.
         if let Some(client) = invite.and_then(|id| cx.transactions.client(id)) {
             ack.headers.copy_from(&client.request().headers, name::AUTHORIZATION);
@@ -153,7 +166,7 @@ impl Leg {
             self.acks.remove(0);
         }
         let tag = dialog.remote_tag().to_owned();
-        self.acks.push(SentAck { cseq: head.cseq.number, tag, path, bytes });
+        self.acks.push(SentAck { cseq, tag, path, bytes });
     }
 
     /// A 2xx to an INVITE that was answered before: a copy, or another branch of a fork.
@@ -164,14 +177,17 @@ impl Leg {
             let (path, bytes) = (ack.path, ack.bytes.clone());
             return cx.transmit(path, bytes);
         }
+        if self.answer_due.is_some() && tag == self.dialog.remote_tag() {
+            return;
+        }
         if self.acks.iter().filter(|ack| ack.cseq == head.cseq.number).count() >= MOST_FORKS {
             return;
         }
         // §13.2.2.4: one call is enough. The other is acknowledged, and ended.
         let mut fork = self.dialog.clone();
         fork.confirm(response, head);
-        fork.local_cseq = fork.local_cseq.max(head.cseq.number);
-        self.acknowledge(cx, &fork, None, head);
+        fork.local_cseq = head.cseq.number.max(self.early_cseq(tag));
+        self.acknowledge(cx, &fork, None, head.cseq.number, None);
         let bye = fork.request(Method::Bye);
         cx.send_request(now, fork.next_hop(), bye, Owner::Nobody);
     }
@@ -184,6 +200,7 @@ impl Leg {
         if cx.transactions.client(invite).is_some_and(|client| client.is_proceeding()) {
             self.send_cancel(now, cx, invite, reason);
         } else {
+            self.cancel_reason = reason;
             self.state = State::Calling { invite, cancel: Cancel::Wanted };
         }
     }
@@ -216,7 +233,7 @@ impl Leg {
                 self.dialog.refresh_target(&response.headers);
             }
             let dialog = self.dialog.clone();
-            self.acknowledge(cx, &dialog, None, head);
+            self.acknowledge(cx, &dialog, None, head.cseq.number, None);
         }
         if matches!(self.state, State::Closing | State::Gone) {
             return;
@@ -226,24 +243,22 @@ impl Leg {
             491 if self.ours.is_some() => return self.glare(now, cx),
             _ => {}
         }
-        if self.ours.take().is_some() {
+        if accepted {
+            self.session_answered(now, cx, &response.headers);
+        }
+        if let Some(ours) = self.ours.take() {
             let body = if accepted { body_of(&response.headers, &response.body) } else { None };
+            if accepted {
+                self.session.describe(&ours.body);
+            }
+            // A refresh is no affair of the program, unless the peer used it to say something new.
+            if ours.refresh && body.is_none() {
+                if !accepted {
+                    self.refresh_later(now, cx);
+                }
+                return;
+            }
             cx.emit(Event::Reanswer { leg: self.id, status: response.status, body });
         }
     }
-}
-
-/// Strict routers (RFC 2543) have died out, and operators forget the `lr` of their outbound proxy.
-fn loose(mut route: Uri) -> Uri {
-    if let Uri::Sip(sip) = &mut route
-        && !sip.params.contains("lr")
-    {
-        sip.params.set("lr", None);
-    }
-    route
-}
-
-/// A header name from outside must not be able to break the line that it stands in.
-fn is_header_name(text: &str) -> bool {
-    text.parse::<Method>().is_ok()
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::reliable::Reliable;
+use super::session::SessionTimer;
 use super::{Leg, Repeating, State, TheirOffer, body_of, cause, put_body, reason_of};
 use crate::config::Path;
 use crate::context::Context;
@@ -17,7 +19,7 @@ use crate::transaction::{ServerKey, TransactionId};
 const PROVISIONAL_EVERY: Duration = Duration::from_secs(60);
 
 impl Leg {
-    /// A new INVITE. `None`: it was refused here.
+    /// A new INVITE, and what the program is told of it. `None`: it was refused here.
     pub(crate) fn incoming(
         now: Instant,
         cx: &mut Context,
@@ -26,17 +28,27 @@ impl Leg {
         key: ServerKey,
         request: &Request,
         head: &Head,
-    ) -> Option<Self> {
+    ) -> Option<(Self, IncomingCall)> {
         let tag = cx.random.token();
         let Ok(dialog) = Dialog::uas(request, head, &tag, path) else {
             cx.stats.malformed += 1;
             cx.respond_stateless(path, request, 400, Some("Bad Record-Route"), &[]);
             return None;
         };
-        let transaction = cx.open_server(path, key, request, head, &tag, id);
+        let session = SessionTimer::new(cx);
+        if let Some(least) = session.too_short(&request.headers) {
+            let least = least.as_secs().to_string();
+            cx.respond_stateless(path, request, 422, None, &[(name::MIN_SE, least)]);
+            return None;
+        }
+        let transaction = cx.open_server(path, key, request, head, &tag, Some(id));
         // §17.2.1 gives the program 200 ms before 100 must be sent. At once is simpler, and stops Timer A sooner.
         cx.respond_status(now, transaction, 100);
-        cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + cx.config.ring_timeout);
+        // §13.3.1: the caller may say how long it waits.
+        let ring = cx.config.ring_timeout;
+        let patience = request.headers.seconds(name::EXPIRES).map(|s| Duration::from_secs(s.max(1).into()));
+        let patience = patience.filter(|patience| *patience < ring);
+        cx.timers.set(Timer::Leg(id, LegTimer::Ring), now + patience.unwrap_or(ring));
         let contact_user = request.uri.user().unwrap_or_else(|| cx.config.contact_user.clone());
         let contact = cx.contact(path, &contact_user);
         cx.stats.calls_in += 1;
@@ -49,14 +61,14 @@ impl Leg {
             asserted: asserted.and_then(|all| all.into_iter().next()),
             call_id: head.call_id.clone(),
             body: body_of(&request.headers, &request.body),
-            headers: request
-                .headers
-                .iter()
-                .map(|(header, value)| (header.to_owned(), crate::message::text(value).into_owned()))
-                .collect(),
+            replaces: None,
+            headers: request.headers.to_texts(),
         };
-        cx.emit(Event::Incoming { leg: id, request: Box::new(call) });
-        let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, false);
+        let mut leg = Self::new(id, State::Ringing { invite: transaction }, dialog, contact, session, false);
+        if patience.is_some() {
+            leg.lapse = 487;
+        }
+        leg.reliable = Reliable::of(cx, request, head);
         leg.theirs = Some(TheirOffer {
             transaction,
             method: Method::Invite,
@@ -64,7 +76,7 @@ impl Leg {
             has_body: !request.body.is_empty(),
             headers: request.headers.clone(),
         });
-        Some(leg)
+        Some((leg, call))
     }
 
     pub(crate) fn ring(&mut self, now: Instant, cx: &mut Context, status: u16, body: Option<Body>) {
@@ -80,20 +92,27 @@ impl Leg {
         if let Some(body) = body {
             put_body(&mut response.headers, &mut response.body, body);
         }
-        cx.respond(now, invite, response.clone());
-        self.provisional = Some(response);
+        self.provisional = Some(response.clone());
+        self.send_provisional(now, cx, response);
         cx.timers.set(Timer::Leg(self.id, LegTimer::KeepRinging), now + PROVISIONAL_EVERY);
     }
 
     pub(super) fn keep_ringing(&mut self, now: Instant, cx: &mut Context) {
-        if let (State::Ringing { invite }, Some(response)) = (self.state, &self.provisional) {
-            cx.respond(now, invite, response.clone());
+        if let (State::Ringing { .. }, Some(response)) = (self.state, self.provisional.clone()) {
+            self.send_provisional(now, cx, response);
             cx.timers.set(Timer::Leg(self.id, LegTimer::KeepRinging), now + PROVISIONAL_EVERY);
         }
     }
 
     pub(crate) fn answer(&mut self, now: Instant, cx: &mut Context, body: Body) {
+        if self.answer_due.is_some() && !self.ended {
+            self.session.describe(&body);
+            return self.send_due_ack(cx, Some(body));
+        }
         let State::Ringing { .. } = self.state else {
+            return;
+        };
+        let Some(body) = self.hold_answer(cx, body) else {
             return;
         };
         let Some(offer) = self.theirs.take() else {
@@ -112,6 +131,8 @@ impl Leg {
         };
         response.headers.push(name::CONTACT, &self.contact);
         cx.capabilities(&mut response.headers);
+        self.agree_session(now, cx, &offer.headers, &mut response.headers);
+        self.session.describe(&body);
         put_body(&mut response.headers, &mut response.body, body);
         self.dialog.refresh_target(&offer.headers);
         let path = cx.transactions.server(offer.transaction).map(|server| server.path());

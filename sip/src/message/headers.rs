@@ -171,6 +171,15 @@ impl Headers {
         self.0.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
     }
 
+    /// Names and values as text, in their order.
+    pub(crate) fn to_texts(&self) -> Vec<(String, String)> {
+        self.iter().map(|(name, value)| (name.to_owned(), text(value).into_owned())).collect()
+    }
+
+    pub(crate) fn append(&mut self, other: Headers) {
+        self.0.extend(other.0);
+    }
+
     /// Copies every line of this name.
     pub fn copy_from(&mut self, other: &Headers, name: &str) {
         for value in other.entries(name) {

@@ -34,4 +34,6 @@ pub use via::Via;
 
 pub(crate) use via::MAGIC_COOKIE;
 
-pub(crate) use scan::{quote, split_list, text, unquote};
+pub(crate) use uri::unescape;
+
+pub(crate) use scan::{quote, split_list, unquote};

@@ -254,7 +254,7 @@ fn check_escapes(text: &str) -> Result<(), SyntaxError> {
     Ok(())
 }
 
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;

@@ -11,7 +11,7 @@ mod server;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::config::Path;
-use crate::event::{LegId, RegistrationId};
+use crate::event::{LegId, MessageId, RegistrationId};
 use crate::message::{Head, Method, Request};
 
 pub(crate) use client::Client;
@@ -20,11 +20,19 @@ pub(crate) use server::{AckFor, Server};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct TransactionId(u64);
 
+impl TransactionId {
+    /// As the program knows a request that waits for its answer.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Who is told of responses and time-outs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     Leg(LegId),
     Registration(RegistrationId),
+    Message(MessageId),
     /// Nobody waits: a BYE for a fork that lost.
     Nobody,
 }
@@ -112,6 +120,12 @@ impl Transactions {
 
     pub(crate) fn server(&self, id: TransactionId) -> Option<&Server> {
         self.servers.get(&id)
+    }
+
+    /// The request of this method that the program has not answered yet.
+    pub(crate) fn waiting(&self, number: u64, method: &Method) -> Option<TransactionId> {
+        let id = TransactionId(number);
+        self.servers.get(&id).filter(|server| server.is_waiting(method)).map(|_| id)
     }
 
     pub(crate) fn client(&self, id: TransactionId) -> Option<&Client> {

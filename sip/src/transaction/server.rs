@@ -34,7 +34,8 @@ enum State {
 pub(crate) struct Server {
     key: ServerKey,
     merge: Option<MergeKey>,
-    leg: LegId,
+    /// `None`: it is outside any call.
+    leg: Option<LegId>,
     path: Path,
     template: Template,
     state: State,
@@ -51,7 +52,11 @@ impl Server {
         self.state != State::Proceeding
     }
 
-    pub(crate) fn leg(&self) -> LegId {
+    pub(crate) fn is_waiting(&self, method: &Method) -> bool {
+        self.key.method == *method && !self.is_answered()
+    }
+
+    pub(crate) fn leg(&self) -> Option<LegId> {
         self.leg
     }
 
@@ -140,7 +145,7 @@ impl Context {
         request: &Request,
         head: &Head,
         tag: &str,
-        leg: LegId,
+        leg: Option<LegId>,
     ) -> TransactionId {
         let id = self.transactions.next_id();
         let merge = head.to.tag().is_none().then(|| MergeKey::of(head));
@@ -245,6 +250,7 @@ impl Context {
                 server.state = State::Completed;
                 server.last = Some(bytes.clone());
                 let linger = if reliable { Duration::ZERO } else { 64 * timers.t1 };
+                self.timers.stop(Timer::GiveUp(id));
                 self.timers.set(Timer::Forget(id), now + linger);
             }
         }

@@ -1,0 +1,145 @@
+//! MESSAGE: RFC 3428. Each stands alone, like a page; there is no session around it.
+//!
+//! Out, a message is one transaction (two with a challenge), and its end is told as a status. In, it waits for
+//! the program, which says 200 when it is delivered and 202 when it is stored (§7); a program that says nothing
+//! leaves the sender without answer, who will try again.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::auth::Session;
+use crate::compose::{loose, put_headers};
+use crate::config::Path;
+use crate::context::Context;
+use crate::event::{Body, Event, IncomingMessage, LegId, MessageId, RequestId, SendMessage};
+use crate::message::{Head, Headers, Method, NameAddr, Request, Response, name};
+use crate::timer::Timer;
+use crate::transaction::{Owner, ServerKey, TransactionId};
+
+/// §8: longest request over a transport that knows no congestion.
+const LONGEST_DATAGRAM: usize = 1_300;
+/// What Via, Max-Forwards, User-Agent and credentials may add to it.
+const ENVELOPE: usize = 300;
+
+/// A message of ours that has no final answer.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    id: MessageId,
+    path: Path,
+    auth: Option<Session>,
+    request: Request,
+    cseq: u32,
+    transaction: TransactionId,
+}
+
+impl Outgoing {
+    /// `None`: it did not go out, and the program is told why.
+    pub(crate) fn send(now: Instant, cx: &mut Context, id: MessageId, message: SendMessage) -> Option<Self> {
+        let tag = cx.random.token();
+        let mut from = message.from;
+        from.params.remove("tag");
+        let mut headers = Headers::new();
+        for route in message.route {
+            headers.push(name::ROUTE, NameAddr::from(loose(route)));
+        }
+        headers.push(name::FROM, from.with_tag(&tag));
+        headers.push(name::TO, NameAddr::from(message.to.clone()));
+        headers.push(name::CALL_ID, cx.random.long_token());
+        headers.push(name::CSEQ, "1 MESSAGE");
+        put_headers(&mut headers, message.headers);
+        headers.push(name::CONTENT_TYPE, message.body.content_type);
+        let body = Bytes::from(message.body.bytes);
+        let request = Request { method: Method::Message, uri: message.to, headers, body };
+        if !message.path.transport.is_reliable() && request.to_bytes().len() + ENVELOPE > LONGEST_DATAGRAM {
+            let reason = Some("Message Too Large".to_owned());
+            cx.emit(Event::MessageResult { id, status: 513, reason, retry_after: None });
+            return None;
+        }
+        let transaction = cx.send_request(now, message.path, request.clone(), Owner::Message(id));
+        let auth = message.credentials.map(Session::new);
+        Some(Self { id, path: message.path, auth, request, cseq: 1, transaction })
+    }
+
+    /// `true`: it is over.
+    pub(crate) fn response(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        id: TransactionId,
+        response: &Response,
+    ) -> bool {
+        if response.status < 200 || self.transaction != id {
+            return false;
+        }
+        if matches!(response.status, 401 | 407)
+            && let Some(auth) = &mut self.auth
+            && auth.challenged(response, &mut cx.random)
+        {
+            cx.stats.challenges_answered += 1;
+            // RFC 3261 §22.2.
+            self.cseq += 1;
+            self.request.headers.set(name::CSEQ, format!("{} MESSAGE", self.cseq));
+            auth.authorize(&mut self.request);
+            self.transaction = cx.send_request(now, self.path, self.request.clone(), Owner::Message(self.id));
+            return false;
+        }
+        let retry_after =
+            response.headers.seconds(name::RETRY_AFTER).map(|seconds| Duration::from_secs(seconds.into()));
+        let reason = Some(response.reason.clone());
+        cx.emit(Event::MessageResult { id: self.id, status: response.status, reason, retry_after });
+        true
+    }
+
+    /// Nobody answered (408), or it could not be sent (503).
+    pub(crate) fn undelivered(&self, cx: &mut Context, status: u16) {
+        cx.emit(Event::MessageResult { id: self.id, status, reason: None, retry_after: None });
+    }
+}
+
+/// Why a message is refused before the program sees it (§7; RFC 3261 §8.2.3, §21.4.11).
+pub(crate) fn refusal(cx: &Context, request: &Request) -> Option<(u16, Vec<(&'static str, String)>)> {
+    let types = &cx.config.message_types;
+    if request.body.len() > cx.config.max_message_body {
+        return Some((413, Vec::new()));
+    }
+    let kind = content_type(request);
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let known = types.iter().any(|one| one.eq_ignore_ascii_case(kind));
+    (!known && !request.body.is_empty()).then(|| (415, vec![(name::ACCEPT, types.join(", "))]))
+}
+
+/// A message for the program, which answers it.
+pub(crate) fn take(
+    now: Instant,
+    cx: &mut Context,
+    path: Path,
+    key: ServerKey,
+    request: &Request,
+    head: &Head,
+    leg: Option<(LegId, &str)>,
+) {
+    let tag = leg.map_or_else(|| cx.random.token(), |(_, tag)| tag.to_owned());
+    let leg = leg.map(|(id, _)| id);
+    let transaction = cx.open_server(path, key, request, head, &tag, leg);
+    // By then its sender has given up (Timer F).
+    cx.timers.set(Timer::GiveUp(transaction), now + 64 * cx.config.timers.t1);
+    let asserted = request.headers.name_addrs(name::P_ASSERTED_IDENTITY).ok();
+    let message = IncomingMessage {
+        path,
+        leg,
+        request_uri: request.uri.clone(),
+        to: head.to.clone(),
+        from: head.from.clone(),
+        asserted: asserted.and_then(|all| all.into_iter().next()),
+        call_id: head.call_id.clone(),
+        body: Body { content_type: content_type(request), bytes: request.body.to_vec() },
+        headers: request.headers.to_texts(),
+    };
+    cx.emit(Event::Message { id: RequestId(transaction.number()), message: Box::new(message) });
+}
+
+/// A body that says nothing of itself is plain text (RFC 2045 §5.2).
+fn content_type(request: &Request) -> String {
+    request.headers.get(name::CONTENT_TYPE).map_or_else(|| "text/plain".to_owned(), |kind| kind.into_owned())
+}
