@@ -31,7 +31,7 @@ pub(crate) enum Answer {
 /// The level meter's reports come about twice a second, in dB.
 const SOUND: f64 = -45.0;
 const QUIET: f64 = -55.0;
-const QUIET_REPORTS: u32 = 3;
+const QUIET_REPORTS: usize = 3;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Moment(usize);
@@ -144,16 +144,13 @@ impl Baresip {
         Moment(self.messages.read(Vec::len))
     }
 
-    /// Waits until the phone's own level meter has seen sound since that moment, and then quiet.
+    /// Waits until the phone's own level meter has seen sound since that moment and sees quiet now.
     pub(crate) fn wait_sound_and_quiet(&self, since: Moment, within: Duration) {
         let done = self.messages.wait(within, |messages| {
-            let mut levels = messages[since.0..].iter().filter_map(level_heard);
-            levels.by_ref().find(|level| *level > SOUND)?;
-            let mut quiet = 0;
-            levels.find(|level| {
-                quiet = if *level < QUIET { quiet + 1 } else { 0 };
-                quiet == QUIET_REPORTS
-            })
+            let levels: Vec<f64> = messages[since.0..].iter().filter_map(level_heard).collect();
+            let sound = levels.iter().any(|level| *level > SOUND);
+            let quiet = levels.iter().rev().take_while(|level| **level < QUIET).count() >= QUIET_REPORTS;
+            (sound && quiet).then_some(())
         });
         if done.is_none() {
             let levels: Vec<f64> =
