@@ -131,7 +131,7 @@ const WHISPER_CPP: Source = Source::Hub { repo: "ggerganov/whisper.cpp", revisio
 const PIPER_VOICES: Source = Source::Hub { repo: "rhasspy/piper-voices", revision: "main" };
 const MB: u64 = 1_000_000;
 
-const CATALOG: &[Entry] = &[
+static CATALOG: &[Entry] = &[
     Entry {
         name: STARTER_STT,
         purpose: Purpose::Stt,
