@@ -67,6 +67,10 @@ impl Phraser {
         let mut space = None;
         let mut weak = None;
         for (at, c) in self.pending.char_indices() {
+            // How much of the space behind the last clause went with it depends on the tokens; it counts for nothing.
+            if chars == 0 && c.is_whitespace() {
+                continue;
+            }
             chars += 1;
             match boundary(&self.pending, at, false) {
                 Some(Boundary::Sentence(end)) if chars >= sentence => return Some(end),
@@ -80,6 +84,10 @@ impl Phraser {
                 None => {}
             }
             if chars > most {
+                // A mark that stands last may yet end the clause here: that takes one more token to know.
+                if undecided(&self.pending).is_some_and(|mark| at >= mark) {
+                    return None;
+                }
                 return weak.filter(|end| *end > most / 4).or(space);
             }
         }
@@ -125,6 +133,12 @@ pub fn clauses(text: &str) -> Vec<Clause> {
 enum Boundary {
     Sentence(usize),
     Clause(usize),
+}
+
+/// Where the mark stands that ends a text so far, if one does.
+fn undecided(text: &str) -> Option<usize> {
+    let tail = text.trim_end_matches(|c: char| is_closing(c) || c == ' ' || c == '\t');
+    tail.char_indices().next_back().filter(|(_, c)| is_mark(*c)).map(|(at, _)| at)
 }
 
 /// Whether the character at `at` ends something. `whole`: nothing will be added to the text.
