@@ -20,7 +20,7 @@ mod tls;
 mod udp;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +29,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Admission, Config, Path, Transport};
 use crate::endpoint::Endpoint;
-use crate::event::{Body, Event, Invite, LegId, ReasonHeader, Register, RegistrationId, Reject, Stats};
+use crate::event::{
+    Body, Event, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject, RequestId,
+    SendMessage, Stats,
+};
 use crate::message::Uri;
 use crate::random::Random;
 use crate::source::Sources;
@@ -241,6 +244,47 @@ impl Stack {
 
     pub async fn send_dtmf(&self, leg: LegId, digit: char, duration: Duration) -> Result<(), Closed> {
         self.ask(move |endpoint, now| endpoint.send_dtmf(now, leg, digit, duration)).await
+    }
+
+    pub async fn refer(&self, leg: LegId, to: Uri) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.refer(now, leg, to)).await
+    }
+
+    pub async fn refer_to_leg(&self, leg: LegId, other: LegId) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.refer_to_leg(now, leg, other)).await
+    }
+
+    pub async fn accept_refer(&self, leg: LegId) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.accept_refer(now, leg)).await
+    }
+
+    pub async fn refuse_refer(&self, leg: LegId, status: u16) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.refuse_refer(now, leg, status)).await
+    }
+
+    pub async fn refer_progress(&self, leg: LegId, status: u16) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.refer_progress(now, leg, status)).await
+    }
+
+    pub async fn message(&self, message: SendMessage) -> Result<MessageId, Closed> {
+        self.ask(move |endpoint, now| endpoint.message(now, message)).await
+    }
+
+    pub async fn answer_message(&self, id: RequestId, status: u16) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.answer_message(now, id, status)).await
+    }
+
+    pub async fn ban(&self, ip: IpAddr, time: Duration) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.ban(now, ip, time)).await
+    }
+
+    pub async fn unban(&self, ip: IpAddr) -> Result<(), Closed> {
+        self.ask(move |endpoint, _| endpoint.unban(ip)).await
+    }
+
+    /// Who is banned, and for how long yet.
+    pub async fn bans(&self) -> Result<Vec<(IpAddr, Duration)>, Closed> {
+        self.ask(|endpoint, now| endpoint.bans(now).collect()).await
     }
 
     pub async fn hangup(&self, leg: LegId, reason: Option<ReasonHeader>) -> Result<(), Closed> {
