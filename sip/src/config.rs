@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::guard::Guard;
+use crate::registrar::Registrar;
 
 /// Settings of an [`Endpoint`](crate::Endpoint).
 #[derive(Clone, Debug)]
@@ -45,6 +46,9 @@ pub struct Config {
     /// An INVITE may take the place of a call (RFC 3891), as the last step of an attended transfer. Whoever knows a call's
     /// tags may ask for it, and the program decides. Without it, Replaces is passed over.
     pub take_replaces: bool,
+    /// Phones may register here, and whoever is not trusted is challenged while there are accounts
+    /// ([`Endpoint::set_accounts`](crate::Endpoint::set_accounts)). `None`: REGISTER gets 405, nobody is challenged.
+    pub registrar: Option<Registrar>,
     /// Who is kept out, and how fast strangers may come.
     pub guard: Guard,
     /// Content types that a MESSAGE may have (RFC 3428), for instance `text/plain`. None: messages are not taken.
@@ -73,6 +77,7 @@ impl Default for Config {
             reliable_provisional: true,
             take_refers: false,
             take_replaces: false,
+            registrar: None,
             guard: Guard::default(),
             message_types: Vec::new(),
             max_message_body: 8 * 1024,

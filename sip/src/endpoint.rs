@@ -45,7 +45,7 @@ use crate::transaction::{AckFor, Owner, ServerKey, TransactionId};
 /// ```
 #[derive(Debug)]
 pub struct Endpoint {
-    cx: Context,
+    pub(crate) cx: Context,
     admission: Admission,
     sources: Sources,
     next_id: u64,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::config::Path;
 use crate::guard::BanReason;
 use crate::message::{NameAddr, Uri};
+use crate::registrar::Binding;
 use crate::replaces::Replaces;
 
 /// One call leg: one dialog (or the attempt at one) between us and one peer.
@@ -140,7 +141,7 @@ pub struct SendMessage {
     pub body: Body,
 }
 
-/// A MESSAGE that came in. Nothing in it is proven but `path`.
+/// A MESSAGE that came in. Nothing in it is proven but `path` and `account`.
 #[derive(Clone, Debug)]
 pub struct IncomingMessage {
     pub path: Path,
@@ -149,6 +150,8 @@ pub struct IncomingMessage {
     pub request_uri: Uri,
     pub to: NameAddr,
     pub from: NameAddr,
+    /// Who has proven by their password that it is theirs. `None` of trusted sources, and while there are no accounts.
+    pub account: Option<String>,
     /// P-Asserted-Identity (RFC 3325): to be believed only of a trusted `path`.
     pub asserted: Option<NameAddr>,
     pub call_id: String,
@@ -201,13 +204,15 @@ impl fmt::Display for ReasonHeader {
     }
 }
 
-/// An inbound call, as its INVITE tells it. Nothing in it is proven but `path`.
+/// An inbound call, as its INVITE tells it. Nothing in it is proven but `path` and `account`.
 #[derive(Clone, Debug)]
 pub struct IncomingCall {
     pub path: Path,
     pub request_uri: Uri,
     pub to: NameAddr,
     pub from: NameAddr,
+    /// Who has proven by their password that it is theirs. `None` of trusted sources, and while there are no accounts.
+    pub account: Option<String>,
     /// P-Asserted-Identity (RFC 3325): to be believed only of a trusted `path`.
     pub asserted: Option<NameAddr>,
     pub call_id: String,
@@ -319,6 +324,12 @@ pub enum Event {
         ip: IpAddr,
         reason: BanReason,
         time: Duration,
+    },
+    /// Where an account is to be called has changed: it has registered, refreshed or left, its time has run out, or its
+    /// connection has ended. Best first; none when it cannot be called any more.
+    Bound {
+        username: String,
+        bindings: Vec<Binding>,
     },
     /// The registrar wants later requests to go this way (RFC 3608): for [`Invite::route`], nearest first. Told before the
     /// `Registered` that brought it, whenever it has changed.

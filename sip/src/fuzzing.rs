@@ -250,7 +250,10 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                     }
                     Event::Message { id, .. } => seen.requests.push(*id),
                     Event::MessageResult { .. } => seen.messages -= 1,
-                    Event::Registration { .. } | Event::ServiceRoute { .. } | Event::Banned { .. } => {}
+                    Event::Registration { .. }
+                    | Event::ServiceRoute { .. }
+                    | Event::Bound { .. }
+                    | Event::Banned { .. } => {}
                 }
             }
         }

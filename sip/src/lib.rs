@@ -34,6 +34,7 @@ pub mod net;
 mod pager;
 mod random;
 mod register;
+mod registrar;
 mod replaces;
 mod source;
 mod timer;
@@ -49,5 +50,6 @@ pub use event::{
 };
 pub use guard::{BanReason, Guard, Rate};
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
+pub use registrar::{Account, Algorithm, Binding, Registrar};
 pub use replaces::Replaces;
 pub use source::{Network, Sources};

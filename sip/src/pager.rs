@@ -131,6 +131,7 @@ pub(crate) fn take(
         request_uri: request.uri.clone(),
         to: head.to.clone(),
         from: head.from.clone(),
+        account: None,
         asserted: asserted.and_then(|all| all.into_iter().next()),
         call_id: head.call_id.clone(),
         body: Body { content_type: content_type(request), bytes: request.body.to_vec() },

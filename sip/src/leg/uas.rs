@@ -58,6 +58,7 @@ impl Leg {
             request_uri: request.uri.clone(),
             to: head.to.clone(),
             from: head.from.clone(),
+            account: None,
             asserted: asserted.and_then(|all| all.into_iter().next()),
             call_id: head.call_id.clone(),
             body: body_of(&request.headers, &request.body),

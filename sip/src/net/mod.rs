@@ -35,7 +35,8 @@ use crate::event::{
 };
 use crate::message::Uri;
 use crate::random::Random;
-use crate::source::Sources;
+use crate::registrar::{Account, Binding};
+use crate::source::{Network, Sources};
 
 pub use resolve::{
     Answer, Dns, Kind, Lookup, Naptr, Paths, Record, ResolveError, Srv, SystemDns, Target, Targets, locate,
@@ -297,6 +298,19 @@ impl Stack {
 
     pub async fn set_sources(&self, sources: Sources) -> Result<(), Closed> {
         self.ask(move |endpoint, _| endpoint.set_sources(sources)).await
+    }
+
+    pub async fn set_accounts(&self, accounts: Vec<Account>) -> Result<(), Closed> {
+        self.ask(move |endpoint, _| endpoint.set_accounts(accounts)).await
+    }
+
+    pub async fn set_trusted(&self, trusted: Vec<Network>) -> Result<(), Closed> {
+        self.ask(move |endpoint, _| endpoint.set_trusted(trusted)).await
+    }
+
+    /// Where an account is to be called, best first.
+    pub async fn bindings(&self, username: String) -> Result<Vec<Binding>, Closed> {
+        self.ask(move |endpoint, now| endpoint.bindings(now, &username)).await
     }
 
     pub async fn stats(&self) -> Result<Stats, Closed> {
