@@ -184,6 +184,7 @@ impl Gateway {
             route: Vec::new(),
             headers: Vec::new(),
             body: None,
+            redirects: 0,
         })
     }
 

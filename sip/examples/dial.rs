@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         credentials: credentials.clone(),
         expires: Duration::from_secs(120),
         path,
+        route: vec![],
     };
     let id = stack.register(register).await?;
     let to: Option<Uri> = rest.first().map(|text| text.parse()).transpose()?;
@@ -51,6 +52,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                     route: vec![],
                     headers: vec![],
                     body: Some(Body::sdp(SDP)),
+                    redirects: 0,
                 };
                 stack.invite(invite).await?;
             }

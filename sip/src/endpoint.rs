@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{Admission, Config, Path};
+use crate::config::{Admission, Advertised, Config, Path};
 use crate::context::Context;
 use crate::event::{
-    Body, Event, IncomingCall, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject,
-    RequestId, SendMessage, Stats, Transmit,
+    Body, Event, IncomingCall, Invite, LegId, MessageId, Ping, PingId, ReasonHeader, Register,
+    RegistrationId, Reject, RequestId, SendMessage, Stats, Transmit,
 };
 use crate::guard::{BanReason, Verdict, Watch};
 use crate::leg::Leg;
@@ -19,6 +19,7 @@ use crate::message::{
     Defect, Head, Message, Method, NameAddr, ParseError, Request, Response, Uri, name, parse,
 };
 use crate::pager::{self, Outgoing};
+use crate::ping::Pinging;
 use crate::register::Registration;
 use crate::replaces::Replaces;
 use crate::source::Sources;
@@ -54,6 +55,7 @@ pub struct Endpoint {
     dialogs: HashMap<(String, String), LegId>,
     registrations: BTreeMap<RegistrationId, Registration>,
     messages: BTreeMap<MessageId, Outgoing>,
+    pings: BTreeMap<PingId, Pinging>,
     watch: Watch,
 }
 
@@ -69,6 +71,7 @@ impl Endpoint {
             dialogs: HashMap::new(),
             registrations: BTreeMap::new(),
             messages: BTreeMap::new(),
+            pings: BTreeMap::new(),
             watch: Watch::default(),
         }
     }
@@ -162,6 +165,16 @@ impl Endpoint {
         }
     }
 
+    /// A connection that stood is gone: what waits there for a first answer fails, and registrations that went over it
+    /// go out again.
+    pub fn handle_flow_lost(&mut self, now: Instant, path: Path) {
+        self.cx.emit(Event::FlowLost { path });
+        self.handle_transport_error(now, path);
+        for registration in self.registrations.values_mut() {
+            registration.flow_lost(now, &mut self.cx, path);
+        }
+    }
+
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.cx.transmits.pop_front()
     }
@@ -185,6 +198,29 @@ impl Endpoint {
 
     pub fn unregister(&mut self, now: Instant, id: RegistrationId) {
         self.with_registration(id, |registration, cx| registration.leave(now, cx));
+    }
+
+    /// From now on the registration goes this way: its servers have another address. It registers there at once, and what
+    /// is out on the old way is given up.
+    pub fn move_registration(&mut self, now: Instant, id: RegistrationId, path: Path) {
+        self.with_registration(id, |registration, cx| registration.move_to(now, cx, path));
+    }
+
+    /// The addresses that others reach us by, from now on. Registrations whose Contact they change are refreshed at once, and
+    /// take the old Contact back. A call keeps what it has said.
+    pub fn set_advertised(&mut self, now: Instant, advertised: Vec<Advertised>) {
+        self.cx.config.advertised = advertised;
+        for registration in self.registrations.values_mut() {
+            registration.contact_may_have_changed(now, &mut self.cx);
+        }
+    }
+
+    /// Asks by OPTIONS whether somebody is there. [`Event::Pong`] brings the answer, after 32 s at the latest.
+    pub fn ping(&mut self, now: Instant, ping: Ping) -> PingId {
+        let id = PingId(self.next_id());
+        let pinging = Pinging::send(now, &mut self.cx, id, ping);
+        self.pings.insert(id, pinging);
+        id
     }
 
     /// Places a call. Its outcome comes as events, `Ended` at the latest.
@@ -365,6 +401,11 @@ impl Endpoint {
                     message.undelivered(&mut self.cx, status);
                 }
             }
+            Some(Owner::Ping(id)) => {
+                if let Some(ping) = self.pings.remove(&id) {
+                    ping.undelivered(&mut self.cx, status);
+                }
+            }
             Some(Owner::Nobody) | None => {}
         }
     }
@@ -406,6 +447,13 @@ impl Endpoint {
                     && message.response(now, &mut self.cx, matched.id, response)
                 {
                     self.messages.remove(&id);
+                }
+            }
+            Owner::Ping(id) => {
+                if let Some(ping) = self.pings.get(&id)
+                    && ping.response(now, &mut self.cx, response)
+                {
+                    self.pings.remove(&id);
                 }
             }
             Owner::Nobody => {}
@@ -540,10 +588,26 @@ impl Endpoint {
         };
         let id = LegId(self.next_id());
         if let Some((leg, call)) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
-            let request = Box::new(IncomingCall { replaces, ..call });
+            let registration = self.registration_of(path, &call.request_uri);
+            let request = Box::new(IncomingCall { registration, replaces, ..call });
             self.cx.emit(Event::Incoming { leg: id, request });
             self.dialogs.insert(leg.dialog_key(), id);
             self.legs.insert(id, leg);
+        }
+    }
+
+    /// The registration whose Contact is called. Of several with the same user the one at this far end.
+    fn registration_of(&self, path: Path, called: &Uri) -> Option<RegistrationId> {
+        let mut all = self.registrations.iter().filter(|(_, one)| one.is_called(called));
+        let first = all.next()?;
+        let same_end = |(_, one): &(&RegistrationId, &Registration)| one.is_with(path.remote.ip());
+        match all.next() {
+            None => Some(*first.0),
+            Some(second) => {
+                let mut near = [first, second].into_iter().chain(all).filter(same_end);
+                let found = near.next()?;
+                near.next().is_none().then_some(*found.0)
+            }
         }
     }
 

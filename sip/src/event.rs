@@ -24,6 +24,10 @@ pub struct RegistrationId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct MessageId(pub u64);
 
+/// One OPTIONS of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct PingId(pub u64);
+
 /// A request of theirs that waits for the program's word.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -104,8 +108,10 @@ pub struct Register {
     pub credentials: Credentials,
     /// What we ask for. The registrar may give less, or demand more (423).
     pub expires: Duration,
-    /// Transport and resolved next hop.
+    /// Transport and resolved next hop (of the first route, where there is one, else of `registrar`).
     pub path: Path,
+    /// Outbound proxies on the way to the registrar, nearest first. `;lr` is added where it is missing.
+    pub route: Vec<Uri>,
 }
 
 /// A call to place. See [`Endpoint::invite`](crate::Endpoint::invite).
@@ -123,6 +129,18 @@ pub struct Invite {
     pub headers: Vec<(String, String)>,
     /// The offer; `None` asks the far end to offer: its offer comes in `Answered`, ours to answer.
     pub body: Option<Body>,
+    /// So many further places may be called that a 3xx names (RFC 3261 §8.1.3.4). 0: the call ends with the 3xx.
+    pub redirects: u8,
+}
+
+/// An OPTIONS to send, outside any call. See [`Endpoint::ping`](crate::Endpoint::ping).
+#[derive(Clone, Debug)]
+pub struct Ping {
+    /// Request-URI and To.
+    pub to: Uri,
+    pub from: NameAddr,
+    /// Transport and resolved next hop.
+    pub path: Path,
 }
 
 /// A MESSAGE to send (RFC 3428). See [`Endpoint::message`](crate::Endpoint::message).
@@ -218,6 +236,8 @@ pub struct IncomingCall {
     pub call_id: String,
     /// The offer; `None` when the caller wants ours (delayed offer).
     pub body: Option<Body>,
+    /// Which of our registrations it came by: the one whose Contact the caller's proxy has called.
+    pub registration: Option<RegistrationId>,
     /// The call whose place this one wants to take (RFC 3891). Whoever answers it hangs that one up.
     pub replaces: Option<LegId>,
     /// All headers in their order, names in the RFC's spelling.
@@ -318,6 +338,19 @@ pub enum Event {
         status: u16,
         reason: Option<String>,
         retry_after: Option<Duration>,
+    },
+    /// The answer to a [`ping`](crate::Endpoint::ping): exactly once. Any final status is a sign of life, but 408, nobody
+    /// answered, and 503 without a `round_trip`, it could not be sent.
+    Pong {
+        id: PingId,
+        status: u16,
+        /// From the first sending to the final response, retransmissions included.
+        round_trip: Option<Duration>,
+    },
+    /// A connection that stood has broken, or was closed. What waited there has failed; registrations that went over it register
+    /// again by themselves within seconds. Whoever was reached only by it is not to be reached.
+    FlowLost {
+        path: Path,
     },
     /// Requests from this address are dropped unread for this long.
     Banned {

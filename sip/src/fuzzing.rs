@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::{Admission, Config, Path, Transport};
+use crate::config::{Admission, Advertised, Config, Path, Transport};
 use crate::endpoint::Endpoint;
-use crate::event::{Body, Event, Invite, LegId, Register, RegistrationId, RequestId, SendMessage};
+use crate::event::{Body, Event, Invite, LegId, Ping, Register, RegistrationId, RequestId, SendMessage};
 use crate::message::{Head, Message, NameAddr, Params, ParseError, Uri, Via, parse};
 
 /// Any bytes: read without a panic; what is read prints to something that reads the same.
@@ -100,6 +100,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     route: Vec::new(),
                     headers: vec![("X".into(), "y\r\nz".into())],
                     body: (arg & 1 == 0).then(sdp),
+                    redirects: 2,
                 };
                 // The program is not bound by the ceiling; the script is, so that a run stays short.
                 if end.stats().legs < 20 {
@@ -127,6 +128,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     credentials: crate::Credentials { username: "u".into(), password: "p".into() },
                     expires: Duration::from_secs(arg as u64),
                     path: path(1, 2),
+                    route: Vec::new(),
                 };
                 registrations.push(ends[0].register(now, register));
             }
@@ -171,6 +173,27 @@ pub fn endpoint(start: Instant, script: &[u8]) {
             19 => end.accept_refer(now, leg),
             20 => end.refuse_refer(now, leg, 400 + arg as u16),
             21 => end.refer_progress(now, leg, 100 + arg as u16 * 2),
+            22 if seen.pings < 20 => {
+                let ping = Ping {
+                    to: uri("sip:192.0.2.2"),
+                    from: NameAddr::from(uri("sip:a@192.0.2.1")),
+                    path: path(from, to),
+                };
+                seen.pings += 1;
+                end.ping(now, ping);
+            }
+            23 => {
+                let host = format!("198.51.100.{}", arg % 4);
+                let port = (arg & 1 == 0).then_some(5060);
+                end.set_advertised(now, vec![Advertised { transport: Transport::Udp, host, port }]);
+            }
+            24 => {
+                if let Some(id) = registrations.get(arg % registrations.len().max(1)) {
+                    let remote = SocketAddr::from(([192, 0, 2, 2], 5060 + arg as u16 % 3));
+                    ends[0].move_registration(now, *id, Path { remote, ..path(1, 2) });
+                }
+            }
+            25 => end.handle_flow_lost(now, path(from, to)),
             15 => now += Duration::from_secs(arg as u64),
             _ => now += Duration::from_millis(arg as u64 * 4),
         }
@@ -197,6 +220,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
         assert!(seen.legs[side].is_empty(), "every leg ends");
     }
     assert_eq!(seen.messages, 0, "every message has its result");
+    assert_eq!(seen.pings, 0, "every ping has its answer");
 }
 
 /// What the program knows.
@@ -208,6 +232,8 @@ struct Seen {
     packets: Vec<(usize, Vec<u8>)>,
     /// Messages of ours without result.
     messages: usize,
+    /// Pings of ours without answer.
+    pings: usize,
     /// Messages of theirs.
     requests: Vec<RequestId>,
 }
@@ -250,9 +276,11 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                     }
                     Event::Message { id, .. } => seen.requests.push(*id),
                     Event::MessageResult { .. } => seen.messages -= 1,
+                    Event::Pong { .. } => seen.pings -= 1,
                     Event::Registration { .. }
                     | Event::ServiceRoute { .. }
                     | Event::Bound { .. }
+                    | Event::FlowLost { .. }
                     | Event::Banned { .. } => {}
                 }
             }

@@ -32,6 +32,7 @@ pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
 mod pager;
+mod ping;
 mod random;
 mod register;
 mod registrar;
@@ -45,8 +46,8 @@ pub use endpoint::Endpoint;
 pub use error::SyntaxError;
 pub use event::{
     Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, IncomingMessage, Invite, LegId,
-    MessageId, Password, ReasonHeader, ReferRequest, Register, RegistrationId, RegistrationState, Reject,
-    RequestId, SendMessage, Stats, Transmit,
+    MessageId, Password, Ping, PingId, ReasonHeader, ReferRequest, Register, RegistrationId,
+    RegistrationState, Reject, RequestId, SendMessage, Stats, Transmit,
 };
 pub use guard::{BanReason, Guard, Rate};
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};

@@ -7,10 +7,16 @@
 //!     ├─403, 401 again─► Rejected, nothing more is sent
 //!     └─anything else, nobody answers─► back off with jitter ─► send …
 //! ```
+//!
+//! Three things make it go out before its time: its connection has broken (RFC 5626 §4.4 and §4.5 in spirit), its Contact has
+//! changed, or its servers have moved.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::auth::Session;
+use crate::compose::loose;
+use crate::config::Path;
 use crate::context::Context;
 use crate::event::{Event, Register, RegistrationId, RegistrationState};
 use crate::message::{Headers, Method, NameAddr, Request, Response, Uri, name};
@@ -29,12 +35,21 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 const MOST_ROUTES: usize = 8;
 /// 423 in a row.
 const MOST_RAISES: u8 = 3;
+/// After a connection broke: within this time by chance, for all its other users come back as well. Doubled each time that
+/// the new one did not last either.
+const RETURN_WITHIN: Duration = Duration::from_secs(2);
+/// RFC 5626 §4.5: a connection that held so long is no failure.
+const LASTING: Duration = Duration::from_secs(120);
+/// Contacts of ours that the registrar still has to be told to forget.
+const MOST_STALE: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Registration {
     id: RegistrationId,
     register: Register,
     contact: NameAddr,
+    /// Where we were to be found before.
+    stale: Vec<NameAddr>,
     from: NameAddr,
     call_id: String,
     cseq: u32,
@@ -46,6 +61,11 @@ pub(crate) struct Registration {
     /// Until when the registrar holds our binding.
     bound_until: Option<Instant>,
     service_route: Vec<Uri>,
+    /// When the connection broke last, and how often before one lasted.
+    lost: Option<Instant>,
+    losses: u32,
+    /// What the REGISTER that is out says is not true any more.
+    outdated: bool,
     leaving: bool,
     /// The REGISTER that is out takes the binding away.
     farewell: bool,
@@ -60,6 +80,7 @@ impl Registration {
         let mut registration = Self {
             id,
             contact,
+            stale: Vec::new(),
             from: NameAddr::from(register.aor.clone()).with_tag(&tag),
             call_id: cx.random.long_token(),
             cseq: 0,
@@ -71,6 +92,9 @@ impl Registration {
             raises: 0,
             bound_until: None,
             service_route: Vec::new(),
+            lost: None,
+            losses: 0,
+            outdated: false,
             leaving: false,
             farewell: false,
             gone: false,
@@ -82,6 +106,79 @@ impl Registration {
 
     pub(crate) fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// Does this Request-URI call our Contact? A NAT or a proxy may have changed all of it but the user.
+    pub(crate) fn is_called(&self, uri: &Uri) -> bool {
+        !self.stopped && self.contact.uri.user() == uri.user()
+    }
+
+    pub(crate) fn is_with(&self, registrar: IpAddr) -> bool {
+        self.register.path.remote.ip() == registrar
+    }
+
+    /// The servers are elsewhere now. What is out on the old way may wait there for ever, and is given up.
+    pub(crate) fn move_to(&mut self, now: Instant, cx: &mut Context, path: Path) {
+        if self.register.path == path || self.leaving {
+            return;
+        }
+        self.register.path = path;
+        (self.losses, self.failures) = (0, 0);
+        if let Some(id) = self.transaction.take() {
+            cx.forget_client(id);
+        }
+        self.renew_contact(now, cx);
+        self.send_early(now, cx);
+    }
+
+    pub(crate) fn contact_may_have_changed(&mut self, now: Instant, cx: &mut Context) {
+        if !self.leaving && self.renew_contact(now, cx) {
+            self.send_early(now, cx);
+        }
+    }
+
+    /// `true`: it is another now.
+    fn renew_contact(&mut self, now: Instant, cx: &Context) -> bool {
+        let contact = cx.contact(self.register.path, &self.register.contact_user);
+        if contact == self.contact {
+            return false;
+        }
+        let old = std::mem::replace(&mut self.contact, contact);
+        self.stale.retain(|one| *one != self.contact);
+        let may_be_bound = self.transaction.is_some() || self.bound_until.is_some_and(|until| until > now);
+        if may_be_bound && self.stale.len() < MOST_STALE {
+            self.stale.push(old);
+        }
+        true
+    }
+
+    fn send_early(&mut self, now: Instant, cx: &mut Context) {
+        if self.stopped {
+            return;
+        }
+        // §10.2: one at a time.
+        if self.transaction.is_some() {
+            self.outdated = true;
+            return;
+        }
+        cx.timers.stop(Timer::Registration(self.id));
+        self.send(now, cx);
+    }
+
+    /// The registrar has no way to us any more. What was out has failed already, and comes again by itself.
+    pub(crate) fn flow_lost(&mut self, now: Instant, cx: &mut Context, path: Path) {
+        let is_bound = self.bound_until.is_some_and(|until| until > now);
+        let waits = self.transaction.is_some() || self.failures > 0;
+        if self.register.path != path || !is_bound || waits || self.leaving || self.stopped {
+            return;
+        }
+        let lasted = self.lost.is_none_or(|lost| now.saturating_duration_since(lost) >= LASTING);
+        self.losses = if lasted { 0 } else { self.losses.saturating_add(1) };
+        self.lost = Some(now);
+        let longest = RETURN_WITHIN.saturating_mul(1 << self.losses.min(10)).min(BACK_OFF_LONGEST);
+        let shortest = if lasted { Duration::ZERO } else { longest / 2 };
+        let wait = cx.random.between(shortest, longest);
+        cx.timers.set(Timer::Registration(self.id), now + wait);
     }
 
     /// Takes the binding away. While a REGISTER is out, this waits for its answer (§10.2: one at a time).
@@ -112,15 +209,25 @@ impl Registration {
     fn send(&mut self, now: Instant, cx: &mut Context) {
         self.cseq += 1;
         self.farewell = self.leaving;
+        self.outdated = false;
         let expires = if self.leaving { 0 } else { self.expires.as_secs() };
         let mut contact = self.contact.clone();
         contact.params.set("expires", Some(&expires.to_string()));
         let mut headers = Headers::new();
+        for route in &self.register.route {
+            headers.push(name::ROUTE, NameAddr::from(loose(route.clone())));
+        }
         headers.push(name::FROM, &self.from);
         headers.push(name::TO, NameAddr::from(self.register.aor.clone()));
         headers.push(name::CALL_ID, &self.call_id);
         headers.push(name::CSEQ, format!("{} REGISTER", self.cseq));
         headers.push(name::CONTACT, contact);
+        // §10.2.2: the new place and the end of the old ones in one request, so that no moment knows neither.
+        for old in &self.stale {
+            let mut old = old.clone();
+            old.params.set("expires", Some("0"));
+            headers.push(name::CONTACT, old);
+        }
         headers.push(name::EXPIRES, expires);
         cx.capabilities(&mut headers);
         // RFC 3327 §5.1: proxies on the way may write themselves into the binding.
@@ -198,6 +305,9 @@ impl Registration {
         self.auth.accepted(response);
         self.failures = 0;
         self.raises = 0;
+        if !self.outdated {
+            self.stale.clear();
+        }
         if self.leaving {
             if self.farewell {
                 return self.left(cx);
@@ -215,6 +325,9 @@ impl Registration {
         let wait = cx.random.between(latest * 9 / 10, latest).max(Duration::from_secs(1));
         cx.timers.set(Timer::Registration(self.id), now + wait);
         self.tell(cx, RegistrationState::Registered { expires: granted });
+        if self.outdated {
+            self.send_early(now, cx);
+        }
     }
 
     /// RFC 3608 §5: what the newest answer says counts, also when it says nothing.

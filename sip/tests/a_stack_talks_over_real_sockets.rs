@@ -30,6 +30,7 @@ async fn invite(from: &Stack, to: &Stack) -> Invite {
         route: vec![],
         headers: vec![],
         body: Some(Body::sdp("v=0\r\n")),
+        redirects: 0,
     }
 }
 
@@ -163,6 +164,7 @@ async fn a_registration_meets_a_server_that_is_none() {
         credentials: Credentials { username: "u".into(), password: "p".into() },
         expires: Duration::from_secs(60),
         path,
+        route: vec![],
     };
     let id = alice.register(register).await.expect("open");
     match next(&mut to_alice).await {

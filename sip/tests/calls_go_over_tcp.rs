@@ -46,6 +46,7 @@ async fn invite(from: &Stack, to: &str) -> Invite {
         route: vec![],
         headers: vec![],
         body: Some(Body::sdp(SDP)),
+        redirects: 0,
     }
 }
 

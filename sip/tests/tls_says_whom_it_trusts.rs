@@ -145,6 +145,7 @@ async fn invite(from: &Stack, to: Uri) -> Invite {
         route: vec![],
         headers: vec![],
         body: Some(Body::sdp(SDP)),
+        redirects: 0,
     }
 }
 

@@ -99,6 +99,7 @@ impl Trunks {
             credentials: credentials(trunk),
             expires: trunk.expires,
             path,
+            route: Vec::new(),
         };
         let id = stack.register(register).await.map_err(|error| error.to_string())?;
         self.with(&trunk.name, |known| known.registration = Some(id));

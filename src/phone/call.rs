@@ -46,6 +46,7 @@ impl Phone {
             route: Vec::new(),
             headers: Vec::new(),
             body: Some(Body::sdp(sdp::offer(&capabilities, &local, Direction::SendRecv))),
+            redirects: 0,
         };
         let leg = self.stack.invite(invite).await?;
         self.teller.tell(Event::Calling { to: to.to_string() }).await;

@@ -187,6 +187,7 @@ impl Phone {
             credentials: account.credentials,
             expires: account.expires,
             path,
+            route: Vec::new(),
         };
         self.registration = Some(self.stack.register(register).await?);
         let answer = async {

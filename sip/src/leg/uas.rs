@@ -62,6 +62,7 @@ impl Leg {
             asserted: asserted.and_then(|all| all.into_iter().next()),
             call_id: head.call_id.clone(),
             body: body_of(&request.headers, &request.body),
+            registration: None,
             replaces: None,
             headers: request.headers.to_texts(),
         };

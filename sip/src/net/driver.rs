@@ -156,8 +156,13 @@ impl Driver {
             }
             Input::Opened { id } => self.streams.opened(id),
             Input::Closed { id, error } => {
+                let stood = error.is_none();
                 for path in self.streams.closed(id, error) {
-                    self.endpoint.handle_transport_error(now(), path);
+                    if stood {
+                        self.endpoint.handle_flow_lost(now(), path);
+                    } else {
+                        self.endpoint.handle_transport_error(now(), path);
+                    }
                 }
             }
         }

@@ -27,11 +27,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Admission, Config, Path, Transport};
+use crate::config::{Admission, Advertised, Config, Path, Transport};
 use crate::endpoint::Endpoint;
 use crate::event::{
-    Body, Event, Invite, LegId, MessageId, ReasonHeader, Register, RegistrationId, Reject, RequestId,
-    SendMessage, Stats,
+    Body, Event, Invite, LegId, MessageId, Ping, PingId, ReasonHeader, Register, RegistrationId, Reject,
+    RequestId, SendMessage, Stats,
 };
 use crate::message::Uri;
 use crate::random::Random;
@@ -212,6 +212,18 @@ impl Stack {
 
     pub async fn unregister(&self, id: RegistrationId) -> Result<(), Closed> {
         self.ask(move |endpoint, now| endpoint.unregister(now, id)).await
+    }
+
+    pub async fn move_registration(&self, id: RegistrationId, path: Path) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.move_registration(now, id, path)).await
+    }
+
+    pub async fn set_advertised(&self, advertised: Vec<Advertised>) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.set_advertised(now, advertised)).await
+    }
+
+    pub async fn ping(&self, ping: Ping) -> Result<PingId, Closed> {
+        self.ask(move |endpoint, now| endpoint.ping(now, ping)).await
     }
 
     pub async fn invite(&self, invite: Invite) -> Result<LegId, Closed> {

@@ -95,9 +95,4 @@ impl Endpoint {
         let _ = (now, username);
         Vec::new()
     }
-
-    /// The connection of this path has ended, and with it the bindings that were made over it.
-    pub fn handle_flow_lost(&mut self, now: Instant, path: Path) {
-        let _ = (now, path);
-    }
 }

@@ -11,7 +11,7 @@ mod server;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::config::Path;
-use crate::event::{LegId, MessageId, RegistrationId};
+use crate::event::{LegId, MessageId, PingId, RegistrationId};
 use crate::message::{Head, Method, Request};
 
 pub(crate) use client::Client;
@@ -33,6 +33,7 @@ pub(crate) enum Owner {
     Leg(LegId),
     Registration(RegistrationId),
     Message(MessageId),
+    Ping(PingId),
     /// Nobody waits: a BYE for a fork that lost.
     Nobody,
 }

@@ -49,6 +49,7 @@ pub fn invite(from: &str, to: &str) -> Invite {
         route: Vec::new(),
         headers: Vec::new(),
         body: Some(offer()),
+        redirects: 0,
     }
 }
 
@@ -60,6 +61,7 @@ pub fn register(from: &str, to: &str) -> Register {
         credentials: Credentials { username: "alice".into(), password: "secret".into() },
         expires: Duration::from_secs(3600),
         path: path(from, to),
+        route: Vec::new(),
     }
 }
 
