@@ -116,6 +116,7 @@ impl Stage {
             credentials: None,
             path,
             route: Vec::new(),
+            redirects: 0,
             headers: Vec::new(),
             body: Some(sdp("sendrecv")),
         }
@@ -136,6 +137,7 @@ impl Stage {
             credentials: credentials(),
             expires: Duration::from_secs(600),
             path,
+            route: Vec::new(),
         }
     }
 
