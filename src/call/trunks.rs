@@ -81,12 +81,12 @@ impl Trunks {
     }
 
     async fn connect(&self, trunk: &Trunk, stack: &Stack) -> Result<(), String> {
-        for uri in [&trunk.registrar, &trunk.proxy].into_iter().flatten() {
+        for uri in trunk.registrar.iter().chain(&trunk.servers) {
             let path = stack.resolve(uri).await.map_err(|error| error.to_string())?;
             self.with(&trunk.name, |known| known.hosts.push(path.remote.ip()));
         }
         let Some(registrar) = &trunk.registrar else { return Ok(()) };
-        let next_hop = trunk.proxy.as_ref().unwrap_or(registrar);
+        let next_hop = trunk.outbound().unwrap_or(registrar);
         let path = stack.resolve(next_hop).await.map_err(|error| error.to_string())?;
         let aor = match &trunk.aor {
             Some(aor) => aor.clone(),

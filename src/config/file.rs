@@ -82,6 +82,32 @@ impl Section {
         self.table.get(key)
     }
 
+    /// Whether the key stands there at all.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A sub-table whose keys are the operator's own, each with a text.
+    pub(super) fn table(&self, key: &'static str) -> Vec<(String, String)> {
+        let mut entries = Vec::new();
+        match self.take(key) {
+            None => {}
+            Some(Value::Table(table)) => {
+                for (name, value) in table {
+                    match value.as_str() {
+                        Some(text) => entries.push((name.clone(), text.to_owned())),
+                        None => self
+                            .wrong(&format!("{key}.{name}"), format!("is {}, and must be text", kind(value))),
+                    }
+                }
+            }
+            Some(other) => {
+                self.wrong(key, format!("is {}, and must be a table: [{}]", kind(other), self.key(key)))
+            }
+        }
+        entries
+    }
+
     /// A sub-table; empty where it is absent.
     pub(super) fn section(&self, key: &'static str) -> Section {
         let table = match self.take(key) {

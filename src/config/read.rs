@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::extension::extension;
 use super::file::{Mistake, Section};
+use super::signalling::sip;
+use super::trunk::trunk;
 use super::{
-    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, Sip, Trunk,
-    TurnTaking,
+    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, TurnTaking,
 };
 
-const ADDRESS: &str = "an address and a port, as in \"0.0.0.0:5060\"";
-const IP: &str = "an IP address, as in \"203.0.113.7\"";
-const SIP_URI: &str = "a SIP URI, as in \"sip:sip.example.net\"";
+pub(super) const ADDRESS: &str = "an address and a port, as in \"0.0.0.0:5060\"";
+pub(super) const IP: &str = "an IP address, as in \"203.0.113.7\"";
+pub(super) const SIP_URI: &str = "a SIP URI, as in \"sip:sip.example.net\"";
 
 pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
     let (root, notes) = Section::parse(text);
@@ -28,6 +30,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         log: log(root.section("log"), unknown.log),
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),
+        extensions: root.sections("extension").into_iter().map(extension).collect(),
         brains: root.sections("brain").into_iter().map(brain).collect(),
         agents: root.sections("agent").into_iter().map(agent).collect(),
         numbers: root.sections("number").into_iter().filter_map(number).collect(),
@@ -36,13 +39,6 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
     root.finish();
     let list = notes.take();
     if list.is_empty() { Ok(config) } else { Err(list) }
-}
-
-fn sip(s: Section, default: Sip) -> Sip {
-    let sip =
-        Sip { listen: s.parsed("listen", default.listen, ADDRESS), advertise: s.maybe("advertise", IP) };
-    s.finish();
-    sip
 }
 
 fn media(s: Section, default: Media) -> Media {
@@ -139,7 +135,12 @@ fn log(s: Section, default: Log) -> Log {
 }
 
 /// A secret stands in the file itself, in another file (`KEY_file`), or in the environment (`KEY_env`).
-fn secret(s: &Section, key: &'static str, file: &'static str, env: &'static str) -> Option<Secret> {
+pub(super) fn secret(
+    s: &Section,
+    key: &'static str,
+    file: &'static str,
+    env: &'static str,
+) -> Option<Secret> {
     let (inline, path, variable) = (s.text(key), s.text(file), s.text(env));
     match (inline, path, variable) {
         (None, None, None) => None,
@@ -163,30 +164,6 @@ fn secret(s: &Section, key: &'static str, file: &'static str, env: &'static str)
             None
         }
     }
-}
-
-fn trunk(s: Section) -> Trunk {
-    let trunk = Trunk {
-        name: s.required("name", "a name of your choice, to be used in number.trunk"),
-        registrar: s.maybe("registrar", SIP_URI),
-        proxy: s.maybe("proxy", SIP_URI),
-        username: s.text("username").unwrap_or_default(),
-        password: secret(&s, "password", "password_file", "password_env").unwrap_or_default(),
-        aor: s.maybe("aor", SIP_URI),
-        expires: s.seconds("expires_s", Duration::from_secs(300), 30, 86_400),
-        allow: s.all_parsed("allow", &[], "a network, as in \"203.0.113.0/24\""),
-    };
-    if trunk.registrar.is_some() && trunk.username.is_empty() {
-        s.wrong("username", "is missing; a trunk with a registrar needs the name to register with");
-    }
-    if trunk.registrar.is_none() && trunk.proxy.is_none() && trunk.allow.is_empty() {
-        s.wrong(
-            "allow",
-            "is missing; a trunk without registrar and proxy needs the networks its calls come from",
-        );
-    }
-    s.finish();
-    trunk
 }
 
 fn brain(s: Section) -> Brain {
@@ -272,6 +249,7 @@ fn number(s: Section) -> Option<Number> {
 /// What must hold between sections.
 fn agree(root: &Section, config: &Config) {
     unique(root, "trunk", config.trunks.iter().map(|t| t.name.as_str()));
+    unique(root, "extension", config.extensions.iter().map(|e| e.number.as_str()));
     unique(root, "brain", config.brains.iter().map(|b| b.name.as_str()));
     unique(root, "agent", config.agents.iter().map(|a| a.name.as_str()));
     unique(root, "number", config.numbers.iter().map(|n| n.number.as_str()));
@@ -299,12 +277,62 @@ fn agree(root: &Section, config: &Config) {
             );
         }
     }
+    transports(root, config);
+    extensions(root, config);
     let lines = config.media.ports.clone().count() / 2;
     if lines < config.limits.max_calls {
         root.wrong(
             "media.ports",
             format!("has room for {lines} calls, and limits.max_calls is {}", config.limits.max_calls),
         );
+    }
+}
+
+/// What a trunk speaks must be spoken here.
+fn transports(root: &Section, config: &Config) {
+    for (i, trunk) in config.trunks.iter().enumerate() {
+        let by_tcp = |uri: &&sip::Uri| uri.transport() == Some(sip::Transport::Tcp);
+        if config.sip.tcp.is_none()
+            && let Some(server) = trunk.servers.iter().find(by_tcp)
+        {
+            let reason = format!("holds \"{server}\", and without sip.tcp no TCP is spoken");
+            root.wrong(&format!("trunk[{i}].servers"), reason);
+        }
+    }
+}
+
+/// Everybody who proves a password has a name of their own, and whom they may dial is somebody.
+fn extensions(root: &Section, config: &Config) {
+    let mut names: BTreeSet<&str> = config.extensions.iter().map(|e| e.number.as_str()).collect();
+    for (i, trunk) in config.trunks.iter().enumerate() {
+        if let Some(login) = &trunk.auth
+            && !names.insert(&login.username)
+        {
+            let reason = format!("is {:?}, which is the name of another trunk or extension", login.username);
+            root.wrong(&format!("trunk[{i}].auth.username"), reason);
+        }
+    }
+    let agents = || listed(config.agents.iter().map(|a| a.name.as_str()));
+    for (i, extension) in config.extensions.iter().enumerate() {
+        let key = |key| format!("extension[{i}].{key}");
+        if let Some(number) = config.number_dialled(&extension.number) {
+            let reason = format!("is {:?}, which reaches {} already", extension.number, number.number);
+            root.wrong(&key("number"), reason);
+        }
+        if let Some(agent) = &extension.agent
+            && config.agent(agent).is_none()
+        {
+            root.wrong(&key("agent"), format!("is {agent:?}, and must be one of {}", agents()));
+        }
+        for name in &extension.may_dial {
+            let is_somebody = config.agent(name).is_some()
+                || config.extension(name).is_some()
+                || config.number_dialled(name).is_some();
+            if !is_somebody {
+                let reason = format!("holds {name:?}, which is no agent, number or extension here");
+                root.wrong(&key("may_dial"), reason);
+            }
+        }
     }
 }
 
@@ -325,6 +353,6 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     if names.is_empty() { "those that the file declares (it declares none)".into() } else { names.join(", ") }
 }
 
-fn size(count: u64) -> usize {
+pub(super) fn size(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
