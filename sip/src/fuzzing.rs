@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use crate::config::{Admission, Advertised, Config, Path, Transport};
 use crate::endpoint::Endpoint;
 use crate::event::{Body, Event, Invite, LegId, Ping, Register, RegistrationId, RequestId, SendMessage};
+use crate::identity;
 use crate::message::{Head, Message, NameAddr, Params, ParseError, Uri, Via, parse};
+use crate::passport;
 
 /// Any bytes: read without a panic; what is read prints to something that reads the same.
 pub fn message(bytes: &[u8]) {
@@ -49,6 +51,11 @@ pub fn text(text: &str) {
     header::<Uri>(text);
     header::<NameAddr>(text);
     header::<Via>(text);
+    let _ = passport::parse(text);
+    let names =
+        ["P-Asserted-Identity", "Remote-Party-ID", "Diversion", "History-Info", "Privacy", "Identity"];
+    let headers: Vec<_> = names.iter().map(|name| (name.to_string(), text.to_owned())).collect();
+    let _ = identity::of(&headers);
 }
 
 fn header<T>(text: &str)

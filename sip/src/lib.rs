@@ -27,11 +27,13 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
+pub mod identity;
 mod leg;
 pub mod message;
 #[cfg(feature = "net")]
 pub mod net;
 mod pager;
+pub mod passport;
 mod ping;
 mod random;
 mod register;

@@ -65,7 +65,9 @@ pub mod name {
         P_ASSERTED_IDENTITY "P-Asserted-Identity";
         P_PREFERRED_IDENTITY "P-Preferred-Identity";
         PRIVACY "Privacy";
+        REMOTE_PARTY_ID "Remote-Party-ID";
         DIVERSION "Diversion";
+        HISTORY_INFO "History-Info";
         SERVICE_ROUTE "Service-Route";
         PATH "Path";
         REFER_TO "Refer-To" "r";

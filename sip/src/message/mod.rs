@@ -36,4 +36,4 @@ pub(crate) use via::MAGIC_COOKIE;
 
 pub(crate) use uri::unescape;
 
-pub(crate) use scan::{quote, split_list, unquote};
+pub(crate) use scan::{find_outside, quote, split_list, unquote};
