@@ -96,6 +96,7 @@ impl Switchboard {
             leg_of: HashMap::new(),
             outbound: HashSet::new(),
             count,
+            is_stopping: false,
             draining: None,
         };
         (Self { orders, live }, tokio::spawn(desk.run(events, queue, post_task)))
@@ -158,6 +159,8 @@ struct Desk {
     outbound: HashSet<LegId>,
     calls: JoinSet<(LegId, CallId)>,
     count: watch::Sender<usize>,
+    /// From the start of a drain to the end of the process.
+    is_stopping: bool,
     draining: Option<Draining>,
 }
 
@@ -291,7 +294,7 @@ impl Desk {
         let Some(number) = number else {
             return self.refuse(leg, EndReason::UnknownNumber, "no such number here").await;
         };
-        if self.draining.is_some() {
+        if self.is_stopping {
             return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
         }
         if self.calls.len() >= exchange.config.limits.max_calls {
@@ -344,7 +347,7 @@ impl Desk {
                 let _ = reply.send(leg.is_some());
             }
             Order::Send(draft, reply) => {
-                if self.draining.is_some() {
+                if self.is_stopping {
                     let _ = reply.send(Err(SendError::Stopping));
                 } else if let Err(mpsc::error::TrySendError::Full(Letter::Send(_, reply))) =
                     self.post.try_send(Letter::Send(draft, reply))
@@ -361,6 +364,7 @@ impl Desk {
                 let admission = sip::Admission::Draining { retry_after: RETRY_AFTER };
                 let _ = self.exchange.stack.set_admission(admission).await;
                 let next = tokio::time::Instant::now() + grace;
+                self.is_stopping = true;
                 self.draining = Some(Draining { next, said_goodbye: false, done });
             }
         }
@@ -368,7 +372,7 @@ impl Desk {
 
     async fn place(&mut self, placement: Placement) -> Result<CallId, PlaceError> {
         let exchange = self.exchange.clone();
-        if self.draining.is_some() {
+        if self.is_stopping {
             return Err(PlaceError::Stopping);
         }
         if self.calls.len() >= exchange.config.limits.max_calls {
