@@ -105,6 +105,10 @@ impl Premises {
         if interrupted > 0 {
             warn!(interrupted, "calls that an earlier process left open are closed");
         }
+        let unsent = store.settle_interrupted(chrono::Utc::now())?;
+        if unsent > 0 {
+            warn!(unsent, "messages that an earlier process left on their way are failed");
+        }
         let key = AdminKey::open(&config.data, chance::<32>).context("the admin key in the data folder")?;
         let http = tokio::net::TcpListener::bind(config.http.listen)
             .await
@@ -244,6 +248,8 @@ async fn bind_sip(
         // A little more than what is let in, so that one too many is refused with a reason of ours.
         max_legs: config.limits.max_calls * 2 + 50,
         ring_timeout: config.limits.ring,
+        message_types: if config.sip.messages { config.sip.message_types.clone() } else { Vec::new() },
+        max_message_body: config.sip.max_message_bytes,
         ..sip::Config::default()
     };
     let stack =

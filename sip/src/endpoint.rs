@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Admission, Advertised, Config, Path};
 use crate::context::Context;
 use crate::event::{
-    Body, Event, IncomingCall, Invite, LegId, MessageId, Ping, PingId, ReasonHeader, Register,
+    Body, Event, IncomingCall, Invite, LegId, MessageId, MessageReply, Ping, PingId, ReasonHeader, Register,
     RegistrationId, Reject, RequestId, SendMessage, Stats, Transmit,
 };
 use crate::guard::{BanReason, Verdict, Watch};
@@ -312,11 +312,10 @@ impl Endpoint {
         id
     }
 
-    /// Answers an [`Event::Message`]: 200 or 202, or a failure. Anything else becomes 500.
-    pub fn answer_message(&mut self, now: Instant, id: RequestId, status: u16) {
-        let status = if matches!(status, 200..=299 | 400..=699) { status } else { 500 };
+    /// Answers an [`Event::Message`]: a status alone, or all that a [`MessageReply`] says.
+    pub fn answer_message(&mut self, now: Instant, id: RequestId, reply: impl Into<MessageReply>) {
         if let Some(id) = self.cx.transactions.waiting(id.0, &Method::Message) {
-            self.cx.respond_status(now, id, status);
+            pager::answer(now, &mut self.cx, id, reply.into());
         }
     }
 

@@ -156,7 +156,36 @@ pub struct SendMessage {
     pub route: Vec<Uri>,
     /// As in [`Invite::headers`].
     pub headers: Vec<(String, String)>,
+    /// `None`: one that nobody else has. A message that nobody answered is tried again with the same, and with it comes the
+    /// same tag in From, so that a far end whose answer was lost knows that it has it already. After an answer, even a
+    /// 503, it must be another: the same request would be refused as merged (RFC 3261 §8.2.2.2).
+    pub call_id: Option<String>,
     pub body: Body,
+}
+
+/// What a MESSAGE of theirs is told. See [`Endpoint::answer_message`](crate::Endpoint::answer_message).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MessageReply {
+    /// 200 where it is delivered, 202 where it is stored (RFC 3428 §7), or a failure of 400–699; anything else becomes 500.
+    pub status: u16,
+    /// Reason phrase; `None` gives the RFC's.
+    pub reason: Option<String>,
+    /// When the sender may try again; told in whole seconds.
+    pub retry_after: Option<Duration>,
+    /// What would be taken instead: for a 415.
+    pub accept: Option<String>,
+}
+
+impl MessageReply {
+    pub fn new(status: u16) -> Self {
+        Self { status, reason: None, retry_after: None, accept: None }
+    }
+}
+
+impl From<u16> for MessageReply {
+    fn from(status: u16) -> Self {
+        Self::new(status)
+    }
 }
 
 /// A MESSAGE that came in. Nothing in it is proven but `path` and `account`.
@@ -177,6 +206,13 @@ pub struct IncomingMessage {
     pub body: Body,
     /// All headers in their order, names in the RFC's spelling.
     pub headers: Vec<(String, String)>,
+}
+
+impl IncomingMessage {
+    /// The first header of this name, whatever its case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+    }
 }
 
 /// How to refuse an inbound call. See [`Endpoint::reject`](crate::Endpoint::reject).

@@ -163,6 +163,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     path: path(from, to),
                     route: Vec::new(),
                     headers: Vec::new(),
+                    call_id: (arg & 1 == 0).then(|| format!("again-{}", arg & 6)),
                     body: Body { content_type: "text/plain".into(), bytes: vec![b'x'; arg * 5] },
                 };
                 if seen.messages < 20 {

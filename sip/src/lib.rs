@@ -48,7 +48,7 @@ pub use endpoint::Endpoint;
 pub use error::SyntaxError;
 pub use event::{
     Body, Cause, CauseKind, Credentials, EndedBy, Event, IncomingCall, IncomingMessage, Invite, LegId,
-    MessageId, Password, Ping, PingId, ReasonHeader, ReferRequest, Register, RegistrationId,
+    MessageId, MessageReply, Password, Ping, PingId, ReasonHeader, ReferRequest, Register, RegistrationId,
     RegistrationState, Reject, RequestId, SendMessage, Stats, Transmit,
 };
 pub use guard::{BanReason, Guard, Rate};

@@ -12,8 +12,9 @@ use crate::auth::Session;
 use crate::compose::{loose, put_headers};
 use crate::config::Path;
 use crate::context::Context;
-use crate::event::{Body, Event, IncomingMessage, LegId, MessageId, RequestId, SendMessage};
+use crate::event::{Body, Event, IncomingMessage, LegId, MessageId, MessageReply, RequestId, SendMessage};
 use crate::message::{Head, Headers, Method, NameAddr, Request, Response, name};
+use crate::random::hex;
 use crate::timer::Timer;
 use crate::transaction::{Owner, ServerKey, TransactionId};
 
@@ -35,30 +36,31 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// `None`: it did not go out, and the program is told why.
-    pub(crate) fn send(now: Instant, cx: &mut Context, id: MessageId, message: SendMessage) -> Option<Self> {
-        let tag = cx.random.token();
-        let mut from = message.from;
-        from.params.remove("tag");
-        let mut headers = Headers::new();
-        for route in message.route {
-            headers.push(name::ROUTE, NameAddr::from(loose(route)));
+    pub(crate) fn send(
+        now: Instant,
+        cx: &mut Context,
+        id: MessageId,
+        mut message: SendMessage,
+    ) -> Option<Self> {
+        // A tag that its Call-ID leads to: the same message tried again is the same request (RFC 3261 §8.2.2.2).
+        let again =
+            message.call_id.take().map(|id| (hex(&cx.random.keyed(&[b"message", id.as_bytes()])[..8]), id));
+        let (tag, call_id) = again.unwrap_or_else(|| (cx.random.token(), cx.random.long_token()));
+        let (mut path, credentials) = (message.path, message.credentials.take());
+        let request = compose(message, &tag, call_id);
+        let length = request.to_bytes().len() + ENVELOPE;
+        if !path.transport.is_reliable() && length > LONGEST_DATAGRAM {
+            // Never a longer datagram, not even where nobody takes the stream: unlike a call, a message has no way back.
+            let Some(stream) = cx.path_for(now, path, length) else {
+                let reason = Some("Message Too Large".to_owned());
+                cx.emit(Event::MessageResult { id, status: 513, reason, retry_after: None });
+                return None;
+            };
+            path = stream;
         }
-        headers.push(name::FROM, from.with_tag(&tag));
-        headers.push(name::TO, NameAddr::from(message.to.clone()));
-        headers.push(name::CALL_ID, cx.random.long_token());
-        headers.push(name::CSEQ, "1 MESSAGE");
-        put_headers(&mut headers, message.headers);
-        headers.push(name::CONTENT_TYPE, message.body.content_type);
-        let body = Bytes::from(message.body.bytes);
-        let request = Request { method: Method::Message, uri: message.to, headers, body };
-        if !message.path.transport.is_reliable() && request.to_bytes().len() + ENVELOPE > LONGEST_DATAGRAM {
-            let reason = Some("Message Too Large".to_owned());
-            cx.emit(Event::MessageResult { id, status: 513, reason, retry_after: None });
-            return None;
-        }
-        let transaction = cx.send_request(now, message.path, request.clone(), Owner::Message(id));
-        let auth = message.credentials.map(Session::new);
-        Some(Self { id, path: message.path, auth, request, cseq: 1, transaction })
+        let transaction = cx.send_request(now, path, request.clone(), Owner::Message(id));
+        let auth = credentials.map(Session::new);
+        Some(Self { id, path, auth, request, cseq: 1, transaction })
     }
 
     /// `true`: it is over.
@@ -94,6 +96,32 @@ impl Outgoing {
     /// Nobody answered (408), or it could not be sent (503).
     pub(crate) fn undelivered(&self, cx: &mut Context, status: u16) {
         cx.emit(Event::MessageResult { id: self.id, status, reason: None, retry_after: None });
+    }
+}
+
+/// All that is ours to write but Via, Max-Forwards, User-Agent and credentials.
+fn compose(message: SendMessage, tag: &str, call_id: String) -> Request {
+    let mut from = message.from;
+    from.params.remove("tag");
+    let mut headers = Headers::new();
+    for route in message.route {
+        headers.push(name::ROUTE, NameAddr::from(loose(route)));
+    }
+    headers.push(name::FROM, from.with_tag(tag));
+    headers.push(name::TO, NameAddr::from(message.to.clone()));
+    headers.push(name::CALL_ID, call_id);
+    headers.push(name::CSEQ, "1 MESSAGE");
+    put_headers(&mut headers, message.headers);
+    headers.push(name::CONTENT_TYPE, message.body.content_type);
+    let body = Bytes::from(message.body.bytes);
+    Request { method: Method::Message, uri: message.to, headers, body }
+}
+
+impl SendMessage {
+    /// Too long for a datagram (RFC 3428 §8): without TCP between the two, its result is 513.
+    pub fn needs_stream(&self) -> bool {
+        let call_id = self.call_id.clone().unwrap_or_else(|| "-".repeat(32));
+        compose(self.clone(), "0123456789abcdef", call_id).to_bytes().len() + ENVELOPE > LONGEST_DATAGRAM
     }
 }
 
@@ -138,6 +166,22 @@ pub(crate) fn take(
         headers: request.headers.to_texts(),
     };
     cx.emit(Event::Message { id: RequestId(transaction.number()), message: Box::new(message) });
+}
+
+/// The program's word on a message that waits for it.
+pub(crate) fn answer(now: Instant, cx: &mut Context, id: TransactionId, reply: MessageReply) {
+    let status = if matches!(reply.status, 200..=299 | 400..=699) { reply.status } else { 500 };
+    let Some(mut response) = cx.response_for(id, status) else { return };
+    if let Some(reason) = reply.reason {
+        response.reason = reason;
+    }
+    if let Some(after) = reply.retry_after {
+        response.headers.push(name::RETRY_AFTER, after.as_secs().max(1));
+    }
+    if let Some(accept) = reply.accept {
+        response.headers.push(name::ACCEPT, accept);
+    }
+    cx.respond(now, id, response);
 }
 
 /// A body that says nothing of itself is plain text (RFC 2045 §5.2).

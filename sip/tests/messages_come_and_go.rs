@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use sip::{
-    Admission, Body, Config, Credentials, Endpoint, Event, IncomingMessage, NameAddr, Path, RequestId,
-    SendMessage, Transport,
+    Admission, Body, Config, Credentials, Endpoint, Event, IncomingMessage, MessageReply, NameAddr, Path,
+    RequestId, SendMessage, Transport,
 };
 use support::*;
 
@@ -22,6 +22,7 @@ fn page(body: Body) -> SendMessage {
         path: path(ALICE, BOB),
         route: Vec::new(),
         headers: vec![("Subject".into(), "hello".into()), ("CSeq".into(), "9 BYE".into())],
+        call_id: None,
         body,
     }
 }
@@ -125,13 +126,74 @@ fn failures_are_told_with_what_they_say() {
 #[test]
 fn what_is_too_long_for_a_datagram_goes_by_a_stream_or_not_at_all() {
     let mut world = world();
-    world.act(ALICE, |e, now| e.message(now, page(text(&"x".repeat(1_200)))));
-    assert!(matches!(world.take(ALICE)[..], [Event::MessageResult { status: 513, .. }]));
-    assert!(world.log.is_empty());
+    let shorter = (0..1_200).rev().find(|n| !page(text(&"x".repeat(*n))).needs_stream()).expect("some fit");
+    for (length, sent) in [(shorter + 1, 0), (1_200, 0), (shorter, 1)] {
+        world.act(ALICE, |e, now| e.message(now, page(text(&"x".repeat(length)))));
+        let told = matches!(world.take(ALICE)[..], [Event::MessageResult { status: 513, .. }]);
+        assert_eq!((world.count("MESSAGE"), told), (sent, sent == 0), "{length}");
+    }
+    assert!(world.log[0].bytes.len() <= 1_300);
     let mut endpoint = Endpoint::new(taking(), [9; 32]);
     let path = Path { transport: Transport::Tcp, ..path(ALICE, BOB) };
     endpoint.message(world.now, SendMessage { path, ..page(text(&"x".repeat(1_200))) });
     assert!(endpoint.poll_event().is_none() && endpoint.poll_transmit().is_some());
+}
+
+#[test]
+fn what_is_too_long_for_a_datagram_takes_the_stream_that_we_listen_on() {
+    let mut endpoint = Endpoint::new(Config { large_over_tcp: vec![addr(ALICE)], ..taking() }, [9; 32]);
+    let now = World::new().now;
+    endpoint.message(now, page(text(&"x".repeat(1_200))));
+    let sent = endpoint.poll_transmit().expect("it goes out");
+    assert_eq!(sent.path.transport, Transport::Tcp);
+    assert!(sent.bytes.windows(13).any(|part| part == b"SIP/2.0/TCP 1"));
+    // RFC 3428 §8: nobody takes the stream, and then it is too long.
+    endpoint.handle_transport_error(now, sent.path);
+    assert!(matches!(endpoint.poll_event(), Some(Event::MessageResult { status: 503, .. })));
+    assert!(endpoint.poll_transmit().is_none());
+}
+
+#[test]
+fn a_message_tried_again_is_known_for_the_same() {
+    let mut world = World::new();
+    world.add(ALICE, taking());
+    let again = || SendMessage { call_id: Some("msg_1".into()), ..page(text("x")) };
+    for _ in 0..2 {
+        world.act(ALICE, |e, now| e.message(now, again()));
+        let request = world.last("MESSAGE").bytes.clone();
+        world.inject(BOB, ALICE, &respond(&request, 503, ""));
+    }
+    world.act(ALICE, |e, now| e.message(now, SendMessage { call_id: Some("msg_2".into()), ..again() }));
+    let requests: Vec<_> = world.log.iter().filter(|sent| sent.kind() == "MESSAGE").collect();
+    let of = |n: usize, name: &str| requests[n].header(name).expect("the header");
+    for name in ["Call-ID", "From", "CSeq"] {
+        assert_eq!(of(0, name), of(1, name), "{name}");
+    }
+    assert_eq!(of(0, "Call-ID"), "msg_1");
+    assert_ne!(of(0, "Via"), of(1, "Via"));
+    assert_ne!(of(0, "From"), of(2, "From"));
+}
+
+#[test]
+fn an_answer_says_more_than_its_status() {
+    let mut world = world();
+    world.act(ALICE, |e, now| e.message(now, page(text("x"))));
+    world.settle();
+    let (id, message) = messages(&mut world, BOB).remove(0);
+    assert_eq!(message.header("cseq"), Some("1 MESSAGE"));
+    let reply = MessageReply {
+        reason: Some("The Disk\r\nIs Full".into()),
+        retry_after: Some(Duration::from_millis(300)),
+        accept: Some("text/plain".into()),
+        ..MessageReply::new(503)
+    };
+    world.act(BOB, |e, now| e.answer_message(now, id, reply));
+    let answer = world.last("503 MESSAGE");
+    assert_eq!(answer.header("Retry-After").as_deref(), Some("1"));
+    assert_eq!(answer.header("Accept").as_deref(), Some("text/plain"));
+    assert!(String::from_utf8_lossy(&answer.bytes).starts_with("SIP/2.0 503 The Disk  Is Full\r\n"));
+    world.settle();
+    world.assert_drained();
 }
 
 #[test]

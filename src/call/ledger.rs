@@ -2,7 +2,9 @@
 //!
 //! Everything goes through one writer, in order: it is written, then announced. The writer's queue is bounded; when it
 //! is full the calls wait, which they feel as late events, never as late sound. A disk that refuses is logged, told by
-//! [`Journal::healthy`], and tried again with the next entry; events are announced all the same.
+//! [`Journal::healthy`], and tried again with the next entry; the events of a call are announced all the same, for it goes
+//! on whatever the disk says. Who can be told "later", as the sender of a message can, asks by [`Journal::store`]: that
+//! entry is announced when it is on disk, or not at all.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::Note;
 use crate::domain::{Call, CallId, EndReason, Event, EventKind, Fragment, Private, Speaker, Status};
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{Entry, Record, Store, StoreError};
 
 /// Entries that may wait to be written.
 const QUEUE: usize = 1024;
@@ -25,10 +27,21 @@ const LISTENERS_LAG: usize = 4096;
 /// Entries kept for a disk that refuses; beyond it the oldest are given up, loudly.
 const KEPT: usize = 10_000;
 
+/// The disk refused, and nobody was told of the entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the record cannot be written")]
+pub(super) struct NotWritten;
+
+/// An entry, and who waits to hear that it is on disk.
+struct Job {
+    entry: Entry,
+    receipt: Option<oneshot::Sender<()>>,
+}
+
 /// Where ledgers write to and listeners listen.
 #[derive(Clone)]
 pub struct Journal {
-    entries: mpsc::Sender<Entry>,
+    entries: mpsc::Sender<Job>,
     events: broadcast::Sender<Event>,
     healthy: Arc<AtomicBool>,
 }
@@ -52,26 +65,55 @@ impl Journal {
     pub fn healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }
+
+    /// Writes an entry some time soon, and announces it whatever the disk says.
+    pub(super) async fn write(&self, entry: Entry) {
+        let id = entry.record.id().to_owned();
+        if self.entries.send(Job { entry, receipt: None }).await.is_err() {
+            tracing::error!(id, "the journal is closed; an entry is lost");
+        }
+    }
+
+    /// Returns when the entry is on disk; it is announced then, and only then.
+    pub(super) async fn store(&self, entry: Entry) -> Result<(), NotWritten> {
+        let (receipt, written) = oneshot::channel();
+        self.entries.send(Job { entry, receipt: Some(receipt) }).await.map_err(|_| NotWritten)?;
+        written.await.map_err(|_| NotWritten)
+    }
 }
 
 async fn write(
     store: Store,
-    mut queue: mpsc::Receiver<Entry>,
+    mut queue: mpsc::Receiver<Job>,
     events: broadcast::Sender<Event>,
     healthy: Arc<AtomicBool>,
 ) {
     let mut waiting: Vec<Entry> = Vec::new();
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, 256).await > 0 {
-        let fresh: Vec<Event> = batch.iter().flat_map(|entry| entry.events.clone()).collect();
-        waiting.append(&mut batch);
+        let (mut fresh, mut asked, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
+        for Job { entry, receipt } in batch.drain(..) {
+            fresh.push((entry.events.clone(), receipt.is_none()));
+            match receipt {
+                None => waiting.push(entry),
+                Some(receipt) => {
+                    asked.push(entry);
+                    receipts.push(receipt);
+                }
+            }
+        }
+        // Those whose writers wait stand last, where they can be given up again.
+        let kept = waiting.len();
+        waiting.append(&mut asked);
         let (job, taken) = (store.clone(), std::mem::take(&mut waiting));
         let outcome = tokio::task::spawn_blocking(move || (job.record(&taken), taken)).await;
+        let is_written = matches!(outcome, Ok((Ok(()), _)));
+        healthy.store(is_written, Ordering::Relaxed);
         match outcome {
-            Ok((Ok(()), _)) => healthy.store(true, Ordering::Relaxed),
-            Ok((Err(error), unwritten)) => {
+            Ok((Ok(()), _)) => {}
+            Ok((Err(error), mut unwritten)) => {
+                unwritten.truncate(kept);
                 tracing::error!(%error, entries = unwritten.len(), "records cannot be written; kept to be tried again");
-                healthy.store(false, Ordering::Relaxed);
                 waiting = unwritten;
                 if waiting.len() > KEPT {
                     tracing::error!(lost = waiting.len() - KEPT, "the oldest unwritten records are given up");
@@ -80,9 +122,17 @@ async fn write(
             }
             Err(panic) => tracing::error!(%panic, "the writer panicked"),
         }
-        for event in fresh {
+        for event in
+            fresh.into_iter().filter(|(_, anyway)| is_written || *anyway).flat_map(|(events, _)| events)
+        {
             // Nobody may be listening.
             let _ = events.send(event);
+        }
+        if is_written {
+            for receipt in receipts {
+                // Whoever asked may have gone.
+                let _ = receipt.send(());
+            }
         }
     }
     if !waiting.is_empty()
@@ -110,7 +160,8 @@ impl Ledger {
     /// Notes an event; it is written and announced by the next [`Ledger::flush`].
     pub(super) fn later(&mut self, kind: EventKind) {
         self.seq += 1;
-        self.pending.push(Event { call_id: self.call.id.clone(), seq: self.seq, at: Utc::now(), kind });
+        let subject = self.call.id.clone().into();
+        self.pending.push(Event { subject, seq: self.seq, at: Utc::now(), kind });
     }
 
     /// Writes the record as it stands, with these events.
@@ -126,10 +177,8 @@ impl Ledger {
         if self.pending.is_empty() {
             return;
         }
-        let entry = Entry { call: self.call.clone(), events: std::mem::take(&mut self.pending) };
-        if self.journal.entries.send(entry).await.is_err() {
-            tracing::error!(call = %self.call.id, "the journal is closed; an entry is lost");
-        }
+        let record = Record::Call(Box::new(self.call.clone()));
+        self.journal.write(Entry { record, events: std::mem::take(&mut self.pending) }).await;
     }
 
     /// The far end, or we, took the call.
@@ -276,5 +325,32 @@ mod tests {
         let stored = store.call(&id).unwrap().unwrap();
         assert_eq!((stored.status, stored.end_reason), (Status::Failed, Some(EndReason::Internal)));
         assert_eq!(store.events(&id).unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_bad_disk_is_told_to_who_asks_and_only_calls_are_announced_all_the_same() {
+        let broken = Arc::new(AtomicBool::new(false));
+        let (journal, task) = Journal::start(Store::on_a_bad_disk(broken.clone()));
+        let mut events = journal.subscribe();
+        let message = |n| {
+            let record = crate::domain::received(n, "+15550100001");
+            let kind = EventKind::of_message(&record).unwrap();
+            let event = Event { subject: record.id.clone().into(), seq: 1, at: Utc::now(), kind };
+            Entry { record: Record::Message(Box::new(record)), events: vec![event] }
+        };
+        assert_eq!(journal.store(message(1)).await, Ok(()));
+        assert_eq!(events.recv().await.unwrap().kind.name(), "message.received");
+        assert!(journal.healthy());
+
+        broken.store(true, Ordering::SeqCst);
+        assert_eq!(journal.store(message(2)).await, Err(NotWritten));
+        let mut ledger = Ledger::new(call(&CallId::from_random([3; 10])), journal.clone());
+        let started = EventKind::started(&ledger.call);
+        ledger.record([started]).await;
+        // The refused message was not told: the next that is heard of is the call.
+        assert_eq!(events.recv().await.unwrap().kind.name(), "call.started");
+        assert!(!journal.healthy());
+        drop((ledger, journal));
+        task.await.unwrap();
     }
 }

@@ -15,9 +15,10 @@ use tracing::{info, warn};
 
 use super::actor::{Actor, Command, Media, Persona};
 use super::ledger::{Journal, Ledger, close_abandoned};
+use super::messages::{self, Draft, Letter, Post, SendError};
 use super::{Manners, trunks::Trunks};
 use crate::config::Config;
-use crate::domain::{Call, CallId, Direction, EndReason, Private, Status};
+use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
 use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
@@ -67,6 +68,7 @@ pub enum PlaceError {
 enum Order {
     Place(Box<Placement>, oneshot::Sender<Result<CallId, PlaceError>>),
     HangUp(CallId, oneshot::Sender<bool>),
+    Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
     Drain { grace: Duration, done: oneshot::Sender<()> },
 }
 
@@ -85,16 +87,19 @@ impl Switchboard {
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (orders, queue) = mpsc::channel(ORDERS);
         let (count, live) = watch::channel(0);
+        let (post, post_task) = post(exchange.clone()).start();
         let desk = Desk {
             exchange,
+            post,
             legs: HashMap::new(),
             calls: JoinSet::new(),
             leg_of: HashMap::new(),
             outbound: HashSet::new(),
             count,
+            is_stopping: false,
             draining: None,
         };
-        (Self { orders, live }, tokio::spawn(desk.run(events, queue)))
+        (Self { orders, live }, tokio::spawn(desk.run(events, queue, post_task)))
     }
 
     /// Calls up or being set up.
@@ -109,6 +114,16 @@ impl Switchboard {
             mpsc::error::TrySendError::Closed(_) => PlaceError::Stopping,
         })?;
         answer.await.unwrap_or(Err(PlaceError::Stopping))
+    }
+
+    /// Sends a message. It is written down when this returns, and on its way.
+    pub async fn send(&self, draft: Draft) -> Result<Message, SendError> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.try_send(Order::Send(Box::new(draft), reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SendError::Busy,
+            mpsc::error::TrySendError::Closed(_) => SendError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(SendError::Stopping))
     }
 
     /// False where the call is not up.
@@ -136,17 +151,26 @@ struct Draining {
 
 struct Desk {
     exchange: Arc<Exchange>,
+    /// Who looks after messages.
+    post: mpsc::Sender<Letter>,
     legs: HashMap<LegId, mpsc::Sender<Command>>,
     leg_of: HashMap<CallId, LegId>,
     /// Those that we placed.
     outbound: HashSet<LegId>,
     calls: JoinSet<(LegId, CallId)>,
     count: watch::Sender<usize>,
+    /// From the start of a drain to the end of the process.
+    is_stopping: bool,
     draining: Option<Draining>,
 }
 
 impl Desk {
-    async fn run(mut self, mut events: mpsc::Receiver<Event>, mut orders: mpsc::Receiver<Order>) {
+    async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut orders: mpsc::Receiver<Order>,
+        post: tokio::task::JoinHandle<()>,
+    ) {
         loop {
             let step = self.draining.as_ref().map(|draining| draining.next);
             tokio::select! {
@@ -173,6 +197,10 @@ impl Desk {
         // Every actor sees its commands closed and ends its call.
         self.legs.clear();
         while self.calls.join_next().await.is_some() {}
+        drop(self);
+        if let Err(panic) = post.await {
+            tracing::error!(%panic, "the post panicked");
+        }
     }
 
     async fn ended(&mut self, ended: Result<(LegId, CallId), tokio::task::JoinError>) {
@@ -217,7 +245,22 @@ impl Desk {
                 self.tell(leg, command).await;
             }
             Event::Registration { id, state } => self.exchange.trunks.registration(id, &state),
+            Event::Message { id, message } => self.message(id, message).await,
+            Event::MessageResult { id, status, reason, retry_after } => {
+                let outcome = messages::Outcome { status, reason, retry_after };
+                // The post never waits for this task, so there will be room; it is gone only where it panicked.
+                let _ = self.post.send(Letter::Outcome(id, outcome)).await;
+            }
             _ => {}
+        }
+    }
+
+    async fn message(&self, request: sip::RequestId, message: Box<sip::IncomingMessage>) {
+        let call_of = |leg| self.leg_of.iter().find(|(_, of)| **of == leg).map(|(id, _)| id.clone());
+        let in_call = message.leg.and_then(call_of);
+        if self.post.try_send(Letter::Incoming { request, message, in_call }).is_err() {
+            warn!("messages come faster than they are sorted; one is put off");
+            let _ = self.exchange.stack.answer_message(request, messages::later()).await;
         }
     }
 
@@ -251,7 +294,7 @@ impl Desk {
         let Some(number) = number else {
             return self.refuse(leg, EndReason::UnknownNumber, "no such number here").await;
         };
-        if self.draining.is_some() {
+        if self.is_stopping {
             return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
         }
         if self.calls.len() >= exchange.config.limits.max_calls {
@@ -303,6 +346,15 @@ impl Desk {
                 }
                 let _ = reply.send(leg.is_some());
             }
+            Order::Send(draft, reply) => {
+                if self.is_stopping {
+                    let _ = reply.send(Err(SendError::Stopping));
+                } else if let Err(mpsc::error::TrySendError::Full(Letter::Send(_, reply))) =
+                    self.post.try_send(Letter::Send(draft, reply))
+                {
+                    let _ = reply.send(Err(SendError::Busy));
+                }
+            }
             Order::Drain { grace, done } => {
                 info!(
                     calls = self.calls.len(),
@@ -312,6 +364,7 @@ impl Desk {
                 let admission = sip::Admission::Draining { retry_after: RETRY_AFTER };
                 let _ = self.exchange.stack.set_admission(admission).await;
                 let next = tokio::time::Instant::now() + grace;
+                self.is_stopping = true;
                 self.draining = Some(Draining { next, said_goodbye: false, done });
             }
         }
@@ -319,7 +372,7 @@ impl Desk {
 
     async fn place(&mut self, placement: Placement) -> Result<CallId, PlaceError> {
         let exchange = self.exchange.clone();
-        if self.draining.is_some() {
+        if self.is_stopping {
             return Err(PlaceError::Stopping);
         }
         if self.calls.len() >= exchange.config.limits.max_calls {
@@ -345,10 +398,7 @@ impl Desk {
     }
 
     fn new_id(&self) -> CallId {
-        let chance = (self.exchange.chance)();
-        let mut bytes = [0; 10];
-        bytes.copy_from_slice(&chance[..10]);
-        CallId::from_random(bytes)
+        CallId::from_random(ten_bytes(&self.exchange))
     }
 
     /// A line towards `peer`, with what our side of the SDP says of it.
@@ -418,6 +468,22 @@ impl Desk {
         }
         draining.said_goodbye = true;
         draining.next = tokio::time::Instant::now() + FAREWELL;
+    }
+}
+
+fn ten_bytes(exchange: &Exchange) -> [u8; 10] {
+    let mut bytes = [0; 10];
+    bytes.copy_from_slice(&(exchange.chance)()[..10]);
+    bytes
+}
+
+fn post(exchange: Arc<Exchange>) -> Post {
+    Post {
+        config: exchange.config.clone(),
+        stack: exchange.stack.clone(),
+        journal: exchange.journal.clone(),
+        trunks: exchange.trunks.clone(),
+        new_id: Box::new(move || MessageId::from_random(ten_bytes(&exchange))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::gateway::Gateway;
+use super::gateway::{Gateway, safe};
 
 /// Place, list, look at and end calls of a running gateway.
 #[derive(Args, Debug)]
@@ -107,9 +107,4 @@ fn list(answer: &Value) {
             field("end_reason"),
         );
     }
-}
-
-/// An id is letters, digits and underscores; anything else would be another path.
-fn safe(id: &str) -> String {
-    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect()
 }

@@ -93,6 +93,11 @@ impl Gateway {
     }
 }
 
+/// An id is letters, digits and underscores; anything else would be another path.
+pub(super) fn safe(id: &str) -> String {
+    id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect()
+}
+
 /// Server-sent events out of bytes that are cut anywhere (HTML standard, section 9.2).
 #[derive(Debug, Default)]
 struct Lines {

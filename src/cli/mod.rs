@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod gateway;
 mod local;
+mod messages;
 mod models;
 mod phone;
 mod rehearsal;
@@ -45,6 +46,7 @@ enum Command {
     Check(serve::CheckArgs),
     Phone(Box<phone::PhoneArgs>),
     Calls(calls::CallsArgs),
+    Messages(messages::MessagesArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Transcribe(sound::TranscribeArgs),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Phone(args) => wait(phone::run(*args)),
         Command::Calls(args) => wait(calls::run(args)),
+        Command::Messages(args) => wait(messages::run(args)),
         Command::Models(args) => wait(models::run(args)),
         Command::Transcribe(args) => wait(sound::transcribe(args)),
         Command::Speak(args) => wait(sound::speak(args)),

@@ -27,6 +27,12 @@ pub struct Sip {
     /// RFC 3262.
     pub reliable_provisional: bool,
     pub guard: Guard,
+    /// Whether MESSAGE is taken and sent.
+    pub messages: bool,
+    /// Content types that an inbox takes, in small letters and without parameters.
+    pub message_types: Vec<String>,
+    /// Longest body of a message, in or out.
+    pub max_message_bytes: usize,
 }
 
 /// Listening needs all three; connecting to a trunk by TLS needs none.
@@ -88,6 +94,9 @@ impl Default for Sip {
                 ban: Duration::from_secs(3600),
                 scanners: SCANNERS.iter().map(|word| (*word).to_owned()).collect(),
             },
+            messages: true,
+            message_types: vec!["text/plain".into()],
+            max_message_bytes: 8192,
         }
     }
 }
@@ -114,6 +123,9 @@ pub(super) fn sip(s: Section, default: Sip) -> Sip {
         min_session_expires: s.seconds("min_session_expires_s", default.min_session_expires, 90, 86_400),
         reliable_provisional: s.flag("reliable_provisional", default.reliable_provisional),
         guard: guard(s.section("guard"), default.guard),
+        messages: s.flag("messages", default.messages),
+        message_types: message_types(&s, &default.message_types),
+        max_message_bytes: size(s.count("max_message_bytes", default.max_message_bytes as u64, 160, 60_000)),
     };
     if !sip.session_expires.is_zero() && sip.session_expires < sip.min_session_expires {
         let least = sip.min_session_expires.as_secs();
@@ -133,6 +145,27 @@ pub(super) fn sip(s: Section, default: Sip) -> Sip {
     }
     s.finish();
     sip
+}
+
+fn message_types(s: &Section, default: &[String]) -> Vec<String> {
+    let default: Vec<_> = default.iter().map(String::as_str).collect();
+    let types = s.texts("message_types", &default);
+    let is_type = |one: &str| {
+        let mut parts = one.split('/');
+        let word =
+            |part: Option<&str>| part.is_some_and(|p| !p.is_empty() && !p.contains([' ', ';', ',', '*']));
+        word(parts.next()) && word(parts.next()) && parts.next().is_none()
+    };
+    for one in types.iter().filter(|one| !is_type(one)) {
+        s.wrong(
+            "message_types",
+            format!("holds {one:?}, and each must be a content type, as in \"text/plain\""),
+        );
+    }
+    if types.is_empty() {
+        s.wrong("message_types", "is empty; to take no messages, say messages = false");
+    }
+    types.into_iter().map(|one| one.to_ascii_lowercase()).collect()
 }
 
 fn tls(s: Section) -> Tls {

@@ -3,12 +3,47 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Call, CallId, Direction, EndReason, Fault, Private, Speaker, Status, Turn};
+use super::{
+    Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Private, Speaker, Status,
+    Turn,
+};
 
-/// One event of one call. `seq` rises by one within a call, from 1.
+/// What an event tells of: `call_id` or `message_id` on the wire.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    #[serde(rename = "call_id")]
+    Call(CallId),
+    #[serde(rename = "message_id")]
+    Message(MessageId),
+}
+
+impl Subject {
+    /// The id, whichever it is.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Subject::Call(id) => id.as_str(),
+            Subject::Message(id) => id.as_str(),
+        }
+    }
+}
+
+impl From<CallId> for Subject {
+    fn from(id: CallId) -> Self {
+        Subject::Call(id)
+    }
+}
+
+impl From<MessageId> for Subject {
+    fn from(id: MessageId) -> Self {
+        Subject::Message(id)
+    }
+}
+
+/// One event of one call or message. `seq` rises by one within its subject, from 1.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
-    pub call_id: CallId,
+    #[serde(flatten)]
+    pub subject: Subject,
     pub seq: u64,
     pub at: DateTime<Utc>,
     #[serde(flatten)]
@@ -47,6 +82,34 @@ pub enum EventKind {
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
     RecordingReady { path: String, duration_ms: u64 },
+    /// The three of a message carry its record as it now stands.
+    #[serde(rename = "message.received")]
+    MessageReceived(Box<Message>),
+    /// Sent or accepted: its `status` says which.
+    #[serde(rename = "message.sent")]
+    MessageSent(Box<Message>),
+    #[serde(rename = "message.failed")]
+    MessageFailed(Box<Message>),
+}
+
+impl Event {
+    /// The call that it tells of.
+    pub fn call(&self) -> Option<&CallId> {
+        match &self.subject {
+            Subject::Call(id) => Some(id),
+            Subject::Message(_) => None,
+        }
+    }
+
+    /// The message that it tells of, as it stood then.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.kind {
+            EventKind::MessageReceived(message)
+            | EventKind::MessageSent(message)
+            | EventKind::MessageFailed(message) => Some(message),
+            _ => None,
+        }
+    }
 }
 
 impl EventKind {
@@ -76,6 +139,17 @@ impl EventKind {
         }
     }
 
+    /// What there is to tell of a message; nothing while it waits.
+    pub fn of_message(message: &Message) -> Option<Self> {
+        let boxed = || Box::new(message.clone());
+        match message.status {
+            MessageStatus::Queued => None,
+            MessageStatus::Received => Some(EventKind::MessageReceived(boxed())),
+            MessageStatus::Sent | MessageStatus::Accepted => Some(EventKind::MessageSent(boxed())),
+            MessageStatus::Failed => Some(EventKind::MessageFailed(boxed())),
+        }
+    }
+
     /// The name on the wire.
     pub fn name(&self) -> &'static str {
         match self {
@@ -89,6 +163,9 @@ impl EventKind {
             EventKind::Ended { .. } => "call.ended",
             EventKind::TranscriptReady { .. } => "call.transcript.ready",
             EventKind::RecordingReady { .. } => "call.recording.ready",
+            EventKind::MessageReceived(_) => "message.received",
+            EventKind::MessageSent(_) => "message.sent",
+            EventKind::MessageFailed(_) => "message.failed",
         }
     }
 }
@@ -104,7 +181,7 @@ mod tests {
     #[test]
     fn the_wire_form_is_flat_and_named() {
         let event = Event {
-            call_id: CallId::from_random([7; 10]),
+            subject: CallId::from_random([7; 10]).into(),
             seq: 3,
             at: DateTime::UNIX_EPOCH,
             kind: EventKind::Turn(Turn { turn: 1, stt_ms: Some(150), ..Turn::default() }),
@@ -112,7 +189,19 @@ mod tests {
         let json: serde_json::Value = serde_json::to_value(&event).unwrap();
         assert_eq!(json["type"], event.kind.name());
         assert_eq!(json["stt_ms"], 150);
-        assert_eq!(json["seq"], 3);
+        assert_eq!((&json["seq"], json["call_id"].as_str()), (&3.into(), Some(event.subject.as_str())));
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn a_message_has_events_of_its_own() {
+        let message = crate::domain::received(3, "+15550100001");
+        let kind = EventKind::of_message(&message).unwrap();
+        let event = Event { subject: message.id.clone().into(), seq: 1, at: DateTime::UNIX_EPOCH, kind };
+        let json: serde_json::Value = serde_json::to_value(&event).unwrap();
+        assert_eq!(json["type"], "message.received");
+        assert_eq!((&json["message_id"], &json["text"]), (&json["id"], &"number 3".into()));
+        let back: Event = serde_json::from_value(json).unwrap();
+        assert_eq!((back.call(), back.message()), (None, Some(&message)));
     }
 }

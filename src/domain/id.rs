@@ -7,70 +7,92 @@ use serde::{Deserialize, Serialize};
 
 /// Crockford's base 32: no letter that a person mistakes for a digit.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// Letters of 80 bits.
+const LETTERS: usize = 16;
 
-/// `call_` and sixteen letters.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
-#[serde(try_from = "String", into = "String")]
-pub struct CallId(String);
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident $prefix:literal $noun:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
 
-impl CallId {
-    const PREFIX: &'static str = "call_";
+        impl $name {
+            /// From ten random bytes.
+            pub fn from_random(bytes: [u8; 10]) -> Self {
+                Self(spell($prefix, bytes))
+            }
 
-    /// From ten random bytes.
-    pub fn from_random(bytes: [u8; 10]) -> Self {
-        let mut text = String::with_capacity(Self::PREFIX.len() + 16);
-        text.push_str(Self::PREFIX);
-        let mut bits = 0u32;
-        let mut held = 0;
-        for byte in bytes {
-            bits = (bits << 8) | u32::from(byte);
-            held += 8;
-            while held >= 5 {
-                held -= 5;
-                text.push(char::from(ALPHABET[((bits >> held) & 31) as usize]));
+            pub fn as_str(&self) -> &str {
+                &self.0
             }
         }
-        Self(text)
-    }
 
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match is_spelt($prefix, text) {
+                    true => Ok(Self(text.to_owned())),
+                    false => Err(format!(concat!("{:?} is not a ", $noun, " id (", $prefix, " and 16 letters)"), text)),
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
 }
 
-impl FromStr for CallId {
-    type Err = String;
+ids! {
+    /// `call_` and sixteen letters.
+    CallId "call_" "call";
+    /// `msg_` and sixteen letters.
+    MessageId "msg_" "message";
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let right = text
-            .strip_prefix(Self::PREFIX)
-            .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|b| ALPHABET.contains(&b)));
-        if right {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(format!("{text:?} is not a call id (call_ and 16 letters)"))
+fn spell(prefix: &str, bytes: [u8; 10]) -> String {
+    let mut text = String::with_capacity(prefix.len() + LETTERS);
+    text.push_str(prefix);
+    let mut bits = 0u32;
+    let mut held = 0;
+    for byte in bytes {
+        bits = (bits << 8) | u32::from(byte);
+        held += 8;
+        while held >= 5 {
+            held -= 5;
+            text.push(char::from(ALPHABET[((bits >> held) & 31) as usize]));
         }
     }
+    text
 }
 
-impl TryFrom<String> for CallId {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<CallId> for String {
-    fn from(id: CallId) -> String {
-        id.0
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+fn is_spelt(prefix: &str, text: &str) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| rest.len() == LETTERS && rest.bytes().all(|b| ALPHABET.contains(&b)))
 }
 
 #[cfg(test)]
@@ -84,5 +106,13 @@ mod tests {
         assert_eq!(id.as_str().parse::<CallId>().unwrap(), id);
         assert!("call_UPPER".parse::<CallId>().is_err());
         assert!("../../etc/passwd".parse::<CallId>().is_err());
+    }
+
+    #[test]
+    fn one_kind_is_not_taken_for_another() {
+        let id = MessageId::from_random([7; 10]);
+        assert_eq!(id.as_str().parse::<MessageId>().unwrap(), id);
+        let error = id.as_str().parse::<CallId>().unwrap_err();
+        assert!(error.ends_with("is not a call id (call_ and 16 letters)"), "{error}");
     }
 }

@@ -4,12 +4,16 @@ mod call;
 mod end;
 mod event;
 mod id;
+mod message;
 mod number;
 mod private;
 
 pub use call::{Call, Direction, Fragment, LineReport, Speaker, Status, Turn};
 pub use end::{EndReason, Fault};
-pub use event::{Event, EventKind};
-pub use id::CallId;
+pub use event::{Event, EventKind, Subject};
+pub use id::{CallId, MessageId};
+#[cfg(test)]
+pub(crate) use message::tests::received;
+pub use message::{Content, Message, MessageStatus};
 pub use number::{E164, NumberError};
 pub use private::{Private, show_in_logs};

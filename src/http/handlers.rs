@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::App;
-use crate::domain::{Call, CallId};
-use crate::gateway::{Error, Kind, PlaceCall, Report};
+use crate::domain::{Call, CallId, Message, MessageId};
+use crate::gateway::{Error, Kind, Messages, PlaceCall, Report, SendText};
 
 /// `application/problem+json` (RFC 9457).
 pub(super) struct Problem {
@@ -96,15 +96,50 @@ pub(super) struct Page {
 }
 
 pub(super) async fn calls(State(app): State<App>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    let limit = page.limit.unwrap_or(50);
-    if !(1..=200).contains(&limit) {
-        let detail = format!("limit is {limit}, and must be a whole number from 1 to 200");
-        return Err(Problem {
-            field: Some("limit"),
-            ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
-        });
+    Ok(Json(json!({ "calls": app.gateway.calls(checked(page.limit)?).await? })))
+}
+
+/// How many a list may bring at once.
+fn checked(limit: Option<usize>) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(50);
+    if (1..=200).contains(&limit) {
+        return Ok(limit);
     }
-    Ok(Json(json!({ "calls": app.gateway.calls(limit).await? })))
+    let detail = format!("limit is {limit}, and must be a whole number from 1 to 200");
+    Err(Problem { field: Some("limit"), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) })
+}
+
+pub(super) async fn send(
+    State(app): State<App>,
+    body: Result<Json<SendText>, JsonRejection>,
+) -> Result<(StatusCode, Json<Message>), Problem> {
+    let Json(request) =
+        body.map_err(|rejection| Problem::new(rejection.status(), "invalid_json", rejection.body_text()))?;
+    Ok((StatusCode::CREATED, Json(app.gateway.send(request).await?)))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Inbox {
+    number: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+pub(super) async fn messages(
+    State(app): State<App>,
+    Query(inbox): Query<Inbox>,
+) -> Result<Json<Messages>, Problem> {
+    let (number, cursor) = (inbox.number.as_deref(), inbox.cursor.as_deref());
+    Ok(Json(app.gateway.messages(number, cursor, checked(inbox.limit)?).await?))
+}
+
+pub(super) async fn message(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Message>, Problem> {
+    let id: MessageId =
+        id.parse().map_err(|error: String| Problem::new(StatusCode::NOT_FOUND, "not_found", error))?;
+    Ok(Json(app.gateway.message(id).await?))
 }
 
 fn call_id(text: &str) -> Result<CallId, Problem> {
@@ -136,7 +171,7 @@ pub(super) async fn events(
             yield Ok(match received {
                 Ok(happened) => {
                     let data = serde_json::to_string(&happened).unwrap_or_default();
-                    event.event(happened.kind.name()).id(format!("{}-{}", happened.call_id, happened.seq)).data(data)
+                    event.event(happened.kind.name()).id(format!("{}-{}", happened.subject.as_str(), happened.seq)).data(data)
                 }
                 Err(RecvError::Lagged(missed)) => event.event("missed").data(json!({ "type": "missed", "events": missed }).to_string()),
                 Err(RecvError::Closed) => break,

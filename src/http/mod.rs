@@ -9,6 +9,9 @@
 //! | `GET /v1/calls?limit=` | the newest first |
 //! | `GET /v1/calls/{id}` | one call: state, transcript, timings, line |
 //! | `POST /v1/calls/{id}/hangup` | end it |
+//! | `POST /v1/messages` | send a message: `from`, `to`, `text` |
+//! | `GET /v1/messages?number=&limit=&cursor=` | the newest first, of one number or of all |
+//! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
 //! | `GET /v1/events` | server-sent events, one JSON object each |
 //!
 //! `/v1` wants `Authorization: Bearer` with the key that lies in the data folder.
@@ -54,6 +57,8 @@ fn router(app: App) -> Router {
         .route("/calls", post(handlers::place).get(handlers::calls))
         .route("/calls/{id}", get(handlers::call))
         .route("/calls/{id}/hangup", post(handlers::hang_up))
+        .route("/messages", post(handlers::send).get(handlers::messages))
+        .route("/messages/{id}", get(handlers::message))
         .route("/events", get(handlers::events))
         .route("/stats", get(handlers::stats))
         .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));

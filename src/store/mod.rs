@@ -1,8 +1,10 @@
-//! The one file that knows the database.
+//! The one room that knows the database.
 //!
 //! A `redb` file in the data folder: a commit is on disk when it returns. A value is a version byte and JSON. The
-//! record of a call and the events that tell of its change are written in one transaction; the events stay as the
-//! outbox from which deliveries will be made.
+//! record of a call or a message and the events that tell of its change are written in one transaction; the events stay as
+//! the outbox from which deliveries will be made.
+
+mod messages;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,21 +12,38 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::domain::{Call, CallId, EndReason, Event, EventKind};
+use crate::domain::{Call, CallId, EndReason, Event, EventKind, Message};
 
 const CALLS: TableDefinition<&str, &[u8]> = TableDefinition::new("calls");
 /// Created-at (ms) and id, so that a list is a walk from the end.
 const CALLS_BY_TIME: TableDefinition<(u64, &str), ()> = TableDefinition::new("calls_by_time");
-/// Call id and the event's number in it.
+/// Id of the call or message, and the event's number in it.
 const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
 
 /// First byte of every value.
 const VERSION: u8 = 1;
 
-/// A call as it now stands, and what there is to tell of it.
+/// What is kept of one thing.
+#[derive(Clone, Debug)]
+pub enum Record {
+    Call(Box<Call>),
+    Message(Box<Message>),
+}
+
+impl Record {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        match self {
+            Record::Call(call) => call.id.as_str(),
+            Record::Message(message) => message.id.as_str(),
+        }
+    }
+}
+
+/// A record as it now stands, and what there is to tell of it.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    pub call: Call,
+    pub record: Record,
     pub events: Vec<Event>,
 }
 
@@ -81,11 +100,22 @@ impl Store {
         Ok(store)
     }
 
+    /// One in memory whose disk refuses everything while `broken` is true.
+    #[cfg(test)]
+    pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
+        let backend = bad_disk::BadDisk { memory: redb::backends::InMemoryBackend::new(), broken };
+        let database = Database::builder().create_with_backend(backend).unwrap();
+        let store = Self { database: Arc::new(database), folder: PathBuf::from("nowhere") };
+        store.make_tables().unwrap();
+        store
+    }
+
     fn make_tables(&self) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         transaction.open_table(CALLS)?;
         transaction.open_table(CALLS_BY_TIME)?;
         transaction.open_table(EVENTS)?;
+        messages::make_tables(&transaction)?;
         transaction.commit()?;
         Ok(())
     }
@@ -95,22 +125,29 @@ impl Store {
         self.folder.join("recordings").join(format!("{call}.wav"))
     }
 
-    /// Writes calls and the events of their change, together or not at all. Blocks until it is on disk.
+    /// Writes records and the events of their change, together or not at all. Blocks until it is on disk.
     pub fn record(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         {
             let mut calls = transaction.open_table(CALLS)?;
             let mut by_time = transaction.open_table(CALLS_BY_TIME)?;
             let mut outbox = transaction.open_table(EVENTS)?;
-            for Entry { call, events } in entries {
-                let id = call.id.as_str();
-                calls.insert(id, encode(call)?.as_slice())?;
-                by_time.insert((millis(call.created_at), id), ())?;
+            for Entry { record, events } in entries {
+                let id = record.id();
+                if let Record::Call(call) = record {
+                    calls.insert(id, encode(call)?.as_slice())?;
+                    by_time.insert((millis(call.created_at), id), ())?;
+                }
                 for event in events {
                     outbox.insert((id, event.seq), encode(event)?.as_slice())?;
                 }
             }
         }
+        let messages = entries.iter().filter_map(|entry| match &entry.record {
+            Record::Message(message) => Some(&**message),
+            Record::Call(_) => None,
+        });
+        messages::write(&transaction, messages)?;
         transaction.commit()?;
         Ok(())
     }
@@ -134,11 +171,11 @@ impl Store {
         Ok(calls)
     }
 
-    /// A call's events in their order.
-    pub fn events(&self, id: &CallId) -> Result<Vec<Event>, StoreError> {
-        let table = self.database.begin_read()?.open_table(EVENTS)?;
+    /// The events of a call or a message in their order.
+    pub fn events(&self, id: impl AsRef<str>) -> Result<Vec<Event>, StoreError> {
+        let (table, id) = (self.database.begin_read()?.open_table(EVENTS)?, id.as_ref());
         let mut events = Vec::new();
-        for entry in table.range((id.as_str(), 0)..=(id.as_str(), u64::MAX))? {
+        for entry in table.range((id, 0)..=(id, u64::MAX))? {
             events.push(decode(entry?.1.value())?);
         }
         Ok(events)
@@ -161,12 +198,12 @@ impl Store {
             call.end(EndReason::Interrupted, None, now);
             let seq = self.events(&call.id)?.last().map_or(1, |event| event.seq + 1);
             let event = Event {
-                call_id: call.id.clone(),
+                subject: call.id.clone().into(),
                 seq,
                 at: now,
                 kind: EventKind::ended(&call, EndReason::Interrupted),
             };
-            self.record(&[Entry { call, events: vec![event] }])?;
+            self.record(&[Entry { record: Record::Call(Box::new(call)), events: vec![event] }])?;
         }
         Ok(open.len())
     }
@@ -187,6 +224,53 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError>
         Some((&VERSION, json)) => Ok(serde_json::from_slice(json)?),
         Some((&version, _)) => Err(StoreError::Version(version)),
         None => Err(StoreError::Version(0)),
+    }
+}
+
+#[cfg(test)]
+mod bad_disk {
+    use std::io::{Error, Result};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
+    #[derive(Debug)]
+    pub(super) struct BadDisk {
+        pub(super) memory: InMemoryBackend,
+        pub(super) broken: Arc<AtomicBool>,
+    }
+
+    impl BadDisk {
+        fn check(&self) -> Result<()> {
+            if self.broken.load(Ordering::SeqCst) { Err(Error::other("the disk is gone")) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for BadDisk {
+        fn len(&self) -> Result<u64> {
+            self.memory.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+            self.memory.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> Result<()> {
+            self.check()?;
+            self.memory.set_len(len)
+        }
+
+        fn sync_data(&self) -> Result<()> {
+            self.check()?;
+            self.memory.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+            self.check()?;
+            self.memory.write(offset, data)
+        }
     }
 }
 
@@ -220,7 +304,7 @@ mod tests {
     }
 
     fn entry(n: u8, status: Status) -> Entry {
-        Entry { call: call(n, status), events: Vec::new() }
+        Entry { record: Record::Call(Box::new(call(n, status))), events: Vec::new() }
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod a_call_from_ring_to_record;
 mod calls_that_are_refused;
 mod calls_that_go_out;
 mod laws_of_the_house;
+mod messages_come_and_go;
 mod real_engines;
 mod the_control_api;

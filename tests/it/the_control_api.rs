@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::{Caller, NUMBER, Setting, World};
+use crate::support::{Caller, NUMBER, Pager, Setting, World};
 
 fn key(world: &World) -> String {
     std::fs::read_to_string(world.data.path().join("admin.key")).unwrap()
@@ -142,5 +142,81 @@ async fn a_call_is_placed_followed_and_ended() {
     let (status, problem) =
         curl(&world, Some(&key), &format!("/v1/calls/{id}/hangup"), &["-X", "POST"]).await;
     assert_eq!(status, 422, "{problem}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_sent_and_listed() {
+    let world = World::start(Setting::default()).await;
+    let key = key(&world);
+    // Nobody answers there; what is asked here is what the API says meanwhile.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("sip:200@{}", silent.local_addr().unwrap());
+    let mut ids = Vec::new();
+    for text in ["one", "two", "three"] {
+        let arguments = post(&json!({ "from": NUMBER, "to": to, "text": text }));
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let (status, message) = curl(&world, Some(&key), "/v1/messages", &arguments).await;
+        assert_eq!((status, message["status"].as_str()), (201, Some("queued")), "{message}");
+        assert_eq!((message["text"].as_str(), message["direction"].as_str()), (Some(text), Some("outbound")));
+        ids.push(message["id"].clone());
+    }
+    ids.reverse();
+    let list = |query: String| {
+        let (world, key) = (&world, &key);
+        async move { curl(world, Some(key), &format!("/v1/messages?{query}"), &[]).await.1 }
+    };
+    let number = format!("number={NUMBER}");
+    let first = list(format!("{number}&limit=2")).await;
+    let of = |page: &Value| {
+        page["messages"].as_array().unwrap().iter().map(|m| m["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&first), ids[..2]);
+    let cursor = first["next_cursor"].as_str().expect("there is more");
+    let second = list(format!("{number}&limit=2&cursor={cursor}")).await;
+    assert_eq!((of(&second), &second["next_cursor"]), (ids[2..].to_vec(), &Value::Null));
+    assert_eq!(of(&list("number=15550109999".into()).await), Vec::<Value>::new());
+
+    for (query, field) in
+        [("limit=0", "limit"), ("number=abc", "number"), ("cursor=msg_0000000000000000", "cursor")]
+    {
+        let problem = list(query.into()).await;
+        assert_eq!((&problem["status"], problem["field"].as_str()), (&json!(422), Some(field)), "{problem}");
+    }
+    let arguments = post(&json!({ "from": NUMBER, "to": to, "text": "" }));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let (status, problem) = curl(&world, Some(&key), "/v1/messages", &arguments).await;
+    assert_eq!((status, problem["field"].as_str()), (422, Some("text")), "{problem}");
+    let id = ids[0].as_str().unwrap();
+    let (status, message) = curl(&world, Some(&key), &format!("/v1/messages/{id}"), &[]).await;
+    assert_eq!((status, &message["text"]), (200, &json!("three")));
+    for path in ["/v1/messages/msg_0000000000000000", "/v1/messages/call_0000000000000000"] {
+        assert_eq!(curl(&world, Some(&key), path, &[]).await.0, 404);
+    }
+    assert_eq!(curl(&world, None, "/v1/messages", &[]).await.0, 401);
+
+    let mut listener = Command::new("curl")
+        .args(["-sN", "-D", "-", "-H", &format!("Authorization: Bearer {key}")])
+        .arg(format!("http://{}/v1/events", world.http))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let next = async |lines: &mut tokio::io::Lines<_>, start: &str| loop {
+        let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await;
+        let line = line.expect("a line in time").unwrap().expect("the stream goes on");
+        if line.starts_with(start) {
+            return line;
+        }
+    };
+    // The head is there: from now on it listens.
+    next(&mut lines, "HTTP/1.1 200").await;
+    let answer = Pager::new().await.page(&world, "100", "text/plain", b"hi").await;
+    assert!(answer.starts_with("SIP/2.0 202 "), "{answer}");
+    let told = next(&mut lines, "data: ").await;
+    let event: Value = serde_json::from_str(told.trim_start_matches("data: ")).unwrap();
+    assert_eq!((&event["type"], &event["text"]), (&json!("message.received"), &json!("hi")));
+    assert_eq!((&event["message_id"], &event["seq"]), (&event["id"], &json!(1)));
     world.stop().await;
 }

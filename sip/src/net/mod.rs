@@ -30,8 +30,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Admission, Advertised, Config, Path, Transport};
 use crate::endpoint::Endpoint;
 use crate::event::{
-    Body, Event, Invite, LegId, MessageId, Ping, PingId, ReasonHeader, Register, RegistrationId, Reject,
-    RequestId, SendMessage, Stats,
+    Body, Event, Invite, LegId, MessageId, MessageReply, Ping, PingId, ReasonHeader, Register,
+    RegistrationId, Reject, RequestId, SendMessage, Stats,
 };
 use crate::message::Uri;
 use crate::random::Random;
@@ -283,8 +283,9 @@ impl Stack {
         self.ask(move |endpoint, now| endpoint.message(now, message)).await
     }
 
-    pub async fn answer_message(&self, id: RequestId, status: u16) -> Result<(), Closed> {
-        self.ask(move |endpoint, now| endpoint.answer_message(now, id, status)).await
+    pub async fn answer_message(&self, id: RequestId, reply: impl Into<MessageReply>) -> Result<(), Closed> {
+        let reply = reply.into();
+        self.ask(move |endpoint, now| endpoint.answer_message(now, id, reply)).await
     }
 
     pub async fn ban(&self, ip: IpAddr, time: Duration) -> Result<(), Closed> {

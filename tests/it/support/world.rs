@@ -121,7 +121,7 @@ impl World {
     /// All events of a call, once it has ended.
     pub(crate) async fn until_ended(&mut self) -> (Call, Vec<Event>) {
         let ended = self.named("call.ended").await;
-        (self.call(&ended.call_id).await, self.seen.clone())
+        (self.call(ended.call().unwrap()).await, self.seen.clone())
     }
 
     pub(crate) async fn call(&self, id: &CallId) -> Call {
