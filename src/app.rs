@@ -3,6 +3,8 @@
 //! Start: configuration → store → models → media → SIP → HTTP → READY. Stop: the first signal ends admission and lets
 //! calls end within the grace, then says goodbye, hangs up, flushes; the second ends now.
 
+mod signalling;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -22,7 +24,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::call::{Exchange, Journal, Manners, Mouth, Persona, Switchboard, Trunks, local_ip_towards};
+use crate::call::{
+    Exchange, Extensions, Journal, Manners, Mouth, Persona, Switchboard, Trunks, accounts, local_ip_towards,
+};
 use crate::config::{Agent, Brain, Config};
 use crate::gateway::Gateway;
 use crate::http::{self, AdminKey};
@@ -146,13 +150,14 @@ impl Appliance {
     pub async fn start(premises: Premises, minds: Minds) -> anyhow::Result<Self> {
         let Premises { config, store, key, http: listener, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
-        let trunks = Trunks::new(&config.trunks);
+        let trunks = Trunks::new(&config);
         let personas = personas(&config, &minds).await?;
         let exchange = Arc::new(Exchange {
             stack: stack.clone(),
             engine,
             personas,
             trunks: trunks.clone(),
+            extensions: Extensions::new(&config),
             journal: journal.clone(),
             store: store.clone(),
             chance: Box::new(chance::<16>),
@@ -238,23 +243,11 @@ impl Appliance {
 async fn bind_sip(
     config: &Config,
 ) -> anyhow::Result<(sip::net::Stack, tokio::sync::mpsc::Receiver<sip::Event>)> {
-    let advertised = config.sip.advertise.map(|ip| sip::Advertised {
-        transport: sip::Transport::Udp,
-        host: ip.to_string(),
-        port: None,
-    });
-    let endpoint = sip::Config {
-        advertised: advertised.into_iter().collect(),
-        // A little more than what is let in, so that one too many is refused with a reason of ours.
-        max_legs: config.limits.max_calls * 2 + 50,
-        ring_timeout: config.limits.ring,
-        message_types: if config.sip.messages { config.sip.message_types.clone() } else { Vec::new() },
-        max_message_body: config.sip.max_message_bytes,
-        ..sip::Config::default()
-    };
-    let stack =
-        sip::net::StackConfig { endpoint, udp: vec![config.sip.listen], ..sip::net::StackConfig::default() };
-    sip::net::bind(stack).await.context("sip.listen")
+    let (stack, events) = sip::net::bind(signalling::stack(config)?).await.context("sip.listen")?;
+    // Before the first packet is answered, so that nobody is let in who has to prove something.
+    stack.set_accounts(accounts(config)).await.context("the SIP stack")?;
+    Trunks::new(config).tell_sources(&stack).await;
+    Ok((stack, events))
 }
 
 fn start_media(config: &Config) -> anyhow::Result<media::net::Engine> {

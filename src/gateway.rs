@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use sip::{NameAddr, Uri};
 use tokio::sync::broadcast;
 
 use crate::call::{
-    Draft, Exchange, Journal, PlaceError, Placement, SendError, Standing, Switchboard, address_of,
-    credentials,
+    Draft, Exchange, ExtensionReport, Journal, Place, PlaceError, Placement, RouteError, SendError,
+    Switchboard, TrunkReport,
 };
-use crate::config::{Number, Trunk};
+use crate::config::Number;
 use crate::domain::{Call, CallId, E164, Event, Message, MessageId, Private};
 use crate::store::{Store, StoreError};
 
@@ -27,7 +26,7 @@ pub struct Gateway {
 pub struct PlaceCall {
     /// One of our numbers.
     pub from: Private<String>,
-    /// An E.164 number, or a SIP URI.
+    /// An E.164 number, a SIP URI, or the number of an extension.
     pub to: Private<String>,
     /// Absent: the agent of `from`.
     pub agent: Option<String>,
@@ -98,6 +97,7 @@ pub struct Report {
     pub sip: SipReport,
     pub media: MediaReport,
     pub trunks: Vec<TrunkReport>,
+    pub extensions: Vec<ExtensionReport>,
     pub store_healthy: bool,
 }
 
@@ -122,13 +122,6 @@ pub struct MediaReport {
     pub panics: u64,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct TrunkReport {
-    pub name: String,
-    #[serde(flatten)]
-    pub standing: Standing,
-}
-
 impl Gateway {
     pub fn new(exchange: Arc<Exchange>, switchboard: Switchboard, journal: Journal, store: Store) -> Self {
         Self { exchange, switchboard, journal, store }
@@ -136,22 +129,18 @@ impl Gateway {
 
     /// Places a call. It is dialling when this returns.
     pub async fn place(&self, request: PlaceCall) -> Result<CallId, Error> {
-        let (number, trunk) = self.line_of(request.from.reveal())?;
+        let number = self.number_of(request.from.reveal())?;
         let agent = request.agent.unwrap_or_else(|| number.agent.clone());
         if !self.exchange.personas.contains_key(&agent) {
             return Err(Error::field("agent", format!("there is no agent {agent:?} in the configuration")));
         }
-        let invite = self.invite(number, trunk, request.to.reveal()).await?;
-        let placement = Placement {
-            from: Private::new(number.number.to_string()),
-            to: request.to,
-            agent,
-            trunk: trunk.name.clone(),
-            invite,
-        };
+        let waves = self.route(number, request.to.reveal()).await?;
+        let from = Private::new(number.number.to_string());
+        let placement = Placement { from, to: request.to, agent, waves };
         self.switchboard.place(placement).await.map_err(|error| {
             let kind = match error {
-                PlaceError::NoCapacity(_) | PlaceError::Busy | PlaceError::Stopping => Kind::Busy,
+                PlaceError::NoCapacity(_) | PlaceError::TrunksFull => Kind::Busy,
+                PlaceError::Busy | PlaceError::Stopping => Kind::Busy,
                 PlaceError::SetUp(_) => Kind::Internal,
             };
             Error::new(kind, error.to_string())
@@ -172,9 +161,12 @@ impl Gateway {
             let length = text.len();
             return Err(Error::field("text", format!("is {length} bytes long; at most {most} are sent")));
         }
-        let (number, trunk) = self.line_of(request.from.reveal())?;
-        let sip::Invite { to, from, credentials, path, route, headers, .. } =
-            self.invite(number, trunk, request.to.reveal()).await?;
+        let number = self.number_of(request.from.reveal())?;
+        // The best of the places; what becomes of a message that finds nobody there is the post's affair.
+        let place = self.route(number, request.to.reveal()).await?.into_iter().flatten().next();
+        let Place { trunk, invite, .. } =
+            place.ok_or_else(|| Error::new(Kind::Unavailable, "nobody can be reached"))?;
+        let sip::Invite { to, from, credentials, path, route, headers, .. } = invite;
         let body =
             sip::Body { content_type: "text/plain;charset=utf-8".into(), bytes: text.clone().into_bytes() };
         let page = sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
@@ -184,13 +176,8 @@ impl Gateway {
                 format!("is {} bytes long, too many for UDP, and this gateway speaks no TCP", text.len());
             return Err(Error::field("text", reason));
         }
-        let draft = Draft {
-            number: number.number.clone(),
-            to: request.to,
-            text: request.text,
-            trunk: trunk.name.clone(),
-            request: page,
-        };
+        let draft =
+            Draft { number: number.number.clone(), to: request.to, text: request.text, trunk, request: page };
         self.switchboard.send(draft).await.map_err(|error| {
             let kind = match error {
                 SendError::Busy | SendError::Stopping => Kind::Busy,
@@ -235,55 +222,18 @@ impl Gateway {
         Ok(Messages { messages, next_cursor })
     }
 
-    fn line_of(&self, from: &str) -> Result<(&Number, &Trunk), Error> {
-        let config = &self.exchange.config;
-        let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
-        let number = config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
-            Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
-        })?;
-        let trunk = config
-            .trunk(&number.trunk)
-            .ok_or_else(|| Error::new(Kind::Internal, "the number's trunk is missing"))?;
-        Ok((number, trunk))
+    /// Places for a call or a message, the best first.
+    async fn route(&self, from: &Number, to: &str) -> Result<Vec<Vec<Place>>, Error> {
+        self.exchange.route(from, to).await.map_err(|error| match error {
+            RouteError::Refused(reason) => Error::field("to", reason),
+            RouteError::Unreachable(reason) => Error::new(Kind::Unavailable, reason),
+        })
     }
 
-    async fn invite(&self, number: &Number, trunk: &Trunk, to: &str) -> Result<sip::Invite, Error> {
-        let outbound = trunk.outbound();
-        let to = match (to.parse::<E164>(), outbound) {
-            (Ok(to), Some(at)) => address_of(to.as_str(), trunk.registrar.as_ref().unwrap_or(at))
-                .map_err(|e| Error::field("to", e))?,
-            (Ok(_), None) => {
-                let reason = format!(
-                    "trunk {:?} has no registrar and no proxy, so it reaches SIP URIs alone",
-                    trunk.name
-                );
-                return Err(Error::field("to", reason));
-            }
-            (Err(reason), _) if to.starts_with('+') => return Err(Error::field("to", reason.to_string())),
-            (Err(_), _) => to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some()).ok_or_else(|| {
-                Error::field(
-                    "to",
-                    "must be an E.164 number, as in +14155550123, or a SIP URI, as in sip:100@192.168.1.20",
-                )
-            })?,
-        };
-        let next_hop = outbound.unwrap_or(&to);
-        let path = self.exchange.stack.resolve(next_hop).await.map_err(|error| {
-            tracing::warn!(%error, trunk = trunk.name, "the next hop of a call cannot be found");
-            Error::new(Kind::Unavailable, format!("{next_hop} cannot be reached: {error}"))
-        })?;
-        let host = trunk.registrar.as_ref().or(outbound).unwrap_or(&to);
-        let from =
-            address_of(number.number.as_str(), host).map_err(|error| Error::new(Kind::Internal, error))?;
-        Ok(sip::Invite {
-            to,
-            from: NameAddr::new(None, from),
-            credentials: (!trunk.username.is_empty()).then(|| credentials(trunk)),
-            path,
-            route: Vec::new(),
-            headers: Vec::new(),
-            body: None,
-            redirects: 0,
+    fn number_of(&self, from: &str) -> Result<&Number, Error> {
+        let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
+        self.exchange.config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
+            Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
         })
     }
 
@@ -344,13 +294,8 @@ impl Gateway {
                 longest_tick_us: media.longest_tick_us,
                 panics: media.panics,
             },
-            trunks: self
-                .exchange
-                .trunks
-                .standings()
-                .into_iter()
-                .map(|(name, standing)| TrunkReport { name, standing })
-                .collect(),
+            trunks: self.exchange.trunks.report(),
+            extensions: self.exchange.extensions.report(),
             store_healthy: self.journal.healthy(),
         }
     }

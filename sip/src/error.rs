@@ -24,6 +24,4 @@ pub enum SyntaxError {
     BadNumber,
     #[error("empty")]
     Empty,
-    #[error("more than anybody has")]
-    TooMany,
 }

@@ -35,6 +35,8 @@ pub struct Persona {
 pub(super) enum Command {
     /// The far end rings.
     Ringing,
+    /// Of the places that were called, this one has taken the call. Then comes its answer.
+    Taken { leg: LegId, trunk: String, local: LocalMedia },
     /// Our INVITE was answered.
     Answered { body: Option<Body> },
     /// Our 200 was acknowledged.
@@ -242,6 +244,10 @@ impl Running {
                 self.ledger.record([event]).await;
             }
             Command::Ringing => {}
+            Command::Taken { leg, trunk, local } => {
+                (self.leg, self.local) = (leg, local);
+                self.ledger.call.trunk = trunk;
+            }
             Command::Answered { body } | Command::Established { body } => self.answered(now, body).await,
             Command::Reoffer { body } => self.reoffer(body).await,
             Command::Digit(digit, duration) => {

@@ -1,7 +1,9 @@
 //! Takes calls and places them: one task that knows which leg belongs to which call, how many there may be, and who
 //! may call at all. It carries words between the SIP stack and the actors, and holds no call's state.
 
-use std::collections::{HashMap, HashSet};
+mod outgoing;
+
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +16,12 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::actor::{Actor, Command, Media, Persona};
+use super::extensions::{Dialled, Extensions, dialled};
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
-use super::{Manners, trunks::Trunks};
+use super::{Manners, Place, trunks::Trunks};
 use crate::config::Config;
-use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
+use crate::domain::{Attestation, Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
 use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
@@ -37,6 +40,7 @@ pub struct Exchange {
     pub engine: media::net::Engine,
     pub personas: HashMap<String, Persona>,
     pub trunks: Trunks,
+    pub extensions: Extensions,
     pub journal: Journal,
     pub store: Store,
     /// Randomness for ids, SSRCs and sessions.
@@ -49,14 +53,16 @@ pub struct Placement {
     pub from: Private<String>,
     pub to: Private<String>,
     pub agent: String,
-    pub trunk: String,
-    pub invite: sip::Invite,
+    /// As [`Exchange::route`] gives them.
+    pub waves: Vec<Vec<Place>>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     #[error("all {0} lines are taken; try again when a call has ended")]
     NoCapacity(usize),
+    #[error("every trunk that the call could take carries as many calls as it may (trunk.max_calls)")]
+    TrunksFull,
     #[error("the gateway is stopping and takes no new calls")]
     Stopping,
     #[error("the gateway is too busy to take the order; try again")]
@@ -94,7 +100,9 @@ impl Switchboard {
             legs: HashMap::new(),
             calls: JoinSet::new(),
             leg_of: HashMap::new(),
-            outbound: HashSet::new(),
+            outbound: HashMap::new(),
+            prospects: HashMap::new(),
+            trunk_of: HashMap::new(),
             count,
             is_stopping: false,
             draining: None,
@@ -155,9 +163,12 @@ struct Desk {
     post: mpsc::Sender<Letter>,
     legs: HashMap<LegId, mpsc::Sender<Command>>,
     leg_of: HashMap<CallId, LegId>,
-    /// Those that we placed.
-    outbound: HashSet<LegId>,
-    calls: JoinSet<(LegId, CallId)>,
+    /// Those that we placed. While a call rings in several places, it has several.
+    outbound: HashMap<LegId, CallId>,
+    /// Calls that we placed and nobody has taken yet.
+    prospects: HashMap<CallId, outgoing::Prospect>,
+    trunk_of: HashMap<CallId, String>,
+    calls: JoinSet<CallId>,
     count: watch::Sender<usize>,
     /// From the start of a drain to the end of the process.
     is_stopping: bool,
@@ -203,14 +214,17 @@ impl Desk {
         }
     }
 
-    async fn ended(&mut self, ended: Result<(LegId, CallId), tokio::task::JoinError>) {
+    async fn ended(&mut self, ended: Result<CallId, tokio::task::JoinError>) {
         match ended {
-            Ok((leg, id)) => {
-                self.legs.remove(&leg);
-                self.outbound.remove(&leg);
-                self.leg_of.remove(&id);
+            Ok(id) => {
+                self.give_up(&id).await;
+                if let Some(leg) = self.leg_of.remove(&id) {
+                    self.legs.remove(&leg);
+                    self.outbound.remove(&leg);
+                }
+                self.trunk_of.remove(&id);
             }
-            // A panic ends that call and no other. Its leg is the one whose actor no longer listens.
+            // A panic ends that call and no other. Its legs are those whose actor no longer listens.
             Err(panic) => {
                 tracing::error!(%panic, "a call's task panicked");
                 let dead: Vec<_> =
@@ -221,6 +235,8 @@ impl Desk {
                     let _ = self.exchange.stack.hangup(leg, None).await;
                     let ids: Vec<_> = self.leg_of.extract_if(|_, of| *of == leg).map(|(id, _)| id).collect();
                     for id in ids {
+                        self.prospects.remove(&id);
+                        self.trunk_of.remove(&id);
                         close_abandoned(&self.exchange.store, &self.exchange.journal, id).await;
                     }
                 }
@@ -231,16 +247,25 @@ impl Desk {
     async fn event(&mut self, event: Event) {
         match event {
             Event::Incoming { leg, request } => self.incoming(leg, *request).await,
-            Event::Progress { leg, status, .. } if status == 180 || status == 183 => {
-                self.tell(leg, Command::Ringing).await
+            Event::Progress { leg, status, .. } => {
+                self.rang(leg);
+                if status == 180 || status == 183 {
+                    self.tell(leg, Command::Ringing).await;
+                }
             }
-            Event::Answered { leg, body, .. } => self.tell(leg, Command::Answered { body }).await,
+            Event::Answered { leg, body, .. } => {
+                self.taken(leg).await;
+                self.tell(leg, Command::Answered { body }).await;
+            }
             Event::Established { leg, body } => self.tell(leg, Command::Established { body }).await,
             Event::Reoffer { leg, body } => self.tell(leg, Command::Reoffer { body }).await,
             Event::Dtmf { leg, digit, duration } => self.tell(leg, Command::Digit(digit, duration)).await,
             // Also those that we ended: an actor that knows does not listen any more.
             Event::Ended { leg, cause } => {
-                let outbound = self.outbound.contains(&leg);
+                if self.goes_on_without(leg, &cause).await {
+                    return;
+                }
+                let outbound = self.outbound.contains_key(&leg);
                 let command = Command::Ended { reason: reason(&cause, outbound), status: cause.status };
                 self.tell(leg, command).await;
             }
@@ -250,6 +275,12 @@ impl Desk {
                 let outcome = messages::Outcome { status, reason, retry_after };
                 // The post never waits for this task, so there will be room; it is gone only where it panicked.
                 let _ = self.post.send(Letter::Outcome(id, outcome)).await;
+            }
+            Event::ServiceRoute { id, route } => self.exchange.trunks.service_route(id, route),
+            Event::Pong { id, status, round_trip } => self.exchange.trunks.pong(id, status, round_trip),
+            Event::Bound { username, bindings } => self.exchange.extensions.bound(username, bindings),
+            Event::Banned { ip, reason, time } => {
+                warn!(%ip, ?reason, for_s = time.as_secs(), "an address is banned");
             }
             _ => {}
         }
@@ -282,25 +313,26 @@ impl Desk {
 
     async fn incoming(&mut self, leg: LegId, request: IncomingCall) {
         let exchange = self.exchange.clone();
-        let source = request.path.remote.ip();
-        let Some(trunk) = exchange.trunks.of_source(source) else {
-            warn!(%source, "a call from an address that belongs to no trunk");
-            let _ = exchange.stack.reject(leg, 403).await;
-            return;
+        let caller = match self.who_calls(&request) {
+            Ok(caller) => caller,
+            Err(Unwelcome::Forbidden(why)) => {
+                warn!(source = %request.path.remote.ip(), why, "a call is refused");
+                let _ = exchange.stack.reject(leg, 403).await;
+                return;
+            }
+            Err(Unwelcome::Unknown(why)) => return self.refuse(leg, EndReason::UnknownNumber, why).await,
         };
-        // Some carriers keep our Contact in the Request-URI and name the number in To.
-        let dialled = [request.request_uri.user(), request.to.uri.user()];
-        let number = dialled.iter().flatten().find_map(|user| exchange.config.number_dialled(user));
-        let Some(number) = number else {
-            return self.refuse(leg, EndReason::UnknownNumber, "no such number here").await;
-        };
+        let Caller { trunk, agent, to, is_trusted } = caller;
         if self.is_stopping {
             return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
         }
         if self.calls.len() >= exchange.config.limits.max_calls {
             return self.refuse(leg, EndReason::NoCapacity, "limits.max_calls is reached").await;
         }
-        let Some(persona) = exchange.personas.get(&number.agent) else {
+        if self.is_full(&trunk) {
+            return self.refuse(leg, EndReason::NoCapacity, "trunk.max_calls is reached").await;
+        }
+        let Some(persona) = exchange.personas.get(&agent) else {
             return self.refuse(leg, EndReason::Internal, "the number's agent is missing").await;
         };
         let id = self.new_id();
@@ -324,13 +356,49 @@ impl Desk {
                 }
             },
         };
-        let caller = request.asserted.as_ref().unwrap_or(&request.from);
-        let from = caller.uri.user().map_or_else(|| caller.uri.to_string(), |user| user.to_string());
-        let call = new_call(&id, Direction::Inbound, from, number.number.to_string(), &number.agent, &trunk);
-        info!(call = %id, from = %call.from, to = %call.to, trunk, agent = number.agent, "a call comes in");
+        let claimed = sip::identity::of(&request.headers);
+        let caller = claimed.caller(&request.from, is_trusted);
+        let from = match &request.account {
+            Some(account) if !is_trusted => account.clone(),
+            _ => caller.uri.user().unwrap_or_else(|| caller.uri.to_string()),
+        };
+        let mut call = new_call(&id, Direction::Inbound, from, to, &agent, &trunk);
+        call.attestation = claimed.attestation.map(attestation).filter(|_| is_trusted);
+        let diverted = claimed.diversion.first().filter(|_| is_trusted);
+        let diverted = diverted.map(|turn| &turn.address.uri);
+        call.diverted_from = diverted.map(|uri| Private::new(uri.user().unwrap_or_else(|| uri.to_string())));
+        info!(call = %id, from = %call.from, to = %call.to, trunk, agent, "a call comes in");
         let _ = exchange.stack.ring(leg, 180, None).await;
         let _ = exchange.stack.answer(leg, Body::sdp(description)).await;
         self.spawn(leg, call, persona.clone(), media);
+        self.trunk_of.insert(id, trunk);
+    }
+
+    /// Who calls, and whom: an extension that has proven itself, or else a trunk.
+    fn who_calls(&self, request: &IncomingCall) -> Result<Caller, Unwelcome> {
+        let config = &self.exchange.config;
+        // Some carriers keep our Contact in the Request-URI and name the number in To.
+        let users: Vec<_> =
+            [request.request_uri.user(), request.to.uri.user()].into_iter().flatten().collect();
+        let extension = request.account.as_deref().and_then(|account| config.extension(account));
+        if let Some(extension) = extension {
+            let user = users.first().map_or("", String::as_str);
+            return match dialled(config, extension, user) {
+                Dialled::Agent { agent, to } => {
+                    Ok(Caller { trunk: extension.line(), agent: agent.to_owned(), to, is_trusted: false })
+                }
+                Dialled::Forbidden => Err(Unwelcome::Forbidden("the extension may not dial it")),
+                Dialled::Extension(_) => {
+                    Err(Unwelcome::Unknown("extensions are not joined with one another"))
+                }
+                Dialled::Nobody => Err(Unwelcome::Unknown("nobody here has such a name")),
+            };
+        }
+        let number = users.iter().find_map(|user| config.number_dialled(user));
+        let trunk = self.exchange.trunks.of_call(request, number.map(|number| number.trunk.as_str()));
+        let trunk = trunk.ok_or(Unwelcome::Forbidden("its address belongs to no trunk"))?;
+        let number = number.ok_or(Unwelcome::Unknown("no such number here"))?;
+        Ok(Caller { trunk, agent: number.agent.clone(), to: number.number.to_string(), is_trusted: true })
     }
 
     async fn order(&mut self, order: Order) {
@@ -368,33 +436,6 @@ impl Desk {
                 self.draining = Some(Draining { next, said_goodbye: false, done });
             }
         }
-    }
-
-    async fn place(&mut self, placement: Placement) -> Result<CallId, PlaceError> {
-        let exchange = self.exchange.clone();
-        if self.is_stopping {
-            return Err(PlaceError::Stopping);
-        }
-        if self.calls.len() >= exchange.config.limits.max_calls {
-            return Err(PlaceError::NoCapacity(exchange.config.limits.max_calls));
-        }
-        let persona = exchange
-            .personas
-            .get(&placement.agent)
-            .ok_or_else(|| PlaceError::SetUp(format!("there is no agent {:?}", placement.agent)))?;
-        let id = self.new_id();
-        let media = self.open(&id, placement.invite.path.remote).map_err(PlaceError::SetUp)?;
-        let mut invite = placement.invite;
-        invite.body =
-            Some(Body::sdp(sdp::offer(&media.capabilities, &media.local, sdp::Direction::SendRecv)));
-        let leg =
-            exchange.stack.invite(invite).await.map_err(|error| PlaceError::SetUp(error.to_string()))?;
-        let (from, to) = (placement.from.reveal().clone(), placement.to.reveal().clone());
-        let call = new_call(&id, Direction::Outbound, from, to, &placement.agent, &placement.trunk);
-        info!(call = %id, from = %call.from, to = %call.to, trunk = placement.trunk, "a call goes out");
-        self.outbound.insert(leg);
-        self.spawn(leg, call, persona.clone(), media);
-        Ok(id)
     }
 
     fn new_id(&self) -> CallId {
@@ -449,7 +490,7 @@ impl Desk {
         self.leg_of.insert(id.clone(), leg);
         self.calls.spawn(async move {
             actor.run().await;
-            (leg, id)
+            id
         });
     }
 
@@ -487,6 +528,31 @@ fn post(exchange: Arc<Exchange>) -> Post {
     }
 }
 
+/// An inbound call whose caller is known.
+struct Caller {
+    /// For the record: the name of a trunk, or an extension.
+    trunk: String,
+    agent: String,
+    to: String,
+    /// A trunk, which is believed what it says of the caller.
+    is_trusted: bool,
+}
+
+/// Why a call is not taken, before anything is asked of the box.
+enum Unwelcome {
+    Forbidden(&'static str),
+    Unknown(&'static str),
+}
+
+/// What the originating carrier says that it knows of its caller (RFC 8588).
+fn attestation(claimed: sip::passport::Attestation) -> Attestation {
+    match claimed {
+        sip::passport::Attestation::Full => Attestation::Full,
+        sip::passport::Attestation::Partial => Attestation::Partial,
+        sip::passport::Attestation::Gateway => Attestation::Gateway,
+    }
+}
+
 fn new_call(id: &CallId, direction: Direction, from: String, to: String, agent: &str, trunk: &str) -> Call {
     Call {
         id: id.clone(),
@@ -511,6 +577,8 @@ fn new_call(id: &CallId, direction: Direction, from: String, to: String, agent: 
         digits: Private::default(),
         recording: None,
         line: None,
+        attestation: None,
+        diverted_from: None,
     }
 }
 

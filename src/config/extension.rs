@@ -21,6 +21,11 @@ pub struct Extension {
 }
 
 impl Extension {
+    /// What stands in a call's record where others have their trunk.
+    pub fn line(&self) -> String {
+        format!("extension {}", self.number)
+    }
+
     /// Whether it may dial somebody who is called one of these.
     pub fn may_dial<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> bool {
         self.may_dial.is_empty() || names.into_iter().any(|name| self.may_dial.iter().any(|may| may == name))
@@ -38,9 +43,7 @@ pub(super) fn extension(s: Section) -> Extension {
         agent: s.text("agent"),
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    if !extension.number.is_empty()
-        && !(extension.number.len() <= 32 && extension.number.bytes().all(is_plain))
-    {
+    if extension.number.len() > 32 || !extension.number.bytes().all(is_plain) {
         s.wrong("number", "must be at most 32 letters, digits, dots or dashes, as in \"201\"");
     }
     s.finish();

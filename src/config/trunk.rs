@@ -111,16 +111,12 @@ impl Format {
 pub(super) fn trunk(s: Section) -> Trunk {
     let transport = transport(&s);
     let registrar: Option<sip::Uri> = s.maybe("registrar", SIP_URI);
-    let proxy: Option<sip::Uri> = s.maybe("proxy", SIP_URI);
     let mut servers: Vec<sip::Uri> = s.all_parsed("servers", &[], SIP_URI);
     if servers.len() > MOST_SERVERS {
         s.wrong("servers", format!("names {}; at most {MOST_SERVERS} are tried", servers.len()));
     }
-    if proxy.is_some() && !servers.is_empty() {
-        s.wrong("proxy", "is one server, and servers names them as well; use one of them");
-    }
     if servers.is_empty() {
-        servers.extend(proxy.or_else(|| registrar.clone()));
+        servers.extend(registrar.clone());
     }
     for server in &mut servers {
         if server.as_sip().is_none() {

@@ -99,6 +99,21 @@ pub struct LineReport {
     pub concealed_frames: u64,
 }
 
+/// What the carrier where a call began says that it knows of its caller (STIR/SHAKEN, RFC 8588). As it was told: nobody
+/// here has verified the signature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Attestation {
+    /// Its customer, who may use the number.
+    #[serde(rename = "A")]
+    Full,
+    /// Its customer; nothing of the number.
+    #[serde(rename = "B")]
+    Partial,
+    /// That the call came in at one of its gateways.
+    #[serde(rename = "C")]
+    Gateway,
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Call {
     pub id: CallId,
@@ -122,6 +137,12 @@ pub struct Call {
     /// Path of the stereo WAV, under the data folder.
     pub recording: Option<String>,
     pub line: Option<LineReport>,
+    /// Not verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Attestation>,
+    /// Whom the caller had dialled before the call was sent on to us, as the trunk says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diverted_from: Option<Private<String>>,
 }
 
 impl Call {
@@ -139,6 +160,21 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_of_before_is_still_read() {
+        let id = CallId::from_random([7; 10]);
+        let old = serde_json::json!({
+            "id": id, "direction": "inbound", "status": "completed", "from": "+14155550123", "to": "+15550100001",
+            "agent": "desk", "trunk": "lan", "created_at": "2026-01-01T00:00:00Z", "answered_at": null, "ended_at": null,
+            "duration_ms": 0, "end_reason": null, "fault": null, "sip_status": null, "transcript": [], "turns": [],
+            "digits": "", "recording": null, "line": null,
+        });
+        let mut call: Call = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((call.attestation, call.diverted_from.clone()), (None, None));
+        call.attestation = Some(Attestation::Partial);
+        assert_eq!(serde_json::to_value(&call).unwrap()["attestation"], "B");
+    }
 
     #[test]
     fn every_reason_leads_to_a_final_state() {

@@ -300,6 +300,8 @@ mod tests {
             digits: Private::default(),
             recording: None,
             line: None,
+            attestation: None,
+            diverted_from: None,
         }
     }
 

@@ -205,7 +205,14 @@ impl Room {
     /// The record of a message, or why it is refused: who sends it, and is it for us?
     fn judge(&self, message: &IncomingMessage, in_call: Option<CallId>) -> Result<Message, MessageReply> {
         let source = message.path.remote.ip();
-        let Some(trunk) = self.post.trunks.of_source(source) else {
+        let trunk = match &message.account {
+            None => self.post.trunks.of_source(source),
+            Some(account) => match self.post.config.extension(account) {
+                Some(extension) => Some(extension.line()),
+                None => self.post.trunks.of_account(account),
+            },
+        };
+        let Some(trunk) = trunk else {
             warn!(%source, "a message from an address that belongs to no trunk");
             return Err(MessageReply::new(403));
         };

@@ -58,7 +58,7 @@ impl World {
         let (stack, mut told) = stack(&["text/plain", "application/x-bytes"]).await;
         let ids = AtomicU8::new(1);
         let post = Post {
-            trunks: Trunks::new(&config.trunks),
+            trunks: Trunks::new(&config),
             config,
             stack: stack.clone(),
             journal: journal.clone(),

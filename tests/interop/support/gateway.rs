@@ -95,6 +95,7 @@ impl Plan {
             r#"data = "{data}"
 [sip]
 listen = "{sip}"
+strangers = "refuse"
 [media]
 ports = "{first}-{last}"
 [http]
