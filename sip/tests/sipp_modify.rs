@@ -162,6 +162,24 @@ async fn both_offer_at_once() {
 }
 
 #[tokio::test]
+async fn both_offer_at_once_in_a_call_of_ours() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.met_by("glare_out").await;
+    let leg = stage.call(&sipp).await;
+    stage.answered().await;
+    stage.stack.reoffer(leg, sdp("sendonly")).await.expect("open");
+    // 200; their offer with its ACK; 491 to ours.
+    stage.until(|stats| stats.received == 4).await;
+    // Whom the Call-ID belongs to waits four seconds at most.
+    stage.jump(Duration::from_secs(4)).await;
+    let (status, body) = stage.reanswer().await;
+    assert_eq!(status, 200);
+    assert!(body.contains("a=recvonly"), "{body}");
+    stage.hang_up(leg).await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
 async fn offers_are_answered_one_at_a_time() {
     let mut stage = Stage::new().await;
     let sipp = stage.called_by("offers_one_at_a_time");
