@@ -34,6 +34,10 @@ impl Dialog {
     /// §12.1.1: from the request that we answer.
     pub(crate) fn uas(request: &Request, head: &Head, tag: &str, path: Path) -> Result<Self, SyntaxError> {
         let routes = request.headers.name_addrs(name::RECORD_ROUTE)?;
+        // With a part of its routes a call could be answered and never ended.
+        if routes.len() > MOST_ROUTES {
+            return Err(SyntaxError::TooMany);
+        }
         // RFC 2543 allowed an INVITE without Contact; then only its From tells where to go.
         let contact = request.headers_contact().ok().flatten();
         let target = contact.map_or_else(|| head.from.uri.clone(), |contact| contact.uri);
@@ -44,7 +48,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: Some(head.cseq.number),
             target,
-            routes: routes.into_iter().take(MOST_ROUTES).collect(),
+            routes,
             path,
         })
     }

@@ -417,6 +417,10 @@ impl Endpoint {
 
     fn bad_request(&mut self, path: Path, request: &Request, defect: Defect) {
         self.cx.stats.malformed += 1;
+        // §8.2.6.2: the Vias of a response are those of its request. One without any is read by nobody.
+        if request.headers.get(name::VIA).is_none_or(|via| via.is_empty()) {
+            return;
+        }
         let status = match defect {
             Defect::Version => 505,
             Defect::TooLong => 513,
