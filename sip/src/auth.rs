@@ -4,34 +4,15 @@
 //! A [`Session`] remembers the challenges of every realm on the way, so that the next request carries its
 //! credentials at once with the nonce count risen, and decides when a second challenge means a wrong password.
 
-use md5::Md5;
-use sha2::{Digest as _, Sha256, Sha512_256};
-
+use crate::digest::{Algorithm, DigestParams};
 use crate::event::Credentials;
 use crate::message::{Headers, Request, Response, name, quote, split_list, unquote};
-use crate::random::{Random, hex};
+use crate::random::Random;
 
 /// A server that keeps saying `stale` is broken; without an end we would ask it for ever.
 const MOST_TRIES: u8 = 4;
 /// Realms that one response can make us remember.
 const MOST_REALMS: usize = 8;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Hash {
-    Md5,
-    Sha256,
-    Sha512_256,
-}
-
-impl Hash {
-    fn hex(self, text: &[u8]) -> String {
-        match self {
-            Self::Md5 => hex(&Md5::digest(text)),
-            Self::Sha256 => hex(&Sha256::digest(text)),
-            Self::Sha512_256 => hex(&Sha512_256::digest(text)),
-        }
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Qop {
@@ -47,7 +28,7 @@ struct Challenge {
     opaque: Option<String>,
     /// As the server spelt it; `None` is MD5 and is not echoed.
     algorithm: Option<String>,
-    hash: Hash,
+    hash: Algorithm,
     session: bool,
     /// `None`: RFC 2069 style, without nonce count.
     qop: Option<Qop>,
@@ -64,44 +45,18 @@ impl Challenge {
     }
 
     fn parse(proxy: bool, line: &str) -> Vec<Self> {
-        let mut found: Vec<Vec<(String, String)>> = Vec::new();
-        // Params of a scheme that is not Digest are gathered too, and dropped at its end.
-        let mut digest = false;
-        for part in split_list(line) {
-            let (head, value) = part.split_once('=').unwrap_or((part, ""));
-            let mut words = head.split_ascii_whitespace();
-            let (scheme, name) = match (words.next(), words.next()) {
-                (Some(scheme), Some(name)) => (Some(scheme), name),
-                (Some(name), None) => (None, name),
-                _ => continue,
-            };
-            if let Some(scheme) = scheme {
-                digest = scheme.eq_ignore_ascii_case("Digest");
-                if digest {
-                    found.push(Vec::new());
-                }
-            }
-            if let (true, Some(params)) = (digest, found.last_mut()) {
-                params.push((name.to_ascii_lowercase(), unquote(value.trim())));
-            }
-        }
-        found.into_iter().filter_map(|params| Self::of_params(proxy, &params)).collect()
+        DigestParams::all_of(line).iter().filter_map(|params| Self::of_params(proxy, params)).collect()
     }
 
-    fn of_params(proxy: bool, params: &[(String, String)]) -> Option<Self> {
-        let get = |name: &str| params.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+    fn of_params(proxy: bool, params: &DigestParams) -> Option<Self> {
+        let get = |name: &str| params.get(name).map(str::to_owned);
         let algorithm = get("algorithm");
         let wanted = algorithm.as_deref().unwrap_or("MD5").to_ascii_lowercase();
         let (base, session) = match wanted.strip_suffix("-sess") {
             Some(base) => (base, true),
             None => (wanted.as_str(), false),
         };
-        let hash = match base {
-            "md5" => Hash::Md5,
-            "sha-256" => Hash::Sha256,
-            "sha-512-256" => Hash::Sha512_256,
-            _ => return None,
-        };
+        let hash = Algorithm::named(base)?;
         let qop = match get("qop") {
             None => None,
             Some(list) => {
@@ -140,23 +95,19 @@ impl Challenge {
         cnonce: &str,
         nc: u32,
     ) -> String {
-        let hash = |text: &str| self.hash.hex(text.as_bytes());
-        let mut a1 = hash(&format!("{}:{}:{}", who.username, self.realm, who.password.expose()));
+        let nonce = &self.nonce;
+        let mut secret = self.hash.secret(&who.username, &self.realm, who.password.expose());
         if self.session {
-            a1 = hash(&format!("{a1}:{}:{cnonce}", self.nonce));
+            secret = self.hash.hex(format!("{secret}:{nonce}:{cnonce}").as_bytes());
         }
         let a2 = match self.qop {
-            Some(Qop::AuthInt) => hash(&format!("{method}:{uri}:{}", self.hash.hex(body))),
-            _ => hash(&format!("{method}:{uri}")),
+            Some(Qop::AuthInt) => format!("{method}:{uri}:{}", self.hash.hex(body)),
+            _ => format!("{method}:{uri}"),
         };
-        let nonce = &self.nonce;
-        let (response, qop) = match self.qop {
-            None => (hash(&format!("{a1}:{nonce}:{a2}")), None),
-            Some(qop) => {
-                let word = if qop == Qop::Auth { "auth" } else { "auth-int" };
-                (hash(&format!("{a1}:{nonce}:{nc:08x}:{cnonce}:{word}:{a2}")), Some(word))
-            }
-        };
+        let qop = self.qop.map(|qop| if qop == Qop::Auth { "auth" } else { "auth-int" });
+        let count = format!("{nc:08x}");
+        let response =
+            self.hash.response(&secret, nonce, qop.map(|word| (count.as_str(), cnonce, word)), &a2);
         let mut out = format!(
             "Digest username={}, realm={}, nonce={}, uri={}, response=\"{response}\"",
             quote(&who.username),
@@ -168,7 +119,7 @@ impl Challenge {
             out.push_str(&format!(", algorithm={algorithm}"));
         }
         if let Some(word) = qop {
-            out.push_str(&format!(", cnonce={}, qop={word}, nc={nc:08x}", quote(cnonce)));
+            out.push_str(&format!(", cnonce={}, qop={word}, nc={count}", quote(cnonce)));
         } else if self.session {
             out.push_str(&format!(", cnonce={}", quote(cnonce)));
         }
@@ -283,9 +234,12 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use md5::Md5;
+    use sha2::{Digest as _, Sha256};
 
     use super::*;
     use crate::message::Method;
+    use crate::random::hex;
 
     fn challenge(line: &str) -> Challenge {
         let all = Challenge::parse(false, line);
@@ -378,7 +332,7 @@ mod tests {
                     Digest realm=\"q\", nonce=\"4\", algorithm=AKAv1-MD5";
         let all = Challenge::parse(false, line);
         let found: Vec<_> = all.iter().map(|c| (c.realm.as_str(), c.nonce.as_str(), c.hash)).collect();
-        assert_eq!(found, [("a, b", "1", Hash::Sha256), ("a, b", "2", Hash::Md5)]);
+        assert_eq!(found, [("a, b", "1", Algorithm::Sha256), ("a, b", "2", Algorithm::Md5)]);
     }
 
     fn unauthorized(lines: &[&str]) -> Response {

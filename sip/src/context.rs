@@ -1,7 +1,7 @@
 //! What every part of the endpoint works with: settings, chance, timers, the transaction layer, and the queues
 //! that go out. Legs and registrations get it as an argument, so that each stays a plain value beside it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) stats: Stats,
     /// Peers that take no TCP, and until when we believe so.
     pub(crate) udp_only: HashMap<SocketAddr, Instant>,
+    /// The ways that phones have registered by: nothing for them goes another.
+    pub(crate) flows: HashSet<Path>,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             events: VecDeque::new(),
             stats: Stats::default(),
             udp_only: HashMap::new(),
+            flows: HashSet::new(),
         }
     }
 
@@ -90,6 +93,7 @@ impl Context {
     pub(crate) fn path_for(&self, now: Instant, path: Path, length: usize) -> Option<Path> {
         if path.transport != Transport::Udp
             || length <= LARGE
+            || self.flows.contains(&path)
             || self.udp_only.get(&path.remote).is_some_and(|until| now < *until)
         {
             return None;
@@ -140,6 +144,9 @@ impl Context {
         }
         if self.config.take_refers {
             allow.push_str(", REFER");
+        }
+        if self.config.registrar.is_some() {
+            allow.push_str(", REGISTER");
         }
         if !self.config.message_types.is_empty() {
             allow.push_str(", MESSAGE");

@@ -1,5 +1,6 @@
 //! Dialogs: RFC 3261 §12.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -34,6 +35,10 @@ impl Dialog {
     /// §12.1.1: from the request that we answer.
     pub(crate) fn uas(request: &Request, head: &Head, tag: &str, path: Path) -> Result<Self, SyntaxError> {
         let routes = request.headers.name_addrs(name::RECORD_ROUTE)?;
+        // With a part of its routes a call could be answered and never ended.
+        if routes.len() > MOST_ROUTES {
+            return Err(SyntaxError::TooMany);
+        }
         // RFC 2543 allowed an INVITE without Contact; then only its From tells where to go.
         let contact = request.headers_contact().ok().flatten();
         let target = contact.map_or_else(|| head.from.uri.clone(), |contact| contact.uri);
@@ -44,7 +49,7 @@ impl Dialog {
             local_cseq: 0,
             remote_cseq: Some(head.cseq.number),
             target,
-            routes: routes.into_iter().take(MOST_ROUTES).collect(),
+            routes,
             path,
         })
     }
@@ -109,8 +114,12 @@ impl Dialog {
     /// Where the next request goes: the first route, else the target (§12.2.1.1, §8.1.2).
     ///
     /// A name would need the resolver, and a private address behind a public source is a NAT: in both cases the
-    /// way that the peer was last reached is the one that is known to work.
-    pub(crate) fn next_hop(&self) -> Path {
+    /// way that the peer was last reached is the one that is known to work. A phone is always called by the way that it has
+    /// registered by (`flows`), whatever it says of itself.
+    pub(crate) fn next_hop(&self, flows: &HashSet<Path>) -> Path {
+        if self.routes.is_empty() && flows.contains(&self.path) {
+            return self.path;
+        }
         let hop = self.routes.first().map_or(&self.target, |route| &route.uri);
         let Some(sip) = hop.as_sip() else {
             return self.path;

@@ -13,14 +13,15 @@ use crate::event::{
     Body, Event, IncomingCall, Invite, LegId, MessageId, MessageReply, Ping, PingId, ReasonHeader, Register,
     RegistrationId, Reject, RequestId, SendMessage, Stats, Transmit,
 };
-use crate::guard::{BanReason, Verdict, Watch};
+use crate::guard::{BanReason, Guard, Verdict, Watch};
 use crate::leg::Leg;
 use crate::message::{
     Defect, Head, Message, Method, NameAddr, ParseError, Request, Response, Uri, name, parse,
 };
-use crate::pager::{self, Outgoing};
+use crate::pager::{self, Outgoing, Sender};
 use crate::ping::Pinging;
 use crate::register::Registration;
+use crate::registrar::{Refused, Registry};
 use crate::replaces::Replaces;
 use crate::source::Sources;
 use crate::timer::Timer;
@@ -56,7 +57,8 @@ pub struct Endpoint {
     registrations: BTreeMap<RegistrationId, Registration>,
     messages: BTreeMap<MessageId, Outgoing>,
     pings: BTreeMap<PingId, Pinging>,
-    watch: Watch,
+    pub(crate) watch: Watch,
+    pub(crate) registry: Registry,
 }
 
 impl Endpoint {
@@ -73,6 +75,7 @@ impl Endpoint {
             messages: BTreeMap::new(),
             pings: BTreeMap::new(),
             watch: Watch::default(),
+            registry: Registry::default(),
         }
     }
 
@@ -80,16 +83,8 @@ impl Endpoint {
     pub fn handle_message(&mut self, now: Instant, path: Path, bytes: &[u8]) {
         self.cx.stats.received += 1;
         // Before anything is read or kept: a scanner costs a comparison.
-        let ip = path.remote.ip();
-        if !bytes.starts_with(b"SIP/2.0 ") {
-            if !self.sources.allows(ip) {
-                self.cx.stats.strangers += 1;
-                return;
-            }
-            if self.watch.is_banned(now, ip) {
-                self.cx.stats.refused_by_guard += 1;
-                return;
-            }
+        if !bytes.starts_with(b"SIP/2.0 ") && self.is_shut_out(now, path.remote.ip()) {
+            return;
         }
         if bytes.len() > self.cx.config.max_message {
             self.cx.stats.malformed += 1;
@@ -115,16 +110,24 @@ impl Endpoint {
     /// The beginning of a message on a stream whose end nobody can tell (§18.3): it is answered where it can be, and
     /// the connection has to be closed behind the answer.
     #[cfg(feature = "net")]
-    pub(crate) fn handle_unframed(&mut self, path: Path, head: &[u8], defect: Defect) {
-        if !self.allows(path.remote.ip()) {
-            self.cx.stats.strangers += 1;
+    pub(crate) fn handle_unframed(&mut self, now: Instant, path: Path, head: &[u8], defect: Defect) {
+        if self.is_shut_out(now, path.remote.ip()) {
             return;
         }
         match parse(head) {
-            Ok(Message::Request(request)) => self.bad_request(path, &request, defect),
-            Err(ParseError::BadRequest { request, .. }) => self.bad_request(path, &request, defect),
+            Ok(Message::Request(request)) => self.guarded_bad_request(now, path, &request, defect),
+            Err(ParseError::BadRequest { request, .. }) => {
+                self.guarded_bad_request(now, path, &request, defect);
+            }
             _ => self.cx.stats.malformed += 1,
         }
+    }
+
+    fn is_shut_out(&mut self, now: Instant, ip: IpAddr) -> bool {
+        let (is_stranger, is_banned) = (!self.sources.allows(ip), self.watch.is_banned(now, ip));
+        self.cx.stats.strangers += u64::from(is_stranger);
+        self.cx.stats.refused_by_guard += u64::from(is_banned && !is_stranger);
+        is_stranger || is_banned
     }
 
     /// Are requests taken from there? See [`set_sources`](Self::set_sources).
@@ -150,6 +153,7 @@ impl Endpoint {
                     }
                 }
                 Timer::Leg(leg, which) => self.with_leg(leg, |leg, cx| leg.timer(now, cx, which)),
+                Timer::Bindings => self.bindings_due(now),
                 Timer::Registration(one) => self.with_registration(one, |one, cx| one.timer(now, cx)),
             }
         }
@@ -173,6 +177,7 @@ impl Endpoint {
         for registration in self.registrations.values_mut() {
             registration.flow_lost(now, &mut self.cx, path);
         }
+        self.bindings_lost(now, path);
     }
 
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -349,6 +354,7 @@ impl Endpoint {
             legs: self.legs.len(),
             transactions: self.cx.transactions.len(),
             registrations: self.registrations.len(),
+            bindings: self.registry.bindings(),
             ..self.cx.stats
         }
     }
@@ -417,6 +423,10 @@ impl Endpoint {
 
     fn bad_request(&mut self, path: Path, request: &Request, defect: Defect) {
         self.cx.stats.malformed += 1;
+        // §8.2.6.2: the Vias of a response are those of its request. One without any is read by nobody.
+        if request.headers.get(name::VIA).is_none_or(|via| via.is_empty()) {
+            return;
+        }
         let status = match defect {
             Defect::Version => 505,
             Defect::TooLong => 513,
@@ -472,10 +482,21 @@ impl Endpoint {
             Method::Cancel => return self.cancel(now, path, request, head, key),
             _ => {}
         }
-        if head.to.tag().is_none() && self.is_kept_out(now, path, request) {
-            return;
+        let mut account = None;
+        if head.to.tag().is_none() {
+            if self.is_kept_out(now, path, request) {
+                return;
+            }
+            // §8.2.2.2. Before the credentials, which are the same: a count is good for one request.
+            if self.cx.transactions.is_merged(head) {
+                return self.cx.respond_stateless(path, request, 482, None, &[]);
+            }
+            account = match self.authenticate(now, path, request, head) {
+                Ok(account) => account,
+                Err(Refused) => return,
+            };
         }
-        if !self.is_understood(path, request, head) {
+        if !self.is_understood(path, request) {
             return;
         }
         if head.to.tag().is_some() {
@@ -492,9 +513,17 @@ impl Endpoint {
             };
         }
         match request.method {
-            Method::Invite => self.incoming(now, path, key, request, head),
+            Method::Invite => self.incoming(now, path, key, request, head, account),
             Method::Options => self.options(path, request),
-            Method::Message => self.message_outside(now, path, key, request, head),
+            Method::Message => self.message_outside(now, path, key, request, head, account),
+            Method::Register if self.is_full() => {
+                self.busy(path, request, self.cx.config.overload_retry_after);
+            }
+            Method::Register => {
+                if let Some(username) = account {
+                    self.register_phone(now, path, key, request, head, &username);
+                }
+            }
             // §15.1.2 and their like: these speak of a dialog, and there is none.
             _ => self.cx.respond_stateless(path, request, 481, None, &[]),
         }
@@ -509,19 +538,25 @@ impl Endpoint {
         if verdict == Verdict::Pass {
             return false;
         }
+        let reason = if let Verdict::Ban(reason) = verdict { Some(reason) } else { None };
+        self.shut_out(path, request, reason);
+        true
+    }
+
+    /// Silence, or 403; and the program is told of a ban.
+    pub(crate) fn shut_out(&mut self, path: Path, request: &Request, ban: Option<BanReason>) {
         self.cx.stats.refused_by_guard += 1;
-        let (time, answer) = (guard.ban, guard.answer);
-        if let Verdict::Ban(reason) = verdict {
-            self.cx.emit(Event::Banned { ip, reason, time });
+        let Guard { ban: time, answer, .. } = self.cx.config.guard;
+        if let Some(reason) = ban {
+            self.cx.emit(Event::Banned { ip: path.remote.ip(), reason, time });
         }
         if answer {
             self.cx.respond_stateless(path, request, 403, None, &[]);
         }
-        true
     }
 
     /// §8.2.1 – §8.2.3.
-    fn is_understood(&mut self, path: Path, request: &Request, head: &Head) -> bool {
+    fn is_understood(&mut self, path: Path, request: &Request) -> bool {
         let refuse = |cx: &mut Context, status, extra: &[(&str, String)]| {
             cx.respond_stateless(path, request, status, None, extra);
             false
@@ -530,6 +565,7 @@ impl Endpoint {
             Method::Invite | Method::Bye | Method::Options | Method::Update | Method::Info => {}
             Method::Prack if self.cx.config.reliable_provisional => {}
             Method::Notify => {}
+            Method::Register if self.cx.config.registrar.is_some() => {}
             Method::Refer if self.cx.config.take_refers => {}
             Method::Message if !self.cx.config.message_types.is_empty() => {}
             // §21.5.2: 501 for what nobody here has heard of, 405 for what we know and do not do.
@@ -542,12 +578,11 @@ impl Endpoint {
         if matches!(request.uri, Uri::Other(_)) {
             return refuse(&mut self.cx, 416, &[]);
         }
-        // §8.2.2.2.
-        if head.to.tag().is_none() && self.cx.transactions.is_merged(head) {
-            return refuse(&mut self.cx, 482, &[]);
-        }
         // §8.2.2.3.
-        let known = self.cx.extensions();
+        let mut known = self.cx.extensions();
+        if request.method == Method::Register {
+            known.push("path");
+        }
         let mut required = request.headers.list(name::REQUIRE);
         required.retain(|option| !known.iter().any(|one| one.eq_ignore_ascii_case(option)));
         if !required.is_empty() {
@@ -570,7 +605,15 @@ impl Endpoint {
         true
     }
 
-    fn incoming(&mut self, now: Instant, path: Path, key: ServerKey, request: &Request, head: &Head) {
+    fn incoming(
+        &mut self,
+        now: Instant,
+        path: Path,
+        key: ServerKey,
+        request: &Request,
+        head: &Head,
+        account: Option<String>,
+    ) {
         let full = self.legs.len() >= self.cx.config.max_legs || self.is_full();
         let refusal = match self.admission {
             Admission::Draining { retry_after } => Some(retry_after),
@@ -588,7 +631,7 @@ impl Endpoint {
         let id = LegId(self.next_id());
         if let Some((leg, call)) = Leg::incoming(now, &mut self.cx, id, path, key, request, head) {
             let registration = self.registration_of(path, &call.request_uri);
-            let request = Box::new(IncomingCall { registration, replaces, ..call });
+            let request = Box::new(IncomingCall { registration, replaces, account, ..call });
             self.cx.emit(Event::Incoming { leg: id, request });
             self.dialogs.insert(leg.dialog_key(), id);
             self.legs.insert(id, leg);
@@ -610,14 +653,22 @@ impl Endpoint {
         }
     }
 
-    fn message_outside(&mut self, now: Instant, path: Path, key: ServerKey, request: &Request, head: &Head) {
+    fn message_outside(
+        &mut self,
+        now: Instant,
+        path: Path,
+        key: ServerKey,
+        request: &Request,
+        head: &Head,
+        account: Option<String>,
+    ) {
         let refusal = match self.admission {
             Admission::Draining { retry_after } => Some(retry_after),
             Admission::Open => self.is_full().then_some(self.cx.config.overload_retry_after),
         };
         match refusal {
             Some(after) => self.busy(path, request, after),
-            None => pager::take(now, &mut self.cx, path, key, request, head, None),
+            None => pager::take(now, &mut self.cx, path, key, request, head, Sender::Account(account)),
         }
     }
 

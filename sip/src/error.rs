@@ -24,4 +24,6 @@ pub enum SyntaxError {
     BadNumber,
     #[error("empty")]
     Empty,
+    #[error("more than anybody has")]
+    TooMany,
 }

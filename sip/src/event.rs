@@ -470,7 +470,7 @@ pub enum RegistrationState {
     Unregistered,
 }
 
-/// Counters since start, and gauges (`legs`, `transactions`, `registrations`).
+/// Counters since start, and gauges (`legs`, `transactions`, `registrations`, `bindings`).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -496,6 +496,10 @@ pub struct Stats {
     pub refused_admission: u64,
     /// Client transactions that ended without a final response.
     pub timeouts: u64,
+    /// Challenges that we sent.
+    pub challenges_sent: u64,
+    /// Wrong passwords, and names that nobody has.
+    pub failed_auth: u64,
     /// Challenges that we answered.
     pub challenges_answered: u64,
     pub calls_in: u64,
@@ -503,4 +507,6 @@ pub struct Stats {
     pub legs: usize,
     pub transactions: usize,
     pub registrations: usize,
+    /// Of phones with us.
+    pub bindings: usize,
 }

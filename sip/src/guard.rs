@@ -1,6 +1,6 @@
-//! What a stranger may do before somebody closes the door: bans with an end, and rates.
+//! What a stranger may do before somebody closes the door: bans with an end, rates, and wrong passwords.
 //!
-//! Two tables, each with a ceiling, and no timer: what has lapsed is found out when it is looked at. A source that
+//! Three tables, each with a ceiling, and no timer: what has lapsed is found out when it is looked at. A source that
 //! finds the table full shares one allowance with all others in that place, so that a flood of forged addresses takes
 //! neither memory nor the allowance of those who are known.
 
@@ -37,6 +37,10 @@ pub struct Guard {
     pub scanners: Vec<String>,
     /// Requests above its rate that ban a source.
     pub strikes: u32,
+    /// Wrong passwords that ban a source: so many...
+    pub failures: u32,
+    /// ...within this time of the first. Who gets it right begins anew.
+    pub failures_within: Duration,
     pub ban: Duration,
     /// 403 to what is refused; else silence, which tells a scanner nothing. Who is banned already is not even read.
     pub answer: bool,
@@ -50,9 +54,17 @@ impl Default for Guard {
             total: None,
             scanners: Vec::new(),
             strikes: 100,
+            failures: 10,
+            failures_within: Duration::from_secs(300),
             ban: Duration::from_secs(3_600),
             answer: false,
         }
+    }
+}
+
+impl Guard {
+    pub(crate) fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(ip))
     }
 }
 
@@ -64,6 +76,8 @@ pub enum BanReason {
     Scanner,
     /// It went on above its rate.
     Rate,
+    /// It gave wrong passwords.
+    FailedAuth,
     /// The program said so.
     Told,
 }
@@ -117,6 +131,14 @@ pub(crate) struct Watch {
     total: Option<Bucket>,
     swept: Option<Instant>,
     bans: HashMap<IpAddr, Instant>,
+    failures: HashMap<IpAddr, Failures>,
+}
+
+/// Wrong passwords of one source.
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    since: Instant,
+    count: u32,
 }
 
 impl Watch {
@@ -147,6 +169,7 @@ impl Watch {
     pub(crate) fn unban(&mut self, ip: IpAddr) {
         self.bans.remove(&place(ip));
         self.sources.remove(&place(ip));
+        self.failures.remove(&place(ip));
     }
 
     pub(crate) fn bans(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Duration)> {
@@ -155,7 +178,7 @@ impl Watch {
 
     /// A request that begins something.
     pub(crate) fn judge(&mut self, now: Instant, guard: &Guard, ip: IpAddr, agent: &str) -> Verdict {
-        if guard.trusted.iter().any(|network| network.contains(ip)) {
+        if guard.trusts(ip) {
             return Verdict::Pass;
         }
         if !guard.scanners.is_empty() && is_scanner(guard, &agent.to_ascii_lowercase()) {
@@ -199,6 +222,41 @@ impl Watch {
         self.sources.remove(&place);
         self.ban(now, ip, guard.ban);
         Some(Verdict::Ban(BanReason::Rate))
+    }
+
+    /// A wrong password, in answer to a challenge that reached this source: nobody can forge that in another's name. `true`:
+    /// the source is banned for it.
+    pub(crate) fn has_failed(&mut self, now: Instant, guard: &Guard, ip: IpAddr) -> bool {
+        if guard.trusts(ip) {
+            return false;
+        }
+        let place = place(ip);
+        let is_fresh = |one: &Failures| now < one.since + guard.failures_within;
+        if self.failures.len() >= MOST_SOURCES && !self.failures.contains_key(&place) {
+            self.failures.retain(|_, one| is_fresh(one));
+        }
+        if self.failures.len() >= MOST_SOURCES
+            && !self.failures.contains_key(&place)
+            && let Some(first) = self.failures.iter().min_by_key(|(_, one)| one.since).map(|(ip, _)| *ip)
+        {
+            self.failures.remove(&first);
+        }
+        let new = Failures { since: now, count: 0 };
+        let failures = self.failures.entry(place).or_insert(new);
+        if !is_fresh(failures) {
+            *failures = new;
+        }
+        failures.count += 1;
+        if failures.count < guard.failures.max(1) {
+            return false;
+        }
+        self.failures.remove(&place);
+        self.ban(now, ip, guard.ban);
+        true
+    }
+
+    pub(crate) fn has_proven(&mut self, ip: IpAddr) {
+        self.failures.remove(&place(ip));
     }
 
     /// Whose allowance is whole again need not be remembered.

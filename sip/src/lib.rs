@@ -21,6 +21,7 @@ mod compose;
 mod config;
 mod context;
 mod dialog;
+mod digest;
 mod endpoint;
 mod error;
 mod event;
@@ -44,6 +45,7 @@ mod timer;
 mod transaction;
 
 pub use config::{Admission, Advertised, Config, Path, Timers, Transport};
+pub use digest::Algorithm;
 pub use endpoint::Endpoint;
 pub use error::SyntaxError;
 pub use event::{
@@ -53,6 +55,6 @@ pub use event::{
 };
 pub use guard::{BanReason, Guard, Rate};
 pub use message::{Host, NameAddr, Params, SipUri, TelUri, Uri};
-pub use registrar::{Account, Algorithm, Binding, Registrar};
+pub use registrar::{Account, Binding, Registrar};
 pub use replaces::Replaces;
 pub use source::{Network, Sources};

@@ -137,6 +137,15 @@ pub(crate) fn refusal(cx: &Context, request: &Request) -> Option<(u16, Vec<(&'st
     (!known && !request.body.is_empty()).then(|| (415, vec![(name::ACCEPT, types.join(", "))]))
 }
 
+/// Where a message comes from.
+#[derive(Debug)]
+pub(crate) enum Sender<'a> {
+    /// Inside a call, with our tag.
+    Leg(LegId, &'a str),
+    /// Outside, with the account that was proven.
+    Account(Option<String>),
+}
+
 /// A message for the program, which answers it.
 pub(crate) fn take(
     now: Instant,
@@ -145,10 +154,12 @@ pub(crate) fn take(
     key: ServerKey,
     request: &Request,
     head: &Head,
-    leg: Option<(LegId, &str)>,
+    sender: Sender<'_>,
 ) {
-    let tag = leg.map_or_else(|| cx.random.token(), |(_, tag)| tag.to_owned());
-    let leg = leg.map(|(id, _)| id);
+    let (leg, tag, account) = match sender {
+        Sender::Leg(id, tag) => (Some(id), tag.to_owned(), None),
+        Sender::Account(account) => (None, cx.random.token(), account),
+    };
     let transaction = cx.open_server(path, key, request, head, &tag, leg);
     // By then its sender has given up (Timer F).
     cx.timers.set(Timer::GiveUp(transaction), now + 64 * cx.config.timers.t1);
@@ -159,7 +170,7 @@ pub(crate) fn take(
         request_uri: request.uri.clone(),
         to: head.to.clone(),
         from: head.from.clone(),
-        account: None,
+        account,
         asserted: asserted.and_then(|all| all.into_iter().next()),
         call_id: head.call_id.clone(),
         body: Body { content_type: content_type(request), bytes: request.body.to_vec() },

@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Forget(TransactionId),
     Leg(LegId, LegTimer),
     Registration(RegistrationId),
+    /// The binding of a phone runs out.
+    Bindings,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

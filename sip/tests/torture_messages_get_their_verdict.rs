@@ -201,3 +201,66 @@ fn the_broken_ones_say_what_is_broken() {
         }
     }
 }
+
+/// Over real sockets.
+#[cfg(feature = "net")]
+mod on_the_wire {
+    use support::verdict::Verdict as Seen;
+    use support::wire::{After, Wire};
+
+    use super::*;
+
+    fn seen(verdict: Verdict) -> Seen {
+        match verdict {
+            Rings => Seen::Rings,
+            Answers(status) => Seen::Answers(status),
+            Stray | Malformed => Seen::Silent,
+        }
+    }
+
+    /// What only a stream does, because it has to know where a message ends (RFC 3261 §18.3).
+    fn on_a_stream(name: &str, verdict: Verdict) -> (Seen, After) {
+        match name {
+            // No number, two numbers, none at all.
+            "ncl" | "mcl01" | "inv2543" => (Seen::Answers(400), After::Closes),
+            // More body than comes; and no empty line behind the headers.
+            "clerr" | "baddn" => (Seen::Answers(400), After::Waits),
+            _ => (seen(verdict), After::Goes),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_same_verdict_over_udp() {
+        let Some(messages) = torture() else {
+            return;
+        };
+        let Some(mut wire) = Wire::with_default_port(Config::default()).await else {
+            return;
+        };
+        for (name, section, verdict, bytes) in messages {
+            assert_eq!(wire.udp(&bytes).await, seen(verdict), "{name} ({section})");
+        }
+        wire.serves().await;
+        wire.end().await;
+    }
+
+    #[tokio::test]
+    async fn the_same_verdict_over_tcp() {
+        let Some(messages) = torture() else {
+            return;
+        };
+        let mut wire = Wire::new(Config::default()).await;
+        let mut wrong = Vec::new();
+        // On a stream, what stands behind the first request of `dblreq` is a second one.
+        for (name, section, verdict, bytes) in messages.into_iter().filter(|case| case.0 != "dblreq") {
+            let (verdict, after) = on_a_stream(name, verdict);
+            let found = wire.tcp(&bytes, after).await;
+            if found != Ok(verdict) {
+                wrong.push(format!("{name} ({section}): {found:?}, not {verdict:?} ({after:?})"));
+            }
+            wire.serves().await;
+        }
+        wire.end().await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

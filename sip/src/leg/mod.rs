@@ -292,7 +292,7 @@ impl Leg {
         if let Some(auth) = &mut self.auth {
             auth.authorize(&mut request);
         }
-        let path = self.dialog.next_hop();
+        let path = self.dialog.next_hop(&cx.flows);
         let id = cx.send_request(now, path, request.clone(), Owner::Leg(self.id));
         self.pending.push(Pending { id, request });
         id

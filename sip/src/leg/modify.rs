@@ -43,7 +43,7 @@ impl Leg {
             Method::Notify => self.notify(now, cx, path, key, request, head),
             Method::Refer if cx.config.take_refers => self.their_refer(now, cx, path, key, request, head),
             Method::Message => {
-                let place = Some((self.id, self.dialog.local_tag()));
+                let place = crate::pager::Sender::Leg(self.id, self.dialog.local_tag());
                 crate::pager::take(now, cx, path, key, request, head, place);
             }
             Method::Options => {

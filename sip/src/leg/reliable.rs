@@ -205,7 +205,8 @@ impl Leg {
             auth.authorize(&mut prack);
         }
         // Its answer changes nothing: without one the peer gives up by itself.
-        cx.send_request(now, early.dialog.next_hop(), prack, Owner::Nobody);
+        let path = early.dialog.next_hop(&cx.flows);
+        cx.send_request(now, path, prack, Owner::Nobody);
         true
     }
 

@@ -160,7 +160,7 @@ impl Leg {
             ack.headers.copy_from(&client.request().headers, name::AUTHORIZATION);
             ack.headers.copy_from(&client.request().headers, name::PROXY_AUTHORIZATION);
         }
-        let path = dialog.next_hop();
+        let path = dialog.next_hop(&cx.flows);
         let bytes = cx.send_ack(path, ack);
         if self.acks.len() >= MOST_FORKS {
             self.acks.remove(0);
@@ -189,7 +189,8 @@ impl Leg {
         fork.local_cseq = head.cseq.number.max(self.early_cseq(tag));
         self.acknowledge(cx, &fork, None, head.cseq.number, None);
         let bye = fork.request(Method::Bye);
-        cx.send_request(now, fork.next_hop(), bye, Owner::Nobody);
+        let path = fork.next_hop(&cx.flows);
+        cx.send_request(now, path, bye, Owner::Nobody);
     }
 
     pub(super) fn cancel(&mut self, now: Instant, cx: &mut Context, reason: Option<String>) {

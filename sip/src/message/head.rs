@@ -40,7 +40,11 @@ impl Head {
             return Err(Defect::CSeqMethod);
         }
         // A broken Contact would only come to light when the call is up and its ACK has nowhere to go.
-        request.headers_contact()?;
+        let contact = request.headers_contact()?;
+        // §8.1.1.8: where the requests of a dialog are to go, only SIP goes.
+        if request.method == Method::Invite && contact.is_some_and(|contact| contact.uri.as_sip().is_none()) {
+            return Err(Defect::Bad(name::CONTACT));
+        }
         Ok(head)
     }
 

@@ -89,7 +89,8 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
     }
 
     let mut headers = Headers::new();
-    let mut defect = None;
+    // A blank in front continues the line before (§7.3.1), and a start line has no second line.
+    let mut defect = matches!(all.get(at), Some(b' ' | b'\t')).then_some(Defect::HeaderLine);
     loop {
         let Some((mut end, mut next)) = line(&all, at) else {
             // No empty line: headers without end.
@@ -145,6 +146,7 @@ pub fn parse(bytes: &[u8]) -> Result<Message, ParseError> {
 fn request(line: &str, headers: Headers, body: Bytes, defect: Option<Defect>) -> Result<Message, ParseError> {
     let (method, rest) = line.split_once(' ').ok_or(ParseError::NotSip)?;
     let (target, version) = trim(rest).rsplit_once([' ', '\t']).ok_or(ParseError::NotSip)?;
+    let is_spaced = rest.strip_suffix(version).and_then(|rest| rest.strip_suffix(' ')) == Some(target);
     let has_prefix = version.get(..4).is_some_and(|p| p.eq_ignore_ascii_case("SIP/"));
     let Ok(method) = method.parse::<Method>() else {
         return Err(ParseError::NotSip);
@@ -155,7 +157,7 @@ fn request(line: &str, headers: Headers, body: Bytes, defect: Option<Defect>) ->
     let uri = target.parse::<Uri>();
     let line_defect = if !version[4..].eq("2.0") {
         Some(Defect::Version)
-    } else if line.ends_with([' ', '\t']) || trim(target) != target {
+    } else if !is_spaced || trim(target) != target {
         Some(Defect::StartLine)
     } else if !uri.as_ref().is_ok_and(Uri::is_clean_request_uri) {
         Some(Defect::RequestUri)

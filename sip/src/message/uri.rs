@@ -120,6 +120,32 @@ impl Uri {
         }
     }
 
+    /// §19.1.4: do both lead to the same place?
+    pub(crate) fn is_equivalent(&self, other: &Self) -> bool {
+        let (Self::Sip(a), Self::Sip(b)) = (self, other) else {
+            return self == other;
+        };
+        let plain = |text: &Option<String>| text.as_deref().map(unescape);
+        let same_param = |name: &str| {
+            let (a, b) = (a.params.get(name), b.params.get(name));
+            match (a, b) {
+                (Some(a), Some(b)) => unescape(a).eq_ignore_ascii_case(&unescape(b)),
+                // These mean something also by not being there.
+                (None, None) => true,
+                _ => !["user", "ttl", "method", "maddr", "transport"]
+                    .iter()
+                    .any(|one| name.eq_ignore_ascii_case(one)),
+            }
+        };
+        let mut names = a.params.iter().chain(b.params.iter()).map(|(name, _)| name);
+        a.secure == b.secure
+            && plain(&a.user) == plain(&b.user)
+            && plain(&a.password) == plain(&b.password)
+            && (&a.host, a.port) == (&b.host, b.port)
+            && a.headers == b.headers
+            && names.all(same_param)
+    }
+
     /// RFC 3263 §4.1 without NAPTR: the parameter, else the scheme. `None` for a transport that we do not speak.
     pub fn transport(&self) -> Option<Transport> {
         let sip = self.as_sip()?;

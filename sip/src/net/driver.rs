@@ -142,7 +142,7 @@ impl Driver {
             Input::Packet(packet) => self.endpoint.handle_message(now(), packet.path, &packet.bytes),
             Input::Finished { link, broken } => {
                 if let Some(Broken { head, defect }) = broken {
-                    self.endpoint.handle_unframed(link.path, &head, defect);
+                    self.endpoint.handle_unframed(now(), link.path, &head, defect);
                 }
                 // The answers first, then the end.
                 self.send().await;

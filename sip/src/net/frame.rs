@@ -108,15 +108,23 @@ impl Framer {
             let line = &self.buffer[self.line..newline];
             let is_empty = matches!(line, [] | [b'\r']);
             (self.line, self.scanned) = (newline + 1, newline + 1);
+            // However it came, in one piece or in many.
+            if newline >= self.longest_head() {
+                return Err(self.broken(Defect::TooLong));
+            }
             if is_empty {
                 return Ok(Some(newline + 1));
             }
         }
         self.scanned = self.buffer.len();
-        if self.scanned > LONGEST_HEAD.min(self.limit) {
+        if self.scanned >= self.longest_head() {
             return Err(self.broken(Defect::TooLong));
         }
         Ok(None)
+    }
+
+    fn longest_head(&self) -> usize {
+        LONGEST_HEAD.min(self.limit)
     }
 
     /// The peer has said its last. A message that it broke off can still be answered.
@@ -200,6 +208,32 @@ mod tests {
         ];
         for piece in 1..=all.len() {
             assert_eq!(frames(all.as_bytes(), piece).as_ref(), Ok(&expected), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_too_long_in_whatever_pieces_it_comes() {
+        let limit = 4 * LONGEST_HEAD;
+        let head = |length: usize| {
+            let text = format!("BYE sip:a SIP/2.0\r\nl: 0\r\nX: {}\r\n\r\n", "x".repeat(length));
+            (text.len(), text)
+        };
+        let cut = |text: &str, piece: usize| {
+            let mut framer = Framer::new(limit);
+            for piece in text.as_bytes().chunks(piece) {
+                framer.buffer().extend_from_slice(piece);
+                if let Some(frame) = framer.next().map_err(|broken| broken.defect)? {
+                    return Ok(frame);
+                }
+            }
+            panic!("no end");
+        };
+        let (around, _) = head(0);
+        for piece in [1_000, LONGEST_HEAD - 1, LONGEST_HEAD, limit] {
+            let (length, longest) = head(LONGEST_HEAD - around);
+            assert_eq!((length, cut(&longest, piece)), (LONGEST_HEAD, Ok(message(&longest))), "{piece}");
+            let (_, longer) = head(LONGEST_HEAD - around + 1);
+            assert_eq!(cut(&longer, piece), Err(Defect::TooLong), "{piece}");
         }
     }
 

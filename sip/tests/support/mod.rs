@@ -3,6 +3,11 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "the virtual clock has to start somewhere")]
 
+pub mod phone;
+pub mod verdict;
+#[cfg(feature = "net")]
+pub mod wire;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
