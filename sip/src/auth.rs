@@ -153,6 +153,11 @@ impl Session {
         Self { credentials, realms: Vec::new() }
     }
 
+    /// The same credentials, for another server.
+    pub(crate) fn afresh(self) -> Self {
+        Self::new(self.credentials)
+    }
+
     /// Takes in a 401 or 407. `false`: asking again would only be refused again.
     pub(crate) fn challenged(&mut self, response: &Response, random: &mut Random) -> bool {
         let mut answerable = false;

@@ -17,7 +17,7 @@ pub struct Config {
     /// The user part of our own `Contact` where no registration or number gives one.
     pub contact_user: String,
     /// The addresses that others reach us by. Where none fits the transport and address family, the local
-    /// address of the [`Path`] is used.
+    /// address of the [`Path`] is used, or the public one that was found for it.
     pub advertised: Vec<Advertised>,
     /// Where we listen for TCP. A request of more than 1,300 bytes that would go by UDP goes by TCP from the address
     /// of the same family, and back to UDP when nobody takes it there (RFC 3261 §18.1.1). Empty: always UDP.

@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) transmits: VecDeque<Transmit>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) stats: Stats,
+    /// UDP sockets of ours, as they are bound, and how they are seen from outside.
+    pub(crate) public: Vec<(SocketAddr, SocketAddr)>,
     /// Peers that take no TCP, and until when we believe so.
     pub(crate) udp_only: HashMap<SocketAddr, Instant>,
     /// The ways that phones have registered by: nothing for them goes another.
@@ -48,6 +50,7 @@ impl Context {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             stats: Stats::default(),
+            public: Vec::new(),
             udp_only: HashMap::new(),
             flows: HashSet::new(),
         }
@@ -72,9 +75,19 @@ impl Context {
             .filter(|one| one.transport == path.transport)
             .find_map(|one| Some((one.host.parse::<Host>().ok().filter(fits)?, one.port)))
             .map_or_else(
-                || (Host::from(local.ip()), Some(local.port())),
+                || {
+                    let seen = self.seen_from(path).unwrap_or(local);
+                    (Host::from(seen.ip()), Some(seen.port()))
+                },
                 |(host, port)| (host, Some(port.unwrap_or(local.port()))),
             )
+    }
+
+    /// Our address as the far end sees it, where a NAT is between. A peer on our side of it needs no detour.
+    fn seen_from(&self, path: Path) -> Option<SocketAddr> {
+        let (_, public) = self.public.iter().find(|(bound, _)| is_bound_to(*bound, path.local))?;
+        let is_near = is_private(path.remote.ip()) && !is_private(public.ip());
+        (path.transport == Transport::Udp && !is_near).then_some(*public)
     }
 
     /// §8.1.1.7. `rport` asks for the answer at the port that we sent from (RFC 3581).
@@ -176,6 +189,13 @@ pub(crate) fn response_path(path: Path, via: &Via) -> Path {
         _ => via.port.unwrap_or_else(|| path.transport.default_port()),
     };
     Path { remote: SocketAddr::new(source.ip(), port), ..path }
+}
+
+/// Is it this socket that has this address? One that is bound to all addresses has each of its family.
+pub(crate) fn is_bound_to(bound: SocketAddr, local: SocketAddr) -> bool {
+    bound.port() == local.port()
+        && bound.is_ipv4() == local.is_ipv4()
+        && (bound.ip() == local.ip() || bound.ip().is_unspecified())
 }
 
 /// Addresses that mean nothing outside the network that they stand in.

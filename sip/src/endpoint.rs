@@ -4,10 +4,10 @@
 //! content; then whether there is room. Whatever is refused before a leg exists is refused without state.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::config::{Admission, Advertised, Config, Path};
+use crate::config::{Admission, Advertised, Config, Path, Transport};
 use crate::context::Context;
 use crate::event::{
     Body, Event, IncomingCall, Invite, LegId, MessageId, MessageReply, Ping, PingId, ReasonHeader, Register,
@@ -220,6 +220,21 @@ impl Endpoint {
         }
     }
 
+    /// A UDP socket of ours is seen from outside by this address: it stands in Via and Contact towards all who are not in our own
+    /// network, where `Config::advertised` says nothing else. Registrations are refreshed at once.
+    pub fn set_public_address(&mut self, now: Instant, local: SocketAddr, public: SocketAddr) {
+        let known = self.cx.public.iter_mut().find(|(bound, _)| *bound == local);
+        match known {
+            Some((_, known)) if *known == public => return,
+            Some((_, known)) => *known = public,
+            None => self.cx.public.push((local, public)),
+        }
+        self.cx.emit(Event::PublicAddress { transport: Transport::Udp, local, addr: public });
+        for registration in self.registrations.values_mut() {
+            registration.contact_may_have_changed(now, &mut self.cx);
+        }
+    }
+
     /// Asks by OPTIONS whether somebody is there. [`Event::Pong`] brings the answer, after 32 s at the latest.
     pub fn ping(&mut self, now: Instant, ping: Ping) -> PingId {
         let id = PingId(self.next_id());
@@ -235,6 +250,11 @@ impl Endpoint {
         self.dialogs.insert(leg.dialog_key(), id);
         self.legs.insert(id, leg);
         id
+    }
+
+    /// The way to the place of an [`Event::Redirected`]. `None`: there is none, and the next place is tried, or the call ends.
+    pub fn redirect(&mut self, now: Instant, leg: LegId, path: Option<Path>) {
+        self.with_leg(leg, |leg, cx| leg.redirect(now, cx, path));
     }
 
     /// 180, or 183 with a body for early media. Does nothing once the call is answered.

@@ -1,12 +1,12 @@
 //! What goes out of the [`Endpoint`](crate::Endpoint): events and datagrams; and what goes in with its verbs.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::config::Path;
+use crate::config::{Path, Transport};
 use crate::guard::BanReason;
 use crate::message::{NameAddr, Uri};
 use crate::registrar::Binding;
@@ -320,6 +320,12 @@ pub enum Event {
         status: u16,
         body: Option<Body>,
     },
+    /// A 3xx names another place to call, and [`Invite::redirects`] allows it. [`redirect`](crate::Endpoint::redirect) says which way
+    /// that is; `net::Stack` does so by itself.
+    Redirected {
+        leg: LegId,
+        to: Uri,
+    },
     /// The ACK for our first 2xx came; with a body when the offer was ours.
     Established {
         leg: LegId,
@@ -387,6 +393,13 @@ pub enum Event {
     /// again by themselves within seconds. Whoever was reached only by it is not to be reached.
     FlowLost {
         path: Path,
+    },
+    /// How one of our sockets is seen from outside: when that was found out, and whenever it changes.
+    PublicAddress {
+        transport: Transport,
+        /// As it is bound.
+        local: SocketAddr,
+        addr: SocketAddr,
     },
     /// Requests from this address are dropped unread for this long.
     Banned {

@@ -46,6 +46,13 @@ pub fn message(bytes: &[u8]) {
     }
 }
 
+/// Any bytes as STUN.
+pub fn stun(bytes: &[u8]) {
+    if let Some((id, crate::stun::Response::Mapped(_))) = crate::stun::response(bytes) {
+        assert!(crate::stun::is_stun(bytes) && bytes[8..20] == id);
+    }
+}
+
 /// Any text as each typed header: no panic, and what is read prints to something that reads the same.
 pub fn text(text: &str) {
     header::<Uri>(text);
@@ -201,6 +208,11 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     ends[0].move_registration(now, *id, Path { remote, ..path(1, 2) });
                 }
             }
+            26 => end.redirect(now, leg, (arg & 1 == 0).then(|| path(from, to))),
+            27 => end.reject(now, leg, 300 + arg as u16 % 10),
+            28 => {
+                end.set_public_address(now, addr(from), SocketAddr::from(([198, 51, 100, 1], 1 + arg as u16)))
+            }
             25 => end.handle_flow_lost(now, path(from, to)),
             15 => now += Duration::from_secs(arg as u64),
             _ => now += Duration::from_millis(arg as u64 * 4),
@@ -271,6 +283,7 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                         legs.push(*leg);
                     }
                     Event::Progress { leg, .. }
+                    | Event::Redirected { leg, .. }
                     | Event::Answered { leg, .. }
                     | Event::Established { leg, .. }
                     | Event::Reoffer { leg, .. }
@@ -289,6 +302,7 @@ fn exchange(ends: &mut [Endpoint; 2], now: Instant, lose: bool, seen: &mut Seen)
                     | Event::ServiceRoute { .. }
                     | Event::Bound { .. }
                     | Event::FlowLost { .. }
+                    | Event::PublicAddress { .. }
                     | Event::Banned { .. } => {}
                 }
             }

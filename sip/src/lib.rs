@@ -41,6 +41,8 @@ mod register;
 mod registrar;
 mod replaces;
 mod source;
+#[cfg_attr(not(feature = "net"), allow(dead_code, reason = "the shell asks"))]
+mod stun;
 mod timer;
 mod transaction;
 

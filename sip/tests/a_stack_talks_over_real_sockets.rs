@@ -216,3 +216,33 @@ async fn both_families_on_one_port() {
     assert!(matches!(next(&mut to_both).await, Event::Ended { .. }));
     both.shutdown().await;
 }
+
+/// A 302 is followed by the stack itself; the program only hears of it.
+#[tokio::test]
+async fn a_callee_that_has_moved_is_followed() {
+    let (alice, mut to_alice) = stack().await;
+    let (bob, mut to_bob) = stack().await;
+    let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let to: Uri = format!("sip:bob@{}", server.local_addr().expect("bound")).parse().expect("a uri");
+    let path = alice.resolve(&to).await.expect("loopback");
+    let call = Invite { to, path, redirects: 1, ..invite(&alice, &bob).await };
+    let leg = alice.invite(call).await.expect("open");
+    let mut buffer = [0; 4000];
+    let (length, from) = server.recv_from(&mut buffer).await.expect("open");
+    let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    let kept = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+    let kept: Vec<_> = request.lines().filter(|line| kept.iter().any(|one| line.starts_with(one))).collect();
+    let contact = format!("<sip:bob@localhost:{}>", bob.local_addr().port());
+    let answer = format!(
+        "SIP/2.0 302 Moved\r\n{}\r\nContact: {contact}\r\nContent-Length: 0\r\n\r\n",
+        kept.join("\r\n")
+    );
+    server.send_to(answer.as_bytes(), from).await.expect("sent");
+    let Event::Redirected { .. } = next(&mut to_alice).await else { panic!("not redirected") };
+    let Event::Incoming { leg: bobs, .. } = next(&mut to_bob).await else { panic!("nobody calls") };
+    bob.answer(bobs, Body::sdp("v=0\r\n")).await.expect("open");
+    let Event::Answered { .. } = next(&mut to_alice).await else { panic!("no answer") };
+    alice.hangup(leg, None).await.expect("open");
+    alice.shutdown().await;
+    bob.shutdown().await;
+}

@@ -1,7 +1,7 @@
 //! A leg: one call between us and one peer, from the first INVITE to the last answer.
 //!
 //! One file per role and verb, as methods of [`Leg`]: `uac` (we call), `uas` (we are called), `modify` (requests
-//! inside the dialog), `reliable` (18x with PRACK), `refer` (transfers), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
+//! inside the dialog), `reliable` (18x with PRACK), `redirect` (3xx), `refer` (transfers), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
 //! once, when the outcome is certain for the program; what manners still demand (the BYE's answer, the ACK of a
 //! 2xx that crossed our CANCEL) goes on behind it, and then the leg is gone.
 //!
@@ -13,6 +13,7 @@
 //! ```
 
 mod modify;
+mod redirect;
 mod refer;
 mod reliable;
 mod session;
@@ -33,6 +34,7 @@ use crate::replaces::Replaces;
 use crate::timer::LegTimer;
 use crate::transaction::{Owner, TransactionId};
 
+use redirect::Redirects;
 use refer::Referred;
 use reliable::{Early, Reliable};
 use session::SessionTimer;
@@ -44,6 +46,8 @@ enum State {
         invite: TransactionId,
         cancel: Cancel,
     },
+    /// A 3xx has ended our INVITE, and the way to the next place is looked for.
+    Redirecting,
     /// Their INVITE has no final response.
     Ringing {
         invite: TransactionId,
@@ -143,6 +147,7 @@ pub(crate) struct Leg {
     session: SessionTimer,
     reliable: Reliable,
     early: Vec<Early>,
+    redirects: Redirects,
     /// Our REFER is not over.
     referring: bool,
     referred: Option<Referred>,
@@ -183,6 +188,7 @@ impl Leg {
             session,
             reliable: Reliable::default(),
             early: Vec::new(),
+            redirects: Redirects::default(),
             referring: false,
             referred: None,
             refers: 0,
@@ -224,7 +230,8 @@ impl Leg {
 
     /// Does the peer's tag fit? A dialog without one yet fits none.
     pub(crate) fn is_peer(&self, tag: Option<&str>) -> bool {
-        !matches!(self.state, State::Calling { .. }) && self.dialog.remote_tag() == tag.unwrap_or_default()
+        !matches!(self.state, State::Calling { .. } | State::Redirecting)
+            && self.dialog.remote_tag() == tag.unwrap_or_default()
     }
 
     /// Ends the call from our side: BYE, CANCEL or a refusal, whatever fits the state.
@@ -237,6 +244,10 @@ impl Leg {
             State::Calling { .. } => {
                 self.cancel(now, cx, text);
                 self.end(cx, cause(EndedBy::Local, CauseKind::Cancel, None, None));
+            }
+            State::Redirecting => {
+                self.end(cx, cause(EndedBy::Local, CauseKind::Cancel, None, None));
+                self.finish(now, cx);
             }
             State::Ringing { invite } => {
                 if let Some(mut response) = cx.response_for(invite, 603) {
@@ -374,6 +385,9 @@ impl Leg {
         if let State::Calling { invite, .. } = self.state
             && invite == id
         {
+            if self.call_next(now, cx) {
+                return;
+            }
             let kind = if status == 408 { CauseKind::Timeout } else { CauseKind::TransportError };
             self.end(cx, cause(EndedBy::Network, kind, Some(status), None));
             return self.finish(now, cx);
@@ -420,6 +434,10 @@ impl Leg {
                     ReasonHeader { protocol: "SIP".into(), cause: 408, text: Some("Ring Timeout".into()) };
                 self.cancel(now, cx, Some(reason.to_string()));
                 self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, None, None));
+            }
+            State::Redirecting => {
+                self.end(cx, cause(EndedBy::Local, CauseKind::Timeout, None, None));
+                self.finish(now, cx);
             }
             State::Ringing { invite } => {
                 cx.respond_status(now, invite, self.lapse);

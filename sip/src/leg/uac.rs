@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::redirect::Redirects;
 use super::session::SessionTimer;
 use super::{AnswerDue, Cancel, Leg, SentAck, State, body_of, cause, put_body};
 use crate::auth::Session;
@@ -18,6 +19,7 @@ const MOST_FORKS: usize = 8;
 
 impl Leg {
     pub(crate) fn call(now: Instant, cx: &mut Context, id: LegId, invite: Invite) -> Self {
+        let redirects = Redirects::new(&invite.to, invite.redirects);
         let tag = cx.random.token();
         let mut from = invite.from;
         from.params.remove("tag");
@@ -54,6 +56,7 @@ impl Leg {
         let state = State::Calling { invite: transaction, cancel: Cancel::No };
         let mut leg = Self::new(id, state, dialog, contact, session, true);
         leg.offered = offered;
+        leg.redirects = redirects;
         leg.auth = invite.credentials.map(Session::new);
         leg
     }
@@ -104,6 +107,9 @@ impl Leg {
             401 | 407 if !self.ended && self.answer_challenge(cx, response) => self.invite_again(now, cx, id),
             // RFC 4028 §7.3.
             422 if !self.ended && self.session.raise(response) => self.invite_again(now, cx, id),
+            300..=399 if self.moved(now, cx, id, response) => {}
+            // §8.1.3.4: failures of one place are no reason not to try the next; 6xx is the word of all.
+            400..=599 if self.call_next(now, cx) => {}
             status => {
                 let reason = super::reason_of(&response.headers).unwrap_or_else(|| response.reason.clone());
                 self.end(cx, cause(EndedBy::Remote, CauseKind::Rejected, Some(status), Some(reason)));

@@ -1,5 +1,6 @@
 //! The one task that owns the endpoint.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +11,16 @@ use tokio::time;
 
 use super::connection::Link;
 use super::frame::Broken;
+use super::lookup::{Lookups, Map, Way};
 use super::stream::{self, ConnectError, StreamLimits, Streams};
+use super::stun::{Errand, StunConfig, Watch};
 use super::tls::Tls;
 use super::udp::{Packet, Sockets};
 use super::{Command, FAREWELL};
-use crate::config::{Admission, Transport};
+use crate::config::{Admission, Path, Transport};
 use crate::endpoint::Endpoint;
-use crate::event::{Event, Transmit};
+use crate::event::{Event, LegId, Transmit};
+use crate::stun::is_stun;
 
 /// Packets between the readers and the task.
 pub(super) const PACKETS: usize = 1024;
@@ -43,6 +47,13 @@ pub(super) enum Input {
         id: u64,
         error: Option<ConnectError>,
     },
+    /// Where a 3xx leads.
+    WayFound {
+        leg: LegId,
+        way: Option<Way>,
+    },
+    /// The addresses of the STUN server.
+    StunServers(Vec<SocketAddr>),
 }
 
 /// Everything that is bound.
@@ -57,6 +68,9 @@ pub(super) struct Driver {
     // Before `commands`: whoever sees the inbox closed may bind the same ports again.
     sockets: Arc<Sockets>,
     streams: Streams,
+    lookups: Lookups,
+    /// Our public address, and where to ask for it.
+    stun: Option<(StunConfig, Watch)>,
     readers: JoinSet<()>,
     inbox: mpsc::Receiver<Input>,
     commands: mpsc::Receiver<Command>,
@@ -74,6 +88,7 @@ impl Driver {
         bound: Bound,
         limits: StreamLimits,
         tls: Option<Tls>,
+        map: Map,
         commands: mpsc::Receiver<Command>,
         events: mpsc::Sender<Event>,
     ) -> Self {
@@ -86,8 +101,26 @@ impl Driver {
         for (transport, listener) in bound.listeners {
             readers.spawn(stream::accept(listener, transport, sender.clone()));
         }
+        let stun = map.stun.clone().map(|config| {
+            let watch = Watch::new(now(), &config, &sockets.addrs(), Arc::clone(&map.chance));
+            (config, watch)
+        });
+        let lookups = Lookups::new(map, sender.clone());
         let streams = Streams::new(Arc::new(limits), tls.map(Arc::new), sender);
-        Self { endpoint, sockets, streams, readers, inbox, commands, events, backlog: None, leave_at: None }
+        let (backlog, leave_at) = (None, None);
+        Self {
+            endpoint,
+            sockets,
+            streams,
+            lookups,
+            stun,
+            readers,
+            inbox,
+            commands,
+            events,
+            backlog,
+            leave_at,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -98,10 +131,8 @@ impl Driver {
             if self.has_left() {
                 break;
             }
-            let timeout = match (self.endpoint.poll_timeout(), self.leave_at) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
+            let stun = self.stun.as_ref().and_then(|(_, watch)| watch.poll_timeout());
+            let timeout = [self.endpoint.poll_timeout(), self.leave_at, stun].into_iter().flatten().min();
             tokio::select! {
                 command = self.commands.recv() => match command {
                     Some(Command::Act(act)) => act(&mut self.endpoint, now()),
@@ -130,15 +161,18 @@ impl Driver {
             if self.endpoint.poll_timeout().is_some_and(|at| at <= now()) {
                 self.endpoint.handle_timeout(now());
             }
+            self.ask_stun().await;
         }
         // Nobody waits for a place in the inbox any more.
         drop(self.inbox);
         self.readers.shutdown().await;
         self.streams.shutdown().await;
+        self.lookups.shutdown().await;
     }
 
     async fn handle(&mut self, input: Input) {
         match input {
+            Input::Packet(packet) if self.is_stun(&packet) => self.handle_stun(&packet),
             Input::Packet(packet) => self.endpoint.handle_message(now(), packet.path, &packet.bytes),
             Input::Finished { link, broken } => {
                 if let Some(Broken { head, defect }) = broken {
@@ -154,6 +188,20 @@ impl Driver {
                     self.streams.accept(transport, stream);
                 }
             }
+            Input::WayFound { leg, way } => {
+                let path = way.map(|way| {
+                    if way.path.transport == Transport::Tls {
+                        self.streams.name(way.path.remote, way.name);
+                    }
+                    way.path
+                });
+                self.endpoint.redirect(now(), leg, path);
+            }
+            Input::StunServers(servers) => {
+                if let Some((_, watch)) = &mut self.stun {
+                    watch.servers(now(), &servers);
+                }
+            }
             Input::Opened { id } => self.streams.opened(id),
             Input::Closed { id, error } => {
                 let stood = error.is_none();
@@ -163,6 +211,38 @@ impl Driver {
                     } else {
                         self.endpoint.handle_transport_error(now(), path);
                     }
+                }
+            }
+        }
+    }
+
+    fn is_stun(&self, packet: &Packet) -> bool {
+        self.stun.is_some() && packet.path.transport == Transport::Udp && is_stun(&packet.bytes)
+    }
+
+    fn handle_stun(&mut self, packet: &Packet) {
+        let Path { local, remote, .. } = packet.path;
+        let found =
+            self.stun.as_mut().and_then(|(_, watch)| watch.handle(now(), local, remote, &packet.bytes));
+        if let Some((socket, public)) = found {
+            self.endpoint.set_public_address(now(), socket, public);
+        }
+    }
+
+    async fn ask_stun(&mut self) {
+        let Some((config, watch)) = &mut self.stun else {
+            return;
+        };
+        for errand in watch.handle_timeout(now()) {
+            match errand {
+                Errand::FindServer => {
+                    let (host, port) = config.host_and_port();
+                    self.lookups.find_host(host, port);
+                }
+                Errand::Send { local, to, bytes } => {
+                    let path = Path { transport: Transport::Udp, local, remote: to };
+                    // What cannot be sent now is sent again.
+                    let _ = self.sockets.send(path, &bytes).await;
                 }
             }
         }
@@ -186,6 +266,9 @@ impl Driver {
             let Some(event) = self.endpoint.poll_event() else {
                 return;
             };
+            if let Event::Redirected { leg, to } = &event {
+                self.lookups.find_way(*leg, to.clone());
+            }
             if let Err(mpsc::error::TrySendError::Full(event)) = self.events.try_send(event) {
                 self.backlog = Some(event);
             }

@@ -14,8 +14,10 @@ mod connection;
 mod driver;
 mod frame;
 mod local;
+mod lookup;
 mod resolve;
 mod stream;
+mod stun;
 mod tls;
 mod udp;
 
@@ -42,6 +44,7 @@ pub use resolve::{
     Answer, Dns, Kind, Lookup, Naptr, Paths, Record, ResolveError, Srv, SystemDns, Target, Targets, locate,
 };
 pub use stream::{ConnectError, StreamLimits};
+pub use stun::StunConfig;
 pub use tls::{Identity, Roots, TlsConfig, TlsConfigError, TlsError};
 
 const COMMANDS: usize = 256;
@@ -59,6 +62,8 @@ pub struct StackConfig {
     pub tls: Option<TlsConfig>,
     /// Who answers questions about names. `None`: the system.
     pub dns: Option<Arc<dyn Dns>>,
+    /// Who tells us our public address. `None`: nobody is asked.
+    pub stun: Option<StunConfig>,
     /// Bounds of connections.
     pub streams: StreamLimits,
     /// `None`: from the operating system.
@@ -75,6 +80,7 @@ impl Default for StackConfig {
             tcp: Vec::new(),
             tls: None,
             dns: None,
+            stun: None,
             streams: StreamLimits::default(),
             seed: None,
             event_capacity: 1024,
@@ -165,12 +171,19 @@ pub async fn bind(config: StackConfig) -> Result<(Stack, mpsc::Receiver<Event>),
     let (events, receiver) = mpsc::channel(config.event_capacity.max(1));
     let endpoint = Endpoint::new(settings, seed);
     let bound = driver::Bound { udp, listeners };
-    let driver = driver::Driver::new(endpoint, bound, limits, tls, inbox, events);
+    let dns = config.dns.unwrap_or_else(|| Arc::new(SystemDns::new()));
+    let locals = Arc::new(locals);
+    let (chance, turn) = (Arc::new(Random::new(seed)), Arc::default());
+    let map = lookup::Map {
+        dns: Arc::clone(&dns),
+        locals: Arc::clone(&locals),
+        chance: Arc::clone(&chance),
+        stun: config.stun,
+    };
+    let driver = driver::Driver::new(endpoint, bound, limits, tls, map, inbox, events);
     // Its end is awaited by `shutdown`, which waits for the inbox to close.
     tokio::spawn(driver.run());
-    let dns = config.dns.unwrap_or_else(|| Arc::new(SystemDns::new()));
-    let (chance, turn) = (Arc::new(Random::new(seed)), Arc::default());
-    Ok((Stack { commands, locals: Arc::new(locals), dns, chance, turn }, receiver))
+    Ok((Stack { commands, locals, dns, chance, turn }, receiver))
 }
 
 fn system_seed() -> io::Result<[u8; 32]> {
@@ -220,6 +233,11 @@ impl Stack {
 
     pub async fn set_advertised(&self, advertised: Vec<Advertised>) -> Result<(), Closed> {
         self.ask(move |endpoint, now| endpoint.set_advertised(now, advertised)).await
+    }
+
+    /// Only for a program that resolves by itself what an [`Event::Redirected`] names: the stack does so otherwise.
+    pub async fn redirect(&self, leg: LegId, path: Option<Path>) -> Result<(), Closed> {
+        self.ask(move |endpoint, now| endpoint.redirect(now, leg, path)).await
     }
 
     pub async fn ping(&self, ping: Ping) -> Result<PingId, Closed> {
