@@ -30,6 +30,8 @@ pub(crate) struct Setting {
     pub(crate) generator: Arc<dyn Generator>,
     /// Further lines of the agent's table.
     pub(crate) agent: &'static str,
+    /// Further lines of the trunk's table.
+    pub(crate) trunk: &'static str,
     /// Further tables of the file.
     pub(crate) more: &'static str,
     pub(crate) max_calls: usize,
@@ -42,6 +44,7 @@ impl Default for Setting {
             synthesizer: Arc::new(FakeSynthesizer::default()),
             generator: Arc::new(FakeGenerator::says(["Yes, at nine."])),
             agent: "",
+            trunk: "",
             more: "",
             max_calls: 10,
         }
@@ -68,12 +71,13 @@ impl World {
              [http]\nlisten = '127.0.0.1:0'\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
-             [[trunk]]\nname = 'lan'\nallow = ['127.0.0.0/8']\n\
+             [[trunk]]\nname = 'lan'\nallow = ['127.0.0.0/8']\n{}\n\
              [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{}\n\
              [[number]]\nnumber = '{NUMBER}'\naliases = ['100']\nagent = 'desk'\ntrunk = 'lan'\n{}\n",
             data.path().display().to_string(),
             first + 39,
             setting.max_calls,
+            setting.trunk,
             setting.agent,
             setting.more,
         );
