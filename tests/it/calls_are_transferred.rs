@@ -17,7 +17,7 @@ const CAROL: f32 = 1_100.0;
 async fn alice_calls(world: &mut World) -> (Peer, CallId) {
     let mut alice = Peer::new("alice").await;
     alice.call(world.sip, NUMBER).await;
-    let id = world.named("call.started").await.call_id;
+    let id = world.call_id("call.started").await;
     alice.hears(AGENT).await;
     (alice, id)
 }

@@ -52,7 +52,7 @@ async fn a_phone_that_was_put_through_hands_the_caller_to_a_third() {
     let (mut alice, mut bob, mut carol) =
         (Peer::new("alice").await, Peer::new("bob").await, Peer::new("carol").await);
     alice.call(world.sip, NUMBER).await;
-    let id = world.named("call.started").await.call_id;
+    let id = world.call_id("call.started").await;
     let to = Private::new(bob.uri().to_string());
     world.gateway.transfer(id, TransferCall { to, mode: Some(TransferMode::Bridge) }).await.unwrap();
     bob.answer().await;
@@ -86,7 +86,7 @@ async fn another_phone_takes_a_call_over() {
     let mut world = obliging().await;
     let (mut alice, mut carol) = (Peer::new("alice").await, Peer::new("carol").await);
     alice.call(world.sip, NUMBER).await;
-    let id = world.named("call.started").await.call_id;
+    let id = world.call_id("call.started").await;
     alice.hears(AGENT).await;
     // Alice asks Carol, and hands her the call: Carol calls us in Alice's place.
     let talk = alice.leg.unwrap();

@@ -8,7 +8,7 @@ use media::net::{Engine, EngineConfig, Line};
 use media::sdp::{self, Capabilities, Direction, LocalMedia};
 use media::{Mark, PlayChunk, SessionConfig};
 use offhook::call::local_ip_towards;
-use sip::{Body, Event, Invite, LegId, NameAddr, Uri};
+use sip::{Body, Credentials, Event, Invite, LegId, NameAddr, Password, Register, RegistrationState, Uri};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -26,6 +26,7 @@ pub(crate) struct Peer {
     local: LocalMedia,
     pub(crate) leg: Option<LegId>,
     name: &'static str,
+    credentials: Option<Credentials>,
     seen: Vec<Event>,
 }
 
@@ -48,11 +49,46 @@ impl Peer {
         let ip = local_ip_towards(stack.local_addr()).unwrap();
         let local = LocalMedia { ip, port: line.local_port(), session_id: seed, version: 1 };
         let seen = Vec::new();
-        Self { stack, events, _engine: engine, line, sounds, local, leg: None, name, seen }
+        Self { stack, events, _engine: engine, line, sounds, local, leg: None, name, credentials: None, seen }
     }
 
     pub(crate) fn uri(&self) -> Uri {
         format!("sip:{}@{}", self.name, self.stack.local_addr()).parse().unwrap()
+    }
+
+    /// A phone of the gateway's own: registered as its name, with its name as password.
+    pub(crate) async fn registered(name: &'static str, sip: SocketAddr) -> Self {
+        let mut peer = Self::new(name).await;
+        let credentials = Credentials { username: name.into(), password: Password::new(name) };
+        let registrar: Uri = format!("sip:{sip}").parse().unwrap();
+        let register = Register {
+            aor: format!("sip:{name}@{sip}").parse().unwrap(),
+            contact_user: name.into(),
+            credentials: credentials.clone(),
+            expires: Duration::from_secs(300),
+            path: peer.stack.resolve(&registrar).await.unwrap(),
+            route: Vec::new(),
+            registrar,
+        };
+        peer.credentials = Some(credentials);
+        peer.stack.register(register).await.unwrap();
+        peer.event("registration", |event| {
+            let state = match event {
+                Event::Registration { state, .. } => state,
+                _ => return None,
+            };
+            matches!(state, RegistrationState::Registered { .. }).then_some(())
+        })
+        .await;
+        peer
+    }
+
+    /// Who we say we are: of the far end's domain, where we have an account there.
+    fn identity(&self, to: &Uri) -> Uri {
+        match (&self.credentials, to.host()) {
+            (Some(_), Some(host)) => Uri::sip(Some(self.name), host.clone(), to.port()),
+            _ => self.uri(),
+        }
     }
 
     fn leg(&self) -> LegId {
@@ -65,8 +101,8 @@ impl Peer {
         let offer = sdp::offer(&Capabilities::default(), &self.local, Direction::SendRecv);
         let invite = Invite {
             to: to.clone(),
-            from: NameAddr::new(None, self.uri()),
-            credentials: None,
+            from: NameAddr::new(None, self.identity(to)),
+            credentials: self.credentials.clone(),
             path,
             route: Vec::new(),
             headers,
@@ -76,10 +112,15 @@ impl Peer {
         self.leg = Some(self.stack.invite(invite).await.unwrap());
     }
 
-    /// Calls `user` of the gateway and waits for the answer.
-    pub(crate) async fn call(&mut self, sip: SocketAddr, user: &str) {
+    /// Calls `user` of the gateway.
+    pub(crate) async fn dial(&mut self, sip: SocketAddr, user: &str) {
         let to = format!("sip:{user}@{sip}").parse().unwrap();
         self.invite(&to, Vec::new()).await;
+    }
+
+    /// … and waits for the answer.
+    pub(crate) async fn call(&mut self, sip: SocketAddr, user: &str) {
+        self.dial(sip, user).await;
         self.answered().await;
     }
 
