@@ -6,7 +6,7 @@ use tokio::sync::broadcast;
 
 use crate::call::{
     Draft, Exchange, ExtensionReport, Journal, Place, PlaceError, Placement, RouteError, SendError,
-    Switchboard, Transfer, TransferError, TrunkReport,
+    Switchboard, Transfer, TransferError, TrunkReport, Waves,
 };
 use crate::config::Number;
 use crate::domain::{Call, CallId, E164, Event, Message, MessageId, Private, TransferMode};
@@ -242,7 +242,7 @@ impl Gateway {
     }
 
     /// Places for a call or a message, the best first.
-    async fn route(&self, from: &Number, to: &str) -> Result<Vec<Vec<Place>>, Error> {
+    async fn route(&self, from: &Number, to: &str) -> Result<Waves, Error> {
         self.exchange.route(from, to).await.map_err(Error::route)
     }
 

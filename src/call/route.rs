@@ -28,6 +28,9 @@ pub struct Place {
     pub invite: Invite,
 }
 
+/// Places in the order in which they are tried: all of a wave are called together.
+pub type Waves = Vec<Vec<Place>>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
     /// Nobody can be called so.
@@ -44,7 +47,7 @@ pub(super) const CALL_ID: &str = "{call_id}";
 impl Exchange {
     /// Places for a call from one of our numbers, in waves: all of a wave are called together, and the next is for the case
     /// that nobody of the one before is there.
-    pub async fn route(&self, from: &Number, to: &str) -> Result<Vec<Vec<Place>>, RouteError> {
+    pub async fn route(&self, from: &Number, to: &str) -> Result<Waves, RouteError> {
         if let Some(extension) = self.config.extension(to) {
             return Ok(vec![self.phones_of(extension, from.number.as_str()).await?]);
         }
@@ -65,7 +68,7 @@ impl Exchange {
     ///
     /// # Errors
     /// As for [`route`](Self::route), or no number of ours is there to call from.
-    pub async fn route_beside(&self, call: &Call, to: &str) -> Result<Vec<Vec<Place>>, RouteError> {
+    pub async fn route_beside(&self, call: &Call, to: &str) -> Result<Waves, RouteError> {
         let (ours, theirs) = match call.direction {
             Direction::Inbound => (&call.to, &call.from),
             Direction::Outbound => (&call.from, &call.to),
@@ -87,7 +90,7 @@ impl Exchange {
         &self,
         call: &Call,
         refer: &ReferRequest,
-    ) -> Result<Vec<Vec<Place>>, RouteError> {
+    ) -> Result<Waves, RouteError> {
         // Who is known by name or number is called so, whatever host the peer thinks they have.
         let is_known = |user: &String| user.parse::<E164>().is_ok() || self.config.extension(user).is_some();
         let user = refer.to.uri.user().filter(|user| is_known(user) && refer.replaces.is_none());
@@ -143,7 +146,7 @@ impl Exchange {
         Ok(phones)
     }
 
-    fn over_trunks(&self, trunk: &Trunk, from: &Number, to: &E164) -> Result<Vec<Vec<Place>>, RouteError> {
+    fn over_trunks(&self, trunk: &Trunk, from: &Number, to: &E164) -> Result<Waves, RouteError> {
         if trunk.servers.is_empty() {
             let reason = format!(
                 "trunk {:?} has no registrar and no servers, so it reaches SIP URIs alone",
@@ -163,7 +166,7 @@ impl Exchange {
         self.some(trunk, self.trunks.hops(&trunk.name).into_iter().filter_map(place).collect())
     }
 
-    async fn to_address(&self, trunk: &Trunk, from: &Number, to: Uri) -> Result<Vec<Vec<Place>>, RouteError> {
+    async fn to_address(&self, trunk: &Trunk, from: &Number, to: Uri) -> Result<Waves, RouteError> {
         if !trunk.servers.is_empty() {
             let hops = self.trunks.hops(&trunk.name).into_iter();
             let own = hops.filter(|hop| self.trunks.trunk(hop.trunk).name == trunk.name);
@@ -200,7 +203,7 @@ impl Exchange {
         Ok(places)
     }
 
-    fn some(&self, trunk: &Trunk, places: Vec<Vec<Place>>) -> Result<Vec<Vec<Place>>, RouteError> {
+    fn some(&self, trunk: &Trunk, places: Vec<Vec<Place>>) -> Result<Waves, RouteError> {
         if places.is_empty() {
             let reason = format!("none of the servers of trunk {:?} can be found; see the log", trunk.name);
             return Err(RouteError::Unreachable(reason));

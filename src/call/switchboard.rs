@@ -22,7 +22,7 @@ use super::bridge::NotNow;
 use super::extensions::Extensions;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
-use super::{Manners, Place, trunks::Trunks};
+use super::{Manners, Waves, trunks::Trunks};
 use crate::config::Config;
 use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
 use crate::store::Store;
@@ -68,7 +68,7 @@ pub struct Placement {
     pub to: Private<String>,
     pub agent: String,
     /// As [`Exchange::route`] gives them.
-    pub waves: Vec<Vec<Place>>,
+    pub waves: Waves,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +98,7 @@ pub enum TransferError {
 pub(super) struct Further {
     pub(super) call: CallId,
     /// As [`Exchange::route`] gives them.
-    pub(super) waves: Vec<Vec<Place>>,
+    pub(super) waves: Waves,
     pub(super) capabilities: sdp::Capabilities,
     pub(super) local: LocalMedia,
 }
@@ -481,7 +481,7 @@ impl Desk {
         let config = &self.exchange.config;
         let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
         let manners = Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration);
-        Company::Agent { persona: Box::new(persona), manners, session }
+        Company::Agent { persona: Box::new(persona), manners: Box::new(manners), session }
     }
 
     /// `description`: what an inbound leg is to be answered with, where it is not answered yet.

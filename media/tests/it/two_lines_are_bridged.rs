@@ -98,12 +98,12 @@ fn what_one_says_the_other_hears_both_ways_at_once() {
         let mut bridge = Bridge::new(codecs);
         bridge.run(50);
         let said = [voice(8_000, 3.0), tone(8_000, 700.0, 3.0)];
-        for n in 0..2 {
-            bridge.peers[n].session.play(chunk(1, 8_000, said[n].clone(), true)).expect("room");
+        for (peer, said) in bridge.peers.iter_mut().zip(&said) {
+            peer.session.play(chunk(1, 8_000, said.clone(), true)).expect("room");
         }
         bridge.run(220);
-        for n in 0..2 {
-            let (shift, snr) = best_fit(&said[n], &bridge.peers[1 - n].heard[8_000..]);
+        for (n, said) in said.iter().enumerate() {
+            let (shift, snr) = best_fit(said, &bridge.peers[1 - n].heard[8_000..]);
             assert!(snr >= least, "{codecs:?} from {n}: {snr:.1} dB");
             // Two lines, each a packet and at most 60 ms, and a frame for the bridge.
             assert!(shift <= 2 * 80 * 8 + LINE_FRAME, "{codecs:?} from {n}: {} ms", shift / 8);

@@ -9,14 +9,12 @@ use tracing::{debug, info, warn};
 use super::{Running, Side, TakeOver, Target, Transfer};
 use crate::call::bridge::{Action, Input, NotNow, Note, Role};
 use crate::call::ringback;
-use crate::call::route::{Place, RouteError};
+use crate::call::route::{RouteError, Waves};
 use crate::call::switchboard::{Dialled, Further, PlaceError, SideId};
 use crate::domain::{EndReason, EventKind, Private, TransferMode};
 
 /// The way to a target, once it is known; never, where none is looked for.
-pub(super) async fn routed(
-    routing: Option<&mut JoinHandle<Result<Vec<Vec<Place>>, RouteError>>>,
-) -> Option<Vec<Vec<Place>>> {
+pub(super) async fn routed(routing: Option<&mut JoinHandle<Result<Waves, RouteError>>>) -> Option<Waves> {
     match routing {
         Some(task) => match task.await {
             Ok(Ok(waves)) => Some(waves),
@@ -88,7 +86,7 @@ impl Running {
         }
     }
 
-    pub(super) async fn routed(&mut self, waves: Option<Vec<Vec<Place>>>) {
+    pub(super) async fn routed(&mut self, waves: Option<Waves>) {
         self.routing = None;
         match (waves, &mut self.target) {
             (Some(waves), Some(target)) => {

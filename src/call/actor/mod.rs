@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::bridge::{self, Bridge, NotNow, Role};
 use super::ledger::Ledger;
-use super::route::{Place, RouteError};
+use super::route::{RouteError, Waves};
 use super::switchboard::{Exchange, SideId, Switchboard};
 use super::{Input, Manners};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
@@ -74,7 +74,7 @@ pub struct Transfer {
     pub to: Private<String>,
     pub mode: TransferMode,
     /// How we would call the target ourselves; the first Request-URI is where REFER points.
-    pub waves: Vec<Vec<Place>>,
+    pub waves: Waves,
 }
 
 pub(super) struct TakeOver {
@@ -95,12 +95,12 @@ impl std::fmt::Debug for TakeOver {
 pub(super) enum Company {
     Agent {
         persona: Box<Persona>,
-        manners: Manners,
+        manners: Box<Manners>,
         /// Chosen at random per call.
         session: u64,
     },
     /// Nobody: it is put through to a target at once.
-    Target { to: Private<String>, waves: Vec<Vec<Place>>, longest: Duration },
+    Target { to: Private<String>, waves: Waves, longest: Duration },
 }
 
 pub(super) struct Actor {
@@ -123,7 +123,7 @@ impl Actor {
     pub(super) async fn run(self) {
         let (mind, bridge, target) = match self.company {
             Company::Agent { persona, manners, session } => {
-                (Some(Mind::new(*persona, manners, session)), Bridge::with_agent(), None)
+                (Some(Mind::new(*persona, *manners, session)), Bridge::with_agent(), None)
             }
             Company::Target { to, waves, longest } => {
                 (None, Bridge::put_through(longest), Some(Target::new(to, waves)))
@@ -162,11 +162,11 @@ struct Target {
     /// Where REFER points.
     refer_to: Option<sip::Uri>,
     /// `None`: still to be found out, or used.
-    waves: Option<Vec<Vec<Place>>>,
+    waves: Option<Waves>,
 }
 
 impl Target {
-    fn new(to: Private<String>, waves: Vec<Vec<Place>>) -> Self {
+    fn new(to: Private<String>, waves: Waves) -> Self {
         let refer_to = waves.iter().flatten().next().map(|place| place.invite.to.clone());
         Self { to, refer_to, waves: Some(waves) }
     }
@@ -184,7 +184,7 @@ struct Running {
     bridge: Bridge,
     target: Option<Target>,
     /// Finds the way to a target that a peer has named.
-    routing: Option<JoinHandle<Result<Vec<Vec<Place>>, RouteError>>>,
+    routing: Option<JoinHandle<Result<Waves, RouteError>>>,
     ringback: Option<(Role, JoinHandle<()>)>,
     /// One for each line that the call was recorded on.
     recordings: Vec<PathBuf>,

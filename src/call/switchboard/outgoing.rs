@@ -9,7 +9,7 @@ use super::{
 };
 use crate::call::actor::{Command, Signal};
 use crate::call::hunt::{Hunt, Step, nobody_was_there};
-use crate::call::route::{CALL_ID, Place};
+use crate::call::route::{CALL_ID, Place, Waves};
 use crate::domain::{CallId, Direction};
 
 /// A side of a call that nobody has taken yet.
@@ -76,7 +76,7 @@ impl Desk {
     }
 
     /// The places that there is room for, and the first of them.
-    fn hunt(&self, waves: Vec<Vec<Place>>) -> Result<(Hunt<Place>, Vec<Place>), PlaceError> {
+    fn hunt(&self, waves: Waves) -> Result<(Hunt<Place>, Vec<Place>), PlaceError> {
         let free = |place: &Place| !self.is_full(&place.trunk);
         let waves = waves.into_iter().map(|wave| wave.into_iter().filter(free).collect());
         let mut hunt = Hunt::new(waves.collect::<Vec<_>>());
