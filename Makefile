@@ -61,7 +61,7 @@ test-quick: logs check
 ## check: formats and lints, no warning allowed
 check:
 	@$(PHASE) -q 'format' cargo fmt --all --check
-	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p models -p offhook --all-targets -- -D warnings
+	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p models -p offhook -p offhook-smoke --all-targets -- -D warnings
 	$(PHASE) -q 'lints of the engines' cargo clippy --quiet --release $(ENGINES) --all-targets -- -D warnings
 
 ## setup: install the Debian packages that building and running need

@@ -68,15 +68,17 @@ async fn serve() -> Result<(), Box<dyn Error>> {
                     stack.answer(leg, Body::sdp(SDP)).await?;
                 }
                 Some(_) => {}
-                None => return Ok(()),
+                None => break,
             },
             asked = asked.recv() => match asked {
                 Some(()) => {
                     let stats = stack.stats().await?;
                     println!("{} {} {}", stats.legs, stats.transactions, IN_USE.load(Ordering::Relaxed));
                 }
-                None => return Ok(stack.shutdown().await),
+                None => break,
             },
         }
     }
+    stack.shutdown().await;
+    Ok(())
 }
