@@ -27,8 +27,14 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(10), what).await.expect("in time")
 }
 
+/// What comes next, but for connections that go.
 async fn next(events: &mut Receiver<Event>) -> Event {
-    soon(events.recv()).await.expect("an open stack")
+    loop {
+        let event = soon(events.recv()).await.expect("an open stack");
+        if !matches!(event, Event::FlowLost { .. }) {
+            return event;
+        }
+    }
 }
 
 /// A stack that only connects.
