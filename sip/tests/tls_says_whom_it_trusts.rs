@@ -24,7 +24,7 @@ fn any() -> Vec<SocketAddr> {
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(10), what).await.expect("in time")
+    timeout(Duration::from_secs(30), what).await.expect("in time")
 }
 
 /// What comes next, but for connections that go.

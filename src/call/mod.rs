@@ -17,7 +17,7 @@ pub use actor::Persona;
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use ledger::Journal;
-pub use messages::{Draft, SendError};
+pub use messages::{Destination, Draft, SendError};
 pub use route::{Place, RouteError};
 pub use switchboard::{Exchange, PlaceError, Placement, Switchboard, local_ip_towards};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};

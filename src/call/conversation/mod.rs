@@ -41,7 +41,7 @@ use hearing::Hearing;
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
-use crate::domain::{EndReason, Speaker, Turn};
+use crate::domain::{EndReason, Speaker, Turn, millis};
 
 /// How this call is held.
 #[derive(Clone, Debug)]
@@ -387,8 +387,4 @@ impl Conversation {
     fn note(&mut self, note: Note) {
         self.actions.push_back(Action::Note(note));
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
