@@ -19,7 +19,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn fuzz-smoke clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-sip fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -61,7 +61,7 @@ test-quick: logs check
 ## check: formats and lints, no warning allowed
 check:
 	@$(PHASE) -q 'format' cargo fmt --all --check
-	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p models -p offhook --all-targets -- -D warnings
+	$(PHASE) -q 'lints' cargo clippy --quiet $(HEARTS) -p models -p offhook -p offhook-smoke --all-targets -- -D warnings
 	$(PHASE) -q 'lints of the engines' cargo clippy --quiet --release $(ENGINES) --all-targets -- -D warnings
 
 ## setup: install the Debian packages that building and running need
@@ -88,10 +88,20 @@ models: build
 bench-turn: setup engines build models
 	@$(PHASE) -a 'bench-turn' $(BIN)/offhook bench turn --config config/demo.toml --turns 30
 
-## fuzz-smoke: a minute of hostile bytes for every parser (needs a nightly toolchain and cargo-fuzz)
+## bench-sip: measure what signalling costs: calls a second, set-up time, CPU and memory of a call (about 4 minutes)
+bench-sip: setup-test
+	@$(PHASE) -q 'build of bench-sip' cargo bench --no-run -p sip --bench signalling
+	$(PHASE) 'bench-sip' cargo bench --quiet -p sip --bench signalling
+
+## fuzz-smoke: a million hostile inputs for every parser and both state machines (INPUTS=… for more)
 fuzz-smoke:
+	@$(PHASE) -q 'build of fuzz-smoke' cargo build --release -p offhook-smoke
+	$(PHASE) 'fuzz-smoke' $(BIN)/offhook-smoke $(INPUTS)
+
+## fuzz: the same with libFuzzer, for as long as SECONDS_EACH says (needs a nightly toolchain and cargo-fuzz)
+fuzz:
 	@if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
-		echo 'fuzz-smoke needs a nightly toolchain and `cargo install cargo-fuzz`; `make test` mutates messages without them' >&2
+		echo 'fuzz needs a nightly toolchain and `cargo install cargo-fuzz`; `make fuzz-smoke` does without them' >&2
 		exit 69
 	fi
 	for target in $$(cargo +nightly fuzz list); do

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use crate::call::{
-    Draft, Exchange, ExtensionReport, Journal, Place, PlaceError, Placement, RouteError, SendError,
-    Switchboard, Transfer, TransferError, TrunkReport, Waves,
+    Destination, Draft, Exchange, ExtensionReport, Journal, Place, PlaceError, Placement, RouteError,
+    SendError, Switchboard, Transfer, TransferError, TrunkReport, Waves,
 };
 use crate::config::Number;
 use crate::domain::{Call, CallId, E164, Event, Message, MessageId, Private, TransferMode};
@@ -181,26 +181,32 @@ impl Gateway {
             return Err(Error::field("text", format!("is {length} bytes long; at most {most} are sent")));
         }
         let number = self.number_of(request.from.reveal())?;
-        // The best of the places; what becomes of a message that finds nobody there is the post's affair.
-        let place = self.route(number, request.to.reveal()).await?.into_iter().flatten().next();
-        let Place { trunk, invite, .. } =
-            place.ok_or_else(|| Error::new(Kind::Unavailable, "nobody can be reached"))?;
-        let sip::Invite { to, from, credentials, path, route, headers, .. } = invite;
         let body =
             sip::Body { content_type: "text/plain;charset=utf-8".into(), bytes: text.clone().into_bytes() };
-        let page = sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
+        let page = |Place { trunk, invite, .. }: Place| {
+            let sip::Invite { to, from, credentials, path, route, headers, .. } = invite;
+            let body = body.clone();
+            let request =
+                sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
+            Destination { trunk, request }
+        };
+        let places = self.route(number, request.to.reveal()).await?;
+        let mut destinations: Vec<_> = places.into_iter().flatten().map(page).collect();
         let no_tcp = self.exchange.stack.local_addrs(sip::Transport::Tcp).is_empty();
-        if path.transport == sip::Transport::Udp && no_tcp && page.needs_stream() {
+        let is_too_long = |one: &Destination| {
+            no_tcp && one.request.path.transport == sip::Transport::Udp && one.request.needs_stream()
+        };
+        if !destinations.is_empty() && destinations.iter().all(is_too_long) {
             let reason =
                 format!("is {} bytes long, too many for UDP, and this gateway speaks no TCP", text.len());
             return Err(Error::field("text", reason));
         }
-        let draft =
-            Draft { number: number.number.clone(), to: request.to, text: request.text, trunk, request: page };
+        destinations.retain(|one| !is_too_long(one));
+        let draft = Draft { number: number.number.clone(), to: request.to, text: request.text, destinations };
         self.switchboard.send(draft).await.map_err(|error| {
             let kind = match error {
                 SendError::Busy | SendError::Stopping => Kind::Busy,
-                SendError::NotStored => Kind::Unavailable,
+                SendError::NotStored | SendError::Nowhere => Kind::Unavailable,
             };
             Error::new(kind, error.to_string())
         })

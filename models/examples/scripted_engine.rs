@@ -68,9 +68,12 @@ fn act(mut job: Job) {
             eprintln!("dying as told");
             std::process::abort();
         }
-        "hang" => loop {
-            std::thread::park();
-        },
+        "hang" => {
+            job.text("hanging");
+            loop {
+                std::thread::park();
+            }
+        }
         "fail" => job.fail(Failure::new("engine", "as told")),
         "drop" => drop(job),
         "flood" => {

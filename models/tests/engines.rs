@@ -57,6 +57,16 @@ fn ask(question: &str, max_tokens: u32) -> Prompt {
     }
 }
 
+/// Waits for what comes soon.
+async fn until(is: impl Fn() -> bool) {
+    let turn = async {
+        while !is() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), turn).await.expect("it comes to it");
+}
+
 fn shoot(engine: &Supervisor) -> u32 {
     let pid = engine.pid().expect("it lives");
     assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
@@ -226,7 +236,8 @@ async fn a_shot_engine_costs_its_job_and_no_other() {
     let long: Vec<i16> =
         SPOKEN.iter().flat_map(|(name, _)| support::prompt(name)).take(16_000 * 25).collect();
     let hearing = ear.transcribe(utterance(long));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let at_work = local.supervisors.stt.as_ref().unwrap().handle();
+    until(|| at_work.waiting() == 0).await;
     let pid = shoot(local.supervisors.stt.as_ref().unwrap());
     match hearing.await {
         Err(SttError::Engine(e)) => assert!(e.is_retryable(), "{e}"),
@@ -273,26 +284,37 @@ async fn dropping_a_job_frees_its_engine_soon() {
     };
     // Both lanes full and four times as many behind them: five times as long, if nobody noticed that nobody wants them.
     // (A pass of Whisper's encoder cannot be stopped in its middle, see docs/decisions/whisper.md.)
+    let queue = local.supervisors.stt.as_ref().unwrap().handle();
     let jobs: Vec<_> = (0..10).map(|_| ear.transcribe(utterance(long.clone()))).collect();
-    tokio::time::sleep(full / 4).await;
+    until(|| queue.waiting() < 10).await;
     drop(jobs);
     let begun = Instant::now();
     hear(&ear, support::prompt("queue-thankyou")).await.unwrap();
-    assert!(begun.elapsed() < full * 2, "{:?} after {full:?}", begun.elapsed());
+    assert!(begun.elapsed() < full * 3, "{:?} after {full:?}", begun.elapsed());
 
+    // Each is measured against the same work on an idle engine, for no machine is as fast as another.
+    let question = || ask("What is the capital of France?", 20);
+    let begun = Instant::now();
+    support::reply(&*mind, question()).await.unwrap();
+    let alone = begun.elapsed();
     for i in 0..4 {
         let mut thinking = mind.generate(Prompt { session: 100 + i, ..ask("Tell me a long story.", 400) });
         thinking.next().await;
     }
     let begun = Instant::now();
-    support::reply(&*mind, ask("What is the capital of France?", 20)).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    support::reply(&*mind, Prompt { session: 7, ..question() }).await.unwrap();
+    // Four stories to their ends are two hundred times as many tokens as this answer has.
+    assert!(begun.elapsed() < alone * 20, "{:?}, alone {alone:?}", begun.elapsed());
 
-    let mut speaking = mouth.synthesize(Phrase::new("One sentence that is not short at all. ".repeat(20)));
+    let sentence = "One sentence that is not short at all. ";
+    let begun = Instant::now();
+    support::speech(&*mouth, Phrase::new(sentence)).await.unwrap();
+    let alone = begun.elapsed();
+    let mut speaking = mouth.synthesize(Phrase::new(sentence.repeat(20)));
     speaking.next().await;
     drop(speaking);
     let begun = Instant::now();
     support::speech(&*mouth, Phrase::new("Yes.")).await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < alone * 10, "{:?}, a sentence {alone:?}", begun.elapsed());
     local.supervisors.shutdown().await;
 }

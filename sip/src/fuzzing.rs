@@ -53,6 +53,44 @@ pub fn stun(bytes: &[u8]) {
     }
 }
 
+/// Any messages from a stranger, before an endpoint whose program does nothing: no answer is much longer than its question, no
+/// table grows beyond its ceiling, and when the last timer has gone nothing is left.
+pub fn stranger(start: Instant, messages: &[Vec<u8>]) {
+    let config = Config {
+        max_legs: 3,
+        max_transactions: 20,
+        message_types: vec!["text/plain".into()],
+        take_refers: true,
+        take_replaces: true,
+        ..Config::default()
+    };
+    let mut endpoint = Endpoint::new(config, [3; 32]);
+    let at = |last: u8| SocketAddr::from(([192, 0, 2, last], 5060));
+    let path = Path { transport: Transport::Udp, local: at(1), remote: at(2) };
+    let mut now = start;
+    for bytes in messages {
+        endpoint.handle_message(now, path, bytes);
+        while let Some(sent) = endpoint.poll_transmit() {
+            assert!(sent.bytes.len() <= bytes.len() + 400, "{} for {}", sent.bytes.len(), bytes.len());
+        }
+        let stats = endpoint.stats();
+        // A leg of ours has transactions of its own beyond the ceiling, to end decently.
+        assert!(stats.legs <= 3 && stats.transactions <= 20 + 2 * 3, "{stats:?}");
+        now += Duration::from_millis(100);
+    }
+    for _ in 0..10_000 {
+        let Some(next) = endpoint.poll_timeout() else {
+            break;
+        };
+        assert!(next <= start + Duration::from_secs(3_600), "a timer of more than an hour");
+        now = now.max(next);
+        endpoint.handle_timeout(now);
+        while endpoint.poll_transmit().is_some() || endpoint.poll_event().is_some() {}
+    }
+    let stats = endpoint.stats();
+    assert_eq!((stats.legs, stats.transactions, endpoint.poll_timeout()), (0, 0, None), "left behind");
+}
+
 /// Any text as each typed header: no panic, and what is read prints to something that reads the same.
 pub fn text(text: &str) {
     header::<Uri>(text);

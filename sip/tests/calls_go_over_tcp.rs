@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sip::net::{ConnectError, ResolveError, Stack, StackConfig, StreamLimits, bind};
-use sip::{Advertised, Body, CauseKind, Config, Event, Invite, NameAddr, Sources, Transport, Uri};
+use sip::{Advertised, Body, CauseKind, Config, Event, Invite, NameAddr, Sources, Timers, Transport, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc::Receiver;
@@ -27,7 +27,7 @@ async fn both() -> (Stack, Receiver<Event>) {
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(5), what).await.expect("in time")
+    timeout(Duration::from_secs(30), what).await.expect("in time")
 }
 
 async fn next(events: &mut Receiver<Event>) -> Event {
@@ -77,10 +77,19 @@ async fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// A machine that stands still for half a second must not look like a retransmission.
+fn patient() -> Config {
+    Config { timers: Timers { t1: Duration::from_secs(30), ..Timers::default() }, ..Config::default() }
+}
+
 #[tokio::test]
 async fn a_call_from_end_to_end_without_retransmission() {
-    let (alice, mut to_alice) = tcp().await;
-    let (bob, mut to_bob) = tcp().await;
+    let stack = async || {
+        let config = StackConfig { tcp: any(), endpoint: patient(), ..Default::default() };
+        bind(config).await.expect("a free port")
+    };
+    let (alice, mut to_alice) = stack().await;
+    let (bob, mut to_bob) = stack().await;
     let call = invite(&alice, &format!("sip:bob@{};transport=tcp", bob.local_addr())).await;
     assert_eq!(call.path.transport, Transport::Tcp);
     let call = alice.invite(call).await.expect("open");

@@ -2,117 +2,39 @@
 
 #![cfg(feature = "net")]
 
+mod support;
+
 use std::net::SocketAddr;
-use std::path::Path as FilePath;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Stdio;
 use std::time::Duration;
 
 use sip::net::{
     BindError, ConnectError, Identity, Roots, Stack, StackConfig, TlsConfig, TlsConfigError, TlsError, bind,
 };
 use sip::{Body, CauseKind, Event, Invite, NameAddr, Transport, Uri};
+use support::papers::papers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 const SDP: &str = "v=0\r\n";
 
-/// One authority and what it has signed.
-struct Papers {
-    dir: tempfile::TempDir,
-}
-
-/// Made once for all tests of this file. `None`: there is no `openssl`.
-fn papers() -> Option<&'static Papers> {
-    static PAPERS: OnceLock<Option<Papers>> = OnceLock::new();
-    let papers = PAPERS.get_or_init(|| {
-        let papers = Papers { dir: tempfile::tempdir().expect("a folder") };
-        papers.authority("ca")?;
-        papers.authority("other-ca")?;
-        papers.leaf("good", "ca", "DNS:localhost", &["-days", "7"]);
-        papers.leaf("address", "ca", "IP:127.0.0.1", &["-days", "7"]);
-        papers.leaf("wrong-name", "ca", "DNS:example.com", &["-days", "7"]);
-        papers.leaf("unknown-ca", "other-ca", "DNS:localhost", &["-days", "7"]);
-        papers.leaf("expired", "ca", "DNS:localhost", &["-days", "-1"]);
-        Some(papers)
-    });
-    if papers.is_none() {
-        eprintln!("skipped: no openssl");
-    }
-    papers.as_ref()
-}
-
-impl Papers {
-    fn dir(&self) -> &FilePath {
-        self.dir.path()
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.dir().join(name)).expect("a file")
-    }
-
-    fn openssl(&self, args: &[&str]) -> Option<()> {
-        let output = Command::new("openssl").current_dir(self.dir()).args(args).output().ok()?;
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Some(())
-    }
-
-    fn request(&self, name: &str, args: &[&str]) -> Option<()> {
-        let key = format!("{name}.key");
-        let subject = format!("/CN={name}");
-        let mut all = vec!["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-        all.extend(["-keyout", &key, "-subj", &subject]);
-        all.extend(args);
-        self.openssl(&all)
-    }
-
-    fn authority(&self, name: &str) -> Option<()> {
-        self.request(name, &["-x509", "-days", "30", "-out", &format!("{name}.pem")])
-    }
-
-    fn leaf(&self, name: &str, ca: &str, san: &str, validity: &[&str]) {
-        let (csr, pem, ext) = (format!("{name}.csr"), format!("{name}.pem"), format!("{name}.ext"));
-        self.request(name, &["-new", "-out", &csr]).expect("openssl");
-        let text = format!("basicConstraints=CA:FALSE\nsubjectAltName={san}\n");
-        std::fs::write(self.dir().join(&ext), text).expect("a file");
-        let (ca_pem, ca_key) = (format!("{ca}.pem"), format!("{ca}.key"));
-        let mut all = vec!["x509", "-req", "-in", &csr, "-CA", &ca_pem, "-CAkey", &ca_key];
-        all.extend(["-CAcreateserial", "-extfile", &ext, "-out", &pem]);
-        all.extend(validity);
-        self.openssl(&all).expect("openssl");
-    }
-
-    fn identity(&self, name: &str) -> Identity {
-        Identity { chain: self.read(&format!("{name}.pem")), key: self.read(&format!("{name}.key")) }
-    }
-
-    fn roots(&self) -> Roots {
-        Roots::Pem(self.read("ca.pem"))
-    }
-
-    /// Listens with this certificate, and trusts our authority.
-    async fn stack(&self, name: &str) -> (Stack, Receiver<Event>) {
-        let tls = TlsConfig {
-            listen: any(),
-            identity: Some(self.identity(name)),
-            roots: self.roots(),
-            ..Default::default()
-        };
-        bind(StackConfig { tls: Some(tls), ..Default::default() }).await.expect("a free port")
-    }
-}
-
 fn any() -> Vec<SocketAddr> {
     vec!["127.0.0.1:0".parse().expect("an address")]
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(10), what).await.expect("in time")
+    timeout(Duration::from_secs(30), what).await.expect("in time")
 }
 
+/// What comes next, but for connections that go.
 async fn next(events: &mut Receiver<Event>) -> Event {
-    soon(events.recv()).await.expect("an open stack")
+    loop {
+        let event = soon(events.recv()).await.expect("an open stack");
+        if !matches!(event, Event::FlowLost { .. }) {
+            return event;
+        }
+    }
 }
 
 /// A stack that only connects.

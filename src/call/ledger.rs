@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::Utc;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::Note;
-use crate::domain::{Call, CallId, EndReason, Event, EventKind, Fragment, Private, Speaker, Status};
+use crate::domain::{Call, CallId, EndReason, Event, EventKind, Fragment, Private, Speaker, Status, millis};
 use crate::store::{Entry, Record, Store, StoreError};
 
 /// Entries that may wait to be written.
@@ -282,10 +282,6 @@ pub(super) async fn close_abandoned(store: &Store, journal: &Journal, id: CallId
         Ok(Err(error)) => tracing::error!(call = %id, %error, "an abandoned record cannot be read"),
         Err(panic) => tracing::error!(call = %id, %panic, "reading an abandoned record panicked"),
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

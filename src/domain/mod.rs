@@ -17,3 +17,10 @@ pub(crate) use message::tests::received;
 pub use message::{Content, Message, MessageStatus};
 pub use number::{E164, NumberError};
 pub use private::{Private, show_in_logs};
+
+use std::time::Duration;
+
+/// Whole milliseconds, as records and events tell times.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

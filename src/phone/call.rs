@@ -14,7 +14,8 @@ use super::ear::{self, Ear};
 use super::outcome::{Journal, Outcome};
 use super::runner::{Act, Input, Runner};
 use super::script::Script;
-use super::{Event, Phone, PhoneError, Stop, Teller, millis};
+use super::{Event, Phone, PhoneError, Stop, Teller};
+use crate::domain::millis;
 
 /// A digit and the pause behind it, and what the network may add.
 const KEY: Duration = Duration::from_millis(240);

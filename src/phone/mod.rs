@@ -22,6 +22,8 @@ use sip::{Credentials, NameAddr, RegistrationId, RegistrationState, Uri};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::millis;
+
 pub use clip::Clip;
 pub use event::{Event, Stamped};
 pub use outcome::{Exchange, Outcome};
@@ -266,10 +268,6 @@ impl Teller {
         let at_ms = millis(at.saturating_duration_since(self.start));
         let _ = self.out.send(Stamped { at_ms, event }).await;
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Ends a call from outside, for instance at Ctrl-C.

@@ -1,7 +1,7 @@
 //! Messages in the database: by id, and for lists by time, of one number or of all.
 
 use chrono::{DateTime, Utc};
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{Entry, Record, Store, StoreError, decode, encode};
 use crate::domain::{E164, Event, EventKind, Message, MessageId};
@@ -50,7 +50,7 @@ pub(super) fn write<'a>(
 
 impl Store {
     pub fn message(&self, id: &MessageId) -> Result<Option<Message>, StoreError> {
-        let table = self.database.begin_read()?.open_table(MESSAGES)?;
+        let table = self.begin_read()?.open_table(MESSAGES)?;
         table.get(id.as_str())?.map(|value| decode(value.value())).transpose()
     }
 
@@ -61,7 +61,7 @@ impl Store {
         before: Option<&Message>,
         limit: usize,
     ) -> Result<Vec<Message>, StoreError> {
-        let transaction = self.database.begin_read()?;
+        let transaction = self.begin_read()?;
         let (at, id) = before.map_or((u64::MAX, ""), |one| (micros(one.created_at), one.id.as_str()));
         let mut ids: Vec<String> = Vec::new();
         match number {
@@ -93,7 +93,7 @@ impl Store {
     /// again might deliver it twice. Returns how many.
     pub fn settle_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let ids: Vec<String> = {
-            let table = self.database.begin_read()?.open_table(QUEUED)?;
+            let table = self.begin_read()?.open_table(QUEUED)?;
             table.iter()?.map(|entry| Ok(entry?.0.value().to_owned())).collect::<Result<_, StoreError>>()?
         };
         for id in &ids {

@@ -3,14 +3,20 @@
 //! A `redb` file in the data folder: a commit is on disk when it returns. A value is a version byte and JSON. The
 //! record of a call or a message and the events that tell of its change are written in one transaction; the events stay as
 //! the outbox from which deliveries will be made.
+//!
+//! `redb` refuses everything after the first error of the disk until it is opened again. So the database is closed on such an
+//! error, and opened again by whoever needs it next: a disk that was full and has room again needs no restart.
 
 mod messages;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
+};
 
 use crate::domain::{Call, CallId, EndReason, Event, EventKind, Message};
 
@@ -49,8 +55,30 @@ pub struct Entry {
 
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
+    shelf: Arc<Shelf>,
     folder: PathBuf,
+}
+
+/// The database, which is not there while its disk refuses.
+struct Shelf {
+    held: Mutex<Option<Database>>,
+    open: Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>,
+}
+
+impl Shelf {
+    fn with<T>(&self, act: impl FnOnce(&Database) -> T) -> Result<T, StoreError> {
+        // Nothing is left half-changed by a panic under this lock.
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match held.take() {
+            Some(database) => database,
+            None => (self.open)().map_err(StoreError::Reopen)?,
+        };
+        Ok(act(held.insert(database)))
+    }
+
+    fn close(&self) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +97,8 @@ pub enum OpenError {
 pub enum StoreError {
     #[error("the database failed: {0}")]
     Database(#[from] redb::Error),
+    #[error("the database failed before, and cannot be opened again yet: {0}")]
+    Reopen(DatabaseError),
     #[error("a stored value has version {0}, which this offhook does not know")]
     Version(u8),
     #[error("a stored value cannot be read: {0}")]
@@ -95,7 +125,10 @@ impl Store {
             redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(folder.to_owned()),
             other => OpenError::Database { path: path.clone(), reason: other.to_string() },
         })?;
-        let store = Self { database: Arc::new(database), folder: folder.to_owned() };
+        let again = path.clone();
+        let shelf =
+            Shelf { held: Mutex::new(Some(database)), open: Box::new(move || Database::create(&again)) };
+        let store = Self { shelf: Arc::new(shelf), folder: folder.to_owned() };
         store.make_tables().map_err(|error| OpenError::Database { path, reason: error.to_string() })?;
         Ok(store)
     }
@@ -103,15 +136,24 @@ impl Store {
     /// One in memory whose disk refuses everything while `broken` is true.
     #[cfg(test)]
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
-        let backend = bad_disk::BadDisk { memory: redb::backends::InMemoryBackend::new(), broken };
-        let database = Database::builder().create_with_backend(backend).unwrap();
-        let store = Self { database: Arc::new(database), folder: PathBuf::from("nowhere") };
+        let disk = bad_disk::BadDisk { bytes: Arc::default(), broken };
+        let open = move || Database::builder().create_with_backend(disk.clone());
+        let shelf = Shelf { held: Mutex::new(None), open: Box::new(open) };
+        let store = Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere") };
         store.make_tables().unwrap();
         store
     }
 
+    fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        Ok(self.shelf.with(Database::begin_read)??)
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        Ok(self.shelf.with(Database::begin_write)??)
+    }
+
     fn make_tables(&self) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
+        let transaction = self.begin_write()?;
         transaction.open_table(CALLS)?;
         transaction.open_table(CALLS_BY_TIME)?;
         transaction.open_table(EVENTS)?;
@@ -127,7 +169,15 @@ impl Store {
 
     /// Writes records and the events of their change, together or not at all. Blocks until it is on disk.
     pub fn record(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let transaction = self.database.begin_write()?;
+        let written = self.write(entries);
+        if matches!(written, Err(StoreError::Database(redb::Error::Io(_) | redb::Error::PreviousIo))) {
+            self.shelf.close();
+        }
+        written
+    }
+
+    fn write(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let transaction = self.begin_write()?;
         {
             let mut calls = transaction.open_table(CALLS)?;
             let mut by_time = transaction.open_table(CALLS_BY_TIME)?;
@@ -153,13 +203,13 @@ impl Store {
     }
 
     pub fn call(&self, id: &CallId) -> Result<Option<Call>, StoreError> {
-        let table = self.database.begin_read()?.open_table(CALLS)?;
+        let table = self.begin_read()?.open_table(CALLS)?;
         table.get(id.as_str())?.map(|value| decode(value.value())).transpose()
     }
 
     /// The newest calls first.
     pub fn calls(&self, limit: usize) -> Result<Vec<Call>, StoreError> {
-        let transaction = self.database.begin_read()?;
+        let transaction = self.begin_read()?;
         let (index, table) = (transaction.open_table(CALLS_BY_TIME)?, transaction.open_table(CALLS)?);
         let mut calls = Vec::new();
         for entry in index.iter()?.rev().take(limit) {
@@ -173,7 +223,7 @@ impl Store {
 
     /// The events of a call or a message in their order.
     pub fn events(&self, id: impl AsRef<str>) -> Result<Vec<Event>, StoreError> {
-        let (table, id) = (self.database.begin_read()?.open_table(EVENTS)?, id.as_ref());
+        let (table, id) = (self.begin_read()?.open_table(EVENTS)?, id.as_ref());
         let mut events = Vec::new();
         for entry in table.range((id, 0)..=(id, u64::MAX))? {
             events.push(decode(entry?.1.value())?);
@@ -184,7 +234,7 @@ impl Store {
     /// Closes every call that an earlier process left open: it was killed before it could. Returns how many.
     pub fn close_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let open: Vec<Call> = {
-            let table = self.database.begin_read()?.open_table(CALLS)?;
+            let table = self.begin_read()?.open_table(CALLS)?;
             let mut open = Vec::new();
             for entry in table.iter()? {
                 let call: Call = decode(entry?.1.value())?;
@@ -230,15 +280,15 @@ fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError>
 #[cfg(test)]
 mod bad_disk {
     use std::io::{Error, Result};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
 
     use redb::StorageBackend;
-    use redb::backends::InMemoryBackend;
 
-    #[derive(Debug)]
+    /// Its bytes survive the database that lay on it.
+    #[derive(Clone, Debug)]
     pub(super) struct BadDisk {
-        pub(super) memory: InMemoryBackend,
+        pub(super) bytes: Arc<Mutex<Vec<u8>>>,
         pub(super) broken: Arc<AtomicBool>,
     }
 
@@ -250,26 +300,30 @@ mod bad_disk {
 
     impl StorageBackend for BadDisk {
         fn len(&self) -> Result<u64> {
-            self.memory.len()
+            Ok(self.bytes.lock().unwrap().len() as u64)
         }
 
         fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-            self.memory.read(offset, out)
+            let offset = usize::try_from(offset).unwrap();
+            out.copy_from_slice(&self.bytes.lock().unwrap()[offset..offset + out.len()]);
+            Ok(())
         }
 
         fn set_len(&self, len: u64) -> Result<()> {
             self.check()?;
-            self.memory.set_len(len)
+            self.bytes.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+            Ok(())
         }
 
         fn sync_data(&self) -> Result<()> {
-            self.check()?;
-            self.memory.sync_data()
+            self.check()
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
             self.check()?;
-            self.memory.write(offset, data)
+            let offset = usize::try_from(offset).unwrap();
+            self.bytes.lock().unwrap()[offset..offset + data.len()].copy_from_slice(data);
+            Ok(())
         }
     }
 }
@@ -339,5 +393,21 @@ mod tests {
         assert_eq!((closed.status, closed.end_reason), (Status::Failed, Some(EndReason::Interrupted)));
         assert_eq!(store.events(&closed.id).unwrap()[0].kind.name(), "call.ended");
         assert_eq!(store.close_interrupted(Utc::now()).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_disk_that_comes_back_is_written_to_again() {
+        let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let switch = |is_broken| broken.store(is_broken, std::sync::atomic::Ordering::SeqCst);
+        let store = Store::on_a_bad_disk(broken.clone());
+        store.record(&[entry(1, Status::Completed)]).unwrap();
+        switch(true);
+        for _ in 0..3 {
+            store.record(&[entry(2, Status::Completed)]).unwrap_err();
+        }
+        switch(false);
+        store.record(&[entry(3, Status::Completed)]).unwrap();
+        let ids: Vec<_> = store.calls(9).unwrap().into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, [3, 1].map(|n| CallId::from_random([n; 10])));
     }
 }

@@ -4,8 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::{Caller, NUMBER, Pager, Setting, World};
 
@@ -25,6 +25,40 @@ async fn curl(world: &World, key: Option<&str>, path: &str, arguments: &[&str]) 
     let text = String::from_utf8(output.stdout).unwrap();
     let (body, status) = text.rsplit_once('\n').unwrap();
     (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned())))
+}
+
+/// The event stream, as curl prints it.
+struct Listener {
+    _curl: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// Whoever has the head of the answer misses nothing that comes afterwards.
+async fn listen(world: &World, key: &str) -> Listener {
+    let mut curl = Command::new("curl")
+        .args(["-sN", "-D", "-", "-H", &format!("Authorization: Bearer {key}")])
+        .arg(format!("http://{}/v1/events", world.http))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("curl is installed");
+    let lines = BufReader::new(curl.stdout.take().unwrap()).lines();
+    let mut listener = Listener { _curl: curl, lines };
+    listener.next("HTTP/1.1 200").await;
+    listener
+}
+
+impl Listener {
+    /// The next line that starts so.
+    async fn next(&mut self, start: &str) -> String {
+        loop {
+            let line = tokio::time::timeout(Duration::from_secs(30), self.lines.next_line()).await;
+            let line = line.expect("a line in time").unwrap().expect("the stream goes on");
+            if line.starts_with(start) {
+                return line;
+            }
+        }
+    }
 }
 
 fn post(body: &Value) -> Vec<String> {
@@ -83,18 +117,7 @@ async fn mistakes_are_named() {
 async fn a_call_is_placed_followed_and_ended() {
     let mut world = World::start(Setting::default()).await;
     let key = key(&world);
-    let mut listener = Command::new("curl")
-        .args([
-            "-sN",
-            "-H",
-            &format!("Authorization: Bearer {key}"),
-            &format!("http://{}/v1/events", world.http),
-        ])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let mut lines = listen(&world, &key).await;
 
     let callee = Caller::new().await;
     let order = json!({ "from": NUMBER, "to": format!("sip:200@{}", callee.address()) });
@@ -106,9 +129,9 @@ async fn a_call_is_placed_followed_and_ended() {
         let id = placed["id"].as_str().unwrap().to_owned();
         let next = async {
             let mut names = Vec::new();
-            while let Some(line) = lines.next_line().await.unwrap() {
-                let Some(data) = line.strip_prefix("data: ") else { continue };
-                let event: Value = serde_json::from_str(data).unwrap();
+            loop {
+                let line = lines.next("data: ").await;
+                let event: Value = serde_json::from_str(line.trim_start_matches("data: ")).unwrap();
                 assert_eq!(event["call_id"], id.as_str());
                 names.push(event["type"].as_str().unwrap().to_owned());
                 // The greeting is said: enough.
@@ -124,7 +147,7 @@ async fn a_call_is_placed_followed_and_ended() {
             }
             names
         };
-        let names = tokio::time::timeout(Duration::from_secs(30), next).await.expect("the events come");
+        let names = next.await;
         (id, names)
     };
     let ((outcome, _), (id, names)) = tokio::join!(callee.answer("stay 30s"), follow);
@@ -195,26 +218,10 @@ async fn messages_are_sent_and_listed() {
     }
     assert_eq!(curl(&world, None, "/v1/messages", &[]).await.0, 401);
 
-    let mut listener = Command::new("curl")
-        .args(["-sN", "-D", "-", "-H", &format!("Authorization: Bearer {key}")])
-        .arg(format!("http://{}/v1/events", world.http))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(listener.stdout.take().unwrap()).lines();
-    let next = async |lines: &mut tokio::io::Lines<_>, start: &str| loop {
-        let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await;
-        let line = line.expect("a line in time").unwrap().expect("the stream goes on");
-        if line.starts_with(start) {
-            return line;
-        }
-    };
-    // The head is there: from now on it listens.
-    next(&mut lines, "HTTP/1.1 200").await;
+    let mut lines = listen(&world, &key).await;
     let answer = Pager::new().await.page(&world, "100", "text/plain", b"hi").await;
     assert!(answer.starts_with("SIP/2.0 202 "), "{answer}");
-    let told = next(&mut lines, "data: ").await;
+    let told = lines.next("data: ").await;
     let event: Value = serde_json::from_str(told.trim_start_matches("data: ")).unwrap();
     assert_eq!((&event["type"], &event["text"]), (&json!("message.received"), &json!("hi")));
     assert_eq!((&event["message_id"], &event["seq"]), (&event["id"], &json!(1)));

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::recordings_survive::Folder;
 use crate::support::*;
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(30);
 
 fn engine(first: u16) -> Engine {
     let config = EngineConfig {
@@ -127,20 +127,20 @@ async fn hush_overtakes_everything_that_is_queued() {
     let (taken, mut queued) = tokio::sync::watch::channel(0);
     let play = async {
         for mark in 0..40 {
-            a.play(chunk(mark, 8_000, vec![5_000; 24_000], true)).await.expect("open");
+            a.play(chunk(mark, 8_000, vec![5_000; 72_000], true)).await.expect("open");
             taken.send_replace(mark + 1);
         }
     };
     let barge_in = async {
         until(&mut from_a, |event| matches!(event, Event::Started { .. }).then_some(())).await;
         queued.wait_for(|taken| *taken >= 5).await.expect("the other half lives");
-        let hushed = timeout(Duration::from_secs(2), a.hush()).await.expect("at once").expect("open");
+        let hushed = timeout(LONG, a.hush()).await.expect("at once").expect("open");
         assert_eq!(hushed.mark, Some(Mark(0)));
-        assert!(hushed.played < Duration::from_millis(2_900), "{hushed:?}");
+        assert!(hushed.played < Duration::from_secs(9), "{hushed:?}");
         assert!(hushed.unplayed_marks.len() >= 4, "{hushed:?}");
     };
     tokio::select! {
-        () = play => panic!("two minutes of sound were taken at once: no back-pressure"),
+        () = play => panic!("six minutes of sound were taken at once: no back-pressure"),
         () = barge_in => {}
     }
     // What is given after the hush is played.

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "the virtual clock has to start somewhere")]
 
+#[cfg(feature = "net")]
+pub mod papers;
 pub mod phone;
 pub mod verdict;
 #[cfg(feature = "net")]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::speech::Kind;
-use super::{Action, Conversation, DIGIT_PAUSE, Floor, Line, Note, SEAL_AFTER, millis, words};
-use crate::domain::{EndReason, Private, Speaker};
+use super::{Action, Conversation, DIGIT_PAUSE, Floor, Line, Note, SEAL_AFTER, words};
+use crate::domain::{EndReason, Private, Speaker, millis};
 
 impl Conversation {
     pub(super) fn voice_start(&mut self, now: Instant, onset: Instant) {

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::speech::{Kind, Speech};
-use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE, millis};
+use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE};
+use crate::domain::millis;
 
 impl Conversation {
     /// When voice over the protected start of the greeting may pause it after all.

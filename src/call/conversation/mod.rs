@@ -43,7 +43,7 @@ use hearing::Hearing;
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
-use crate::domain::{EndReason, Speaker, Turn};
+use crate::domain::{EndReason, Speaker, Turn, millis};
 
 /// How this call is held.
 #[derive(Clone, Debug)]
@@ -403,8 +403,4 @@ impl Conversation {
     fn note(&mut self, note: Note) {
         self.actions.push_back(Action::Note(note));
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

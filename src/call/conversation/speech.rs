@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::words;
-use crate::domain::{EndReason, Turn};
+use crate::domain::{EndReason, Turn, millis};
 
 /// Why the agent speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +71,7 @@ impl Speech {
         self.started_at = Some(now);
         self.moved_at = self.moved_at.max(now);
         self.record.voice_to_voice_ms =
-            self.answers.map(|since| super::millis(now.saturating_duration_since(since)));
+            self.answers.map(|since| millis(now.saturating_duration_since(since)));
     }
 
     /// When it must have moved on, or something hangs.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use sip::net::Stack;
-use sip::{IncomingMessage, MessageReply, RequestId, SendMessage};
+use sip::{IncomingMessage, MessageReply, RequestId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ use crate::domain::{
 use crate::store::{Entry, Record};
 
 use content::Unreadable;
+pub use outgoing::Destination;
 pub(super) use outgoing::Outcome;
 use outgoing::{Outgoing, Patience};
 use seen::{Memory, Seen};
@@ -44,19 +45,20 @@ const OUTGOING: usize = 1024;
 /// When a sender may try again whose message we had no room for.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// A message to send, checked, and the request that will carry it.
+/// A message to send, checked.
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub number: crate::domain::E164,
     pub to: Private<String>,
     pub text: Private<String>,
-    pub trunk: String,
-    /// Its body and Call-ID are set here.
-    pub request: SendMessage,
+    /// Where it can be left, the best first.
+    pub destinations: Vec<Destination>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
+    #[error("there is nowhere to send it")]
+    Nowhere,
     #[error("{OUTGOING} messages wait to be sent; try again later")]
     Busy,
     #[error("the gateway is stopping and sends no more messages")]
@@ -116,7 +118,7 @@ struct Room {
     patience: Patience,
     memory: Memory,
     storing: JoinSet<Written>,
-    /// By the URI that they go to; the first of each is sent, or waits to be sent again.
+    /// By whom they go to; the first of each is sent, or waits to be sent again.
     lanes: HashMap<String, VecDeque<Outgoing>>,
     /// Which lane an outcome belongs to.
     sent: HashMap<sip::MessageId, String>,
@@ -204,25 +206,30 @@ impl Room {
 
     /// The record of a message, or why it is refused: who sends it, and is it for us?
     fn judge(&self, message: &IncomingMessage, in_call: Option<CallId>) -> Result<Message, MessageReply> {
-        let source = message.path.remote.ip();
-        let trunk = match &message.account {
-            None => self.post.trunks.of_source(source),
-            Some(account) => match self.post.config.extension(account) {
-                Some(extension) => Some(extension.line()),
-                None => self.post.trunks.of_account(account),
-            },
-        };
-        let Some(trunk) = trunk else {
-            warn!(%source, "a message from an address that belongs to no trunk");
-            return Err(MessageReply::new(403));
-        };
+        let (config, trunks) = (&self.post.config, &self.post.trunks);
         // As with calls, some carriers keep our Contact in the Request-URI and name the number in To.
         let dialled = [message.request_uri.user(), message.to.uri.user()];
-        let number = dialled.iter().flatten().find_map(|user| self.post.config.number_dialled(user));
+        let number = dialled.iter().flatten().find_map(|user| config.number_dialled(user));
+        let extension = message.account.as_deref().and_then(|account| config.extension(account));
+        let trunk = match (extension, &message.account) {
+            (Some(extension), _) => Some(extension.line()),
+            (None, Some(account)) => trunks.of_account(account),
+            (None, None) => trunks.of_source(message.path.remote.ip()),
+        };
+        let Some(trunk) = trunk else {
+            warn!(source = %message.path.remote.ip(), "a message from an address that belongs to no trunk");
+            return Err(MessageReply::new(403));
+        };
         let Some(number) = number else {
             info!(trunk, "a message to a number that is not here is refused");
             return Err(MessageReply::new(404));
         };
+        let names =
+            dialled.iter().flatten().map(String::as_str).chain([number.number.as_str(), &number.agent]);
+        if extension.is_some_and(|extension| !extension.may_dial(names)) {
+            info!(trunk, "a message to a number that the extension may not dial is refused");
+            return Err(MessageReply::new(403));
+        }
         let content = content::read(&message.body).map_err(|why| {
             info!(trunk, %why, "a message is refused");
             match why {
@@ -236,8 +243,12 @@ impl Room {
                 }
             }
         })?;
-        let sender = message.asserted.as_ref().unwrap_or(&message.from);
-        let from = sender.uri.user().map_or_else(|| sender.uri.to_string(), |user| user.to_string());
+        let claimed = sip::identity::of(&message.headers);
+        let sender = claimed.caller(&message.from, extension.is_none());
+        let from = match extension {
+            Some(extension) => extension.number.clone(),
+            None => sender.uri.user().unwrap_or_else(|| sender.uri.to_string()),
+        };
         Ok(Message {
             id: (self.post.new_id)(),
             number: number.number.clone(),
@@ -274,7 +285,7 @@ impl Room {
             to: draft.to,
             content_type: content_type.clone(),
             content: Content::Text(draft.text.clone()),
-            trunk: draft.trunk,
+            trunk: draft.destinations.first().map(|first| first.trunk.clone()).unwrap_or_default(),
             in_call: None,
             created_at: Utc::now(),
             settled_at: None,
@@ -282,13 +293,12 @@ impl Room {
             sip_status: None,
             reason: None,
         };
-        let request = SendMessage {
-            call_id: Some(record.id.to_string()),
-            body: sip::Body { content_type, bytes: draft.text.reveal().clone().into_bytes() },
-            ..draft.request
+        let body = sip::Body { content_type, bytes: draft.text.reveal().clone().into_bytes() };
+        let Some(outgoing) = Outgoing::new(record.clone(), body, draft.destinations).map(Box::new) else {
+            let _ = answer.send(Err(SendError::Nowhere));
+            return;
         };
-        let (journal, entry) = (self.post.journal.clone(), entry(record.clone()));
-        let outgoing = Box::new(Outgoing { record, request });
+        let (journal, entry) = (self.post.journal.clone(), entry(record));
         self.storing
             .spawn(async move { Written::Out { outgoing, answer, event: journal.store(entry).await } });
     }
@@ -306,7 +316,7 @@ impl Room {
             Written::Out { outgoing, answer, event: Ok(()) } => {
                 info!(message = %outgoing.record.id, to = %outgoing.record.to, trunk = outgoing.record.trunk, "a message goes out");
                 let _ = answer.send(Ok(outgoing.record.clone()));
-                let name = outgoing.request.to.to_string();
+                let name = outgoing.record.to.reveal().clone();
                 let lane = self.lanes.entry(name.clone()).or_default();
                 lane.push_back(*outgoing);
                 if lane.len() == 1 {
@@ -321,20 +331,17 @@ impl Room {
 
     async fn send_first(&mut self, lane: String) {
         let Some(first) = self.lanes.get_mut(&lane).and_then(VecDeque::front_mut) else { return };
-        first.record.tries += 1;
+        let request = first.next_request();
         // A stack that has shut down sends nothing; the record is closed with the task, which ends soon.
-        if let Ok(id) = self.post.stack.message(first.request.clone()).await {
+        if let Ok(id) = self.post.stack.message(request).await {
             self.sent.insert(id, lane);
         }
     }
 
     async fn outcome(&mut self, lane: String, outcome: Outcome) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
-        if let Some(wait) = queue.front().and_then(|first| first.again_in(&outcome, &self.patience)) {
+        if let Some(wait) = queue.front_mut().and_then(|first| first.again_in(&outcome, &self.patience)) {
             info!(status = outcome.status, again_in_s = wait.as_secs_f32(), "a message is not through yet");
-            if let Some(first) = queue.front_mut() {
-                first.prepare_again(&outcome);
-            }
             self.turn += 1;
             self.again.insert((Instant::now() + wait, self.turn), lane);
             return;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use sip::SendMessage;
 
+use crate::call::route::CALL_ID;
 use crate::domain::Message;
+
+/// Servers and phones that one message is offered to.
+const MOST_DESTINATIONS: usize = 8;
 
 /// How stubborn we are.
 #[derive(Clone, Copy, Debug)]
@@ -38,38 +42,78 @@ impl Outcome {
     }
 }
 
-/// One message, its record and the request that carries it.
+/// A place where a message may be left: a server of a trunk, or a phone.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The trunk or the extension, for the record.
+    pub trunk: String,
+    /// Its body and Call-ID are set by the post.
+    pub request: SendMessage,
+}
+
+/// One message: its record, and where it can be left, the best first.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) record: Message,
-    pub(super) request: SendMessage,
+    /// Never empty.
+    destinations: Vec<Destination>,
+    at: usize,
+    call_id: String,
 }
 
 impl Outgoing {
-    /// How long to wait before it is sent again; `None`: the outcome is the last.
+    /// `None`: there is nowhere to send it.
+    pub(super) fn new(record: Message, body: sip::Body, mut destinations: Vec<Destination>) -> Option<Self> {
+        let call_id = record.id.to_string();
+        destinations.truncate(MOST_DESTINATIONS);
+        for Destination { request, .. } in &mut destinations {
+            request.body.clone_from(&body);
+            for (_, value) in &mut request.headers {
+                *value = value.replace(CALL_ID, &call_id);
+            }
+        }
+        (!destinations.is_empty()).then_some(Self { record, destinations, at: 0, call_id })
+    }
+
+    /// The request of the next try, which is counted.
+    pub(super) fn next_request(&mut self) -> SendMessage {
+        let Destination { trunk, request } = &self.destinations[self.at];
+        self.record.tries += 1;
+        self.record.trunk.clone_from(trunk);
+        SendMessage { call_id: Some(self.call_id.clone()), ..request.clone() }
+    }
+
+    /// After a try that failed: how long to wait before the next one; `None`: the outcome is the last.
     ///
-    /// Tried again is only what nobody has taken: no answer, no way there, or a server that is busy.
-    pub(super) fn again_in(&self, outcome: &Outcome, patience: &Patience) -> Option<Duration> {
+    /// Tried again is only what nobody has taken: no answer, no way there, or a server that is busy. The next place is
+    /// tried at once (RFC 3263 §4.3); when each has been, the first again after a while.
+    pub(super) fn again_in(&mut self, outcome: &Outcome, patience: &Patience) -> Option<Duration> {
         let transient = match outcome.status {
             408 | 503 => true,
             // These may mean "never"; with a time they mean "later" (RFC 3261 §20.33).
             480 | 500 | 504 => outcome.retry_after.is_some(),
             _ => false,
         };
-        if !transient || self.record.tries >= patience.tries {
+        let places = u32::try_from(self.destinations.len()).unwrap_or(u32::MAX);
+        if !transient || self.record.tries >= patience.tries.max(places) {
             return None;
         }
-        let wait = patience.first_wait * 4_u32.saturating_pow(self.record.tries.saturating_sub(1));
-        let wait = wait.max(outcome.retry_after.unwrap_or_default());
-        (wait <= patience.longest_wait).then_some(wait)
-    }
-
-    /// Makes the next try the same request where nobody answered, so that a far end whose answer was lost can tell that it
-    /// has it already; and a new one where somebody did, who would take the same for a loop (RFC 3261 §8.2.2.2).
-    pub(super) fn prepare_again(&mut self, outcome: &Outcome) {
-        if outcome.is_answer() {
-            self.request.call_id = Some(format!("{}.{}", self.record.id, self.record.tries));
+        let mut wait = Duration::ZERO;
+        if self.record.tries.is_multiple_of(places) {
+            let rounds = self.record.tries / places;
+            wait = patience.first_wait * 4_u32.saturating_pow(rounds.saturating_sub(1));
+            wait = wait.max(outcome.retry_after.unwrap_or_default());
+            if wait > patience.longest_wait {
+                return None;
+            }
         }
+        self.at = (self.at + 1) % self.destinations.len();
+        // The same request where nobody answered, so that a far end whose answer was lost can tell that it has it already;
+        // a new one where somebody did, who would take the same for a loop (RFC 3261 §8.2.2.2).
+        if outcome.is_answer() {
+            self.call_id = format!("{}.{}", self.record.id, self.record.tries);
+        }
+        Some(wait)
     }
 }
 
@@ -78,25 +122,33 @@ mod tests {
     use super::*;
     use crate::domain::received;
 
-    fn outgoing(tries: u32) -> Outgoing {
+    fn outgoing(places: usize, tries: u32) -> Outgoing {
         let uri = || "sip:a@192.0.2.1".parse::<sip::Uri>().unwrap();
         let address = "192.0.2.1:5060".parse().unwrap();
+        let body = sip::Body { content_type: "text/plain".into(), bytes: b"hi".to_vec() };
         let request = SendMessage {
             to: uri(),
             from: sip::NameAddr::from(uri()),
             credentials: None,
             path: sip::Path { transport: sip::Transport::Udp, local: address, remote: address },
             route: Vec::new(),
-            headers: Vec::new(),
+            headers: vec![("X-Id".into(), "<{call_id}>".into())],
             call_id: None,
-            body: sip::Body { content_type: "text/plain".into(), bytes: Vec::new() },
+            body: sip::Body { content_type: String::new(), bytes: Vec::new() },
         };
-        Outgoing { record: Message { tries, ..received(1, "+15550100001") }, request }
+        let destination = |n| Destination { trunk: format!("trunk {n}"), request: request.clone() };
+        let record = Message { tries, ..received(1, "+15550100001") };
+        Outgoing::new(record, body, (0..places).map(destination).collect()).unwrap()
+    }
+
+    fn outcome(status: u16, reason: Option<&str>, retry_after: Option<u64>) -> Outcome {
+        let retry_after = retry_after.map(Duration::from_secs);
+        Outcome { status, reason: reason.map(str::to_owned), retry_after }
     }
 
     fn again(tries: u32, status: u16, retry_after: Option<u64>) -> Option<u64> {
-        let outcome = Outcome { status, reason: None, retry_after: retry_after.map(Duration::from_secs) };
-        outgoing(tries).again_in(&outcome, &Patience::default()).map(|wait| wait.as_secs())
+        let outcome = outcome(status, None, retry_after);
+        outgoing(1, tries).again_in(&outcome, &Patience::default()).map(|wait| wait.as_secs())
     }
 
     #[test]
@@ -110,23 +162,42 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_was_answered_is_not_repeated_to_the_letter() {
-        let mut outgoing = outgoing(1);
-        let call_id = |reason: Option<&str>, outgoing: &mut Outgoing| {
-            let reason = reason.map(str::to_owned);
-            outgoing.prepare_again(&Outcome { status: 503, reason, retry_after: None });
-            outgoing.request.call_id.clone()
-        };
-        let first = Some(outgoing.record.id.to_string());
-        outgoing.request.call_id.clone_from(&first);
-        assert_eq!(call_id(None, &mut outgoing), first);
-        assert_ne!(call_id(Some("Service Unavailable"), &mut outgoing), first);
-    }
-
-    #[test]
     fn whoever_says_when_is_believed_within_reason() {
         assert_eq!(again(1, 503, Some(1)), Some(2), "not sooner than our own back-off");
         assert_eq!(again(1, 503, Some(120)), Some(120));
         assert_eq!(again(1, 503, Some(301)), None);
+    }
+
+    #[test]
+    fn each_place_is_tried_before_any_is_waited_for() {
+        let mut outgoing = outgoing(2, 0);
+        let mut seen = Vec::new();
+        loop {
+            let request = outgoing.next_request();
+            assert_eq!(request.body.bytes, b"hi");
+            let wait = outgoing.again_in(&outcome(503, None, None), &Patience::default());
+            seen.push((outgoing.record.trunk.clone(), wait.map(|wait| wait.as_secs())));
+            if wait.is_none() {
+                break;
+            }
+        }
+        let expected = [("trunk 0", Some(0)), ("trunk 1", Some(2)), ("trunk 0", Some(0)), ("trunk 1", None)];
+        assert_eq!(seen, expected.map(|(trunk, wait)| (trunk.to_owned(), wait)));
+        // More places than tries: each is tried once.
+        let mut many = self::outgoing(6, 5);
+        assert_eq!(many.again_in(&outcome(408, None, None), &Patience::default()), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_try_that_was_answered_is_not_repeated_to_the_letter() {
+        let mut outgoing = outgoing(1, 0);
+        let first = outgoing.next_request();
+        assert_eq!(first.call_id.as_deref(), Some(outgoing.record.id.as_str()));
+        assert_eq!(first.headers[0].1, format!("<{}>", outgoing.record.id));
+        outgoing.again_in(&outcome(503, None, None), &Patience::default()).unwrap();
+        let second = outgoing.next_request();
+        assert_eq!(second.call_id, first.call_id);
+        outgoing.again_in(&outcome(503, Some("Service Unavailable"), None), &Patience::default()).unwrap();
+        assert_ne!(outgoing.next_request().call_id, first.call_id);
     }
 }

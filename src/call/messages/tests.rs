@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use sip::{Body, NameAddr, Path, Timers, Transport, Uri};
+use sip::{Body, NameAddr, Path, SendMessage, Timers, Transport, Uri};
 use tokio::net::UdpSocket;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -98,22 +98,28 @@ impl World {
     }
 
     async fn send(&self, to: SocketAddr, text: &str) -> Result<Message, SendError> {
-        let request = SendMessage {
-            to: format!("sip:bob@{to}").parse().unwrap(),
-            from: NameAddr::from(self.uri(NUMBER)),
-            credentials: None,
-            path: Path { transport: Transport::Udp, local: self.stack.local_addr(), remote: to },
-            route: Vec::new(),
-            headers: Vec::new(),
-            call_id: None,
-            body: Body { content_type: String::new(), bytes: Vec::new() },
+        self.send_to_one_of(&[to], text).await
+    }
+
+    async fn send_to_one_of(&self, places: &[SocketAddr], text: &str) -> Result<Message, SendError> {
+        let destination = |(n, to): (usize, &SocketAddr)| {
+            let request = SendMessage {
+                to: format!("sip:bob@{to}").parse().unwrap(),
+                from: NameAddr::from(self.uri(NUMBER)),
+                credentials: None,
+                path: Path { transport: Transport::Udp, local: self.stack.local_addr(), remote: *to },
+                route: Vec::new(),
+                headers: Vec::new(),
+                call_id: None,
+                body: Body { content_type: String::new(), bytes: Vec::new() },
+            };
+            Destination { trunk: format!("trunk {n}"), request }
         };
         let draft = Draft {
             number: NUMBER.parse().unwrap(),
-            to: Private::new(request.to.to_string()),
+            to: Private::new("sip:bob@example.net".into()),
             text: Private::new(text.to_owned()),
-            trunk: "lan".into(),
-            request,
+            destinations: places.iter().enumerate().map(destination).collect(),
         };
         let (answer, answered) = oneshot::channel();
         self.letters.send(Letter::Send(Box::new(draft), answer)).await.unwrap();
@@ -218,6 +224,11 @@ async fn what_cannot_be_written_is_put_off_and_told_to_nobody() {
     assert!(matches!(world.send(peer.address(), "y").await, Err(SendError::NotStored)));
     assert!(world.events.try_recv().is_err());
     assert!(peer.events.try_recv().is_err(), "what is not written down is not sent");
+    // The disk comes back, and nothing has to be started again.
+    world.disk_is_broken.store(false, Ordering::SeqCst);
+    assert_eq!(peer.send(&world, "100", "text/plain", b"again").await.status, 202);
+    assert_eq!(world.next().await.message().unwrap().content, Content::Text(Private::new("again".into())));
+    assert_eq!(world.stored().len(), 1);
 }
 
 #[tokio::test]
@@ -285,6 +296,20 @@ async fn a_busy_server_gets_it_again() {
     let settled = event.message().unwrap();
     assert_eq!((settled.status, settled.tries), (MessageStatus::Accepted, 2));
     assert!(peer.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn where_one_server_is_busy_the_next_is_asked() {
+    let (mut world, mut first, mut second) = (World::start().await, Peer::new().await, Peer::new().await);
+    world.send_to_one_of(&[first.address(), second.address()], "x").await.unwrap();
+    let (id, _) = first.receive().await;
+    first.stack.answer_message(id, 503).await.unwrap();
+    let (id, _) = second.receive().await;
+    second.stack.answer_message(id, 200).await.unwrap();
+    let event = world.next().await;
+    let settled = event.message().unwrap();
+    assert_eq!((settled.status, settled.tries, settled.trunk.as_str()), (MessageStatus::Sent, 2, "trunk 1"));
+    assert!(matches!(world.send_to_one_of(&[], "x").await, Err(SendError::Nowhere)));
 }
 
 #[tokio::test]

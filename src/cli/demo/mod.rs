@@ -9,7 +9,6 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -18,6 +17,7 @@ use serde::Serialize;
 use super::local;
 use super::rehearsal::{Held, Rehearsal, Turn, stop_at_signal};
 use super::sound;
+use crate::domain::millis;
 use crate::phone::{Exchange, Script, Stop};
 use stage::Stage;
 
@@ -142,10 +142,6 @@ fn report(held: &Held, problems: &[String]) -> anyhow::Result<String> {
         recording: held.recording.as_deref(),
         problems,
     })?)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

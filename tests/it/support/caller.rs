@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::World;
 
-static PORTS: AtomicU16 = AtomicU16::new(32_000);
+/// Below those that the system gives out by itself, and above those of the worlds.
+static PORTS: AtomicU16 = AtomicU16::new(26_000);
 
 /// Recorded speech of a person, 8 kHz: a prompt of Debian's asterisk-core-sounds-en-wav.
 pub(crate) fn prompt(name: &str) -> PathBuf {
