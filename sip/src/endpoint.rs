@@ -284,7 +284,8 @@ impl Endpoint {
         self.with_leg(leg, |leg, cx| leg.refuse_offer(now, cx, status));
     }
 
-    /// re-INVITE with a new offer (hold, resume). [`Event::Reanswer`] brings the outcome.
+    /// re-INVITE with a new offer (hold, resume); before the call is answered UPDATE, where the first offer has been answered
+    /// reliably and the peer takes one. [`Event::Reanswer`] brings the outcome; 491 when it is not the time.
     pub fn reoffer(&mut self, now: Instant, leg: LegId, body: Body) {
         self.with_leg(leg, |leg, cx| leg.reoffer(now, cx, body));
     }

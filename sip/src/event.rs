@@ -331,7 +331,8 @@ pub enum Event {
         leg: LegId,
         body: Option<Body>,
     },
-    /// re-INVITE or UPDATE. Answer with `accept_offer` or `refuse_offer`. No body: they want our offer.
+    /// re-INVITE or UPDATE; before the call is answered UPDATE or PRACK. Answer with `accept_offer` or `refuse_offer`. No body: they
+    /// want our offer.
     Reoffer {
         leg: LegId,
         body: Option<Body>,

@@ -159,7 +159,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     seen.legs[side].push(end.invite(now, invite));
                 }
             }
-            1 => end.ring(now, leg, 180 + arg as u16 % 4, None),
+            1 => end.ring(now, leg, 180 + arg as u16 % 4, (arg & 8 != 0).then(sdp)),
             2 | 3 => end.answer(now, leg, sdp()),
             4 => end.reject(now, leg, 400 + arg as u16),
             5 | 6 => end.hangup(now, leg, None),

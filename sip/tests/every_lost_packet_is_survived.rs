@@ -23,11 +23,13 @@ enum Plot {
     Refreshed,
     EarlyMedia,
     EarlyMediaThenCancelled,
+    CallerChangesEarly,
+    CalledChangesEarly,
     SentOn,
     DelayedOffer,
 }
 
-const PLOTS: [Plot; 13] = [
+const PLOTS: [Plot; 15] = [
     Plot::CallerHangsUp,
     Plot::CalledHangsUp,
     Plot::Refused,
@@ -39,6 +41,8 @@ const PLOTS: [Plot; 13] = [
     Plot::Refreshed,
     Plot::EarlyMedia,
     Plot::EarlyMediaThenCancelled,
+    Plot::CallerChangesEarly,
+    Plot::CalledChangesEarly,
     Plot::SentOn,
     Plot::DelayedOffer,
 ];
@@ -62,6 +66,7 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
     let mut known: BTreeMap<(SocketAddr, LegId), u32> = BTreeMap::from([((addr(ALICE), alice), 0)]);
     let mut bobs: Option<LegId> = None;
     let mut end_at = None;
+    let mut change_at = None;
     let until = world.now + Duration::from_secs(600);
     loop {
         for at in [ALICE, BOB] {
@@ -75,6 +80,9 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                         world.act(at, |e, now| match plot {
                             Plot::Refused => e.reject(now, leg, 486),
                             Plot::Cancelled | Plot::CancelledAtOnce => e.ring(now, leg, 180, None),
+                            Plot::CallerChangesEarly | Plot::CalledChangesEarly => {
+                                e.ring(now, leg, 183, Some(reply()));
+                            }
                             Plot::EarlyMediaThenCancelled => e.ring(now, leg, 183, Some(reply())),
                             Plot::EarlyMedia => {
                                 e.ring(now, leg, 183, Some(reply()));
@@ -90,6 +98,18 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                     (Plot::Cancelled | Plot::EarlyMediaThenCancelled, Event::Progress { leg, .. }) => {
                         let leg = *leg;
                         world.act(at, |e, now| e.hangup(now, leg, None));
+                    }
+                    (Plot::CallerChangesEarly, Event::Progress { leg, .. }) => {
+                        let leg = *leg;
+                        world.act(at, |e, now| e.reoffer(now, leg, offer()));
+                        change_at = Some(world.now + wait);
+                    }
+                    (Plot::CalledChangesEarly, Event::Progress { .. }) => {
+                        change_at = Some(world.now + wait);
+                    }
+                    (Plot::CallerChangesEarly | Plot::CalledChangesEarly, Event::Reoffer { leg, .. }) => {
+                        let leg = *leg;
+                        world.act(at, |e, now| e.accept_offer(now, leg, reply()));
                     }
                     (Plot::HeldThenHungUp, Event::Answered { leg, .. }) => {
                         let leg = *leg;
@@ -159,7 +179,18 @@ fn play(plot: Plot, what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> us
                 world.act(BOB, |e, now| e.hangup(now, bob, None));
             }
         }
-        let next = end_at.unwrap_or(until);
+        if let (Some(at), Some(bob)) = (change_at, bobs)
+            && at <= world.now
+        {
+            change_at = None;
+            world.act(BOB, |e, now| {
+                if plot == Plot::CalledChangesEarly {
+                    e.reoffer(now, bob, offer());
+                }
+                e.answer(now, bob, reply());
+            });
+        }
+        let next = end_at.into_iter().chain(change_at).min().unwrap_or(until);
         if !world.step(next) {
             if next == until {
                 break;

@@ -202,13 +202,14 @@ fn a_queue_of_one_and_an_answer_that_need_not_wait() {
 }
 
 #[test]
-fn an_offer_in_a_prack_is_refused() {
+fn an_offer_in_a_prack_before_any_answer_is_refused() {
     let mut called = called("Require: 100rel\r\n", "v=0\r\n");
-    called.ring(183, true);
-    let rseq = called.rseq("183 INVITE");
-    assert_eq!(called.prack(&format!("{rseq} 1 INVITE"), "v=0\r\n"), "488 PRACK");
+    called.ring(180, false);
+    let rseq = called.rseq("180 INVITE");
+    assert_eq!(called.prack(&format!("{rseq} 1 INVITE"), "v=0\r\n"), "500 PRACK");
+    assert!(called.world.last("500 PRACK").header("Retry-After").is_some());
     called.world.run_for(Duration::from_secs(40));
-    assert_eq!(called.world.count("183 INVITE"), 1, "it is acknowledged all the same");
+    assert_eq!(called.world.count("180 INVITE"), 1, "it is acknowledged all the same");
 }
 
 #[test]

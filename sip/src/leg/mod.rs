@@ -1,7 +1,7 @@
 //! A leg: one call between us and one peer, from the first INVITE to the last answer.
 //!
 //! One file per role and verb, as methods of [`Leg`]: `uac` (we call), `uas` (we are called), `modify` (requests
-//! inside the dialog), `reliable` (18x with PRACK), `redirect` (3xx), `refer` (transfers), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
+//! inside the dialog), `reliable` (18x with PRACK), `early` (offers before the answer), `redirect` (3xx), `refer` (transfers), `session` (how long it lives unrefreshed). A leg owns its dialog and knows its transactions by id. `Event::Ended` goes out exactly
 //! once, when the outcome is certain for the program; what manners still demand (the BYE's answer, the ACK of a
 //! 2xx that crossed our CANCEL) goes on behind it, and then the leg is gone.
 //!
@@ -12,6 +12,7 @@
 //!                   └─3xx–6xx, CANCEL─► gone
 //! ```
 
+mod early;
 mod modify;
 mod redirect;
 mod refer;
@@ -73,6 +74,8 @@ enum Cancel {
 struct Pending {
     id: TransactionId,
     request: Request,
+    /// The peer's tag, where it went to one branch of a call of ours that rang.
+    branch: Option<String>,
 }
 
 /// A 2xx to INVITE that is repeated until its ACK comes (§13.3.1.4).
@@ -143,6 +146,8 @@ pub(crate) struct Leg {
     /// What a caller is told whom nobody answers in time.
     lapse: u16,
     theirs: Option<TheirOffer>,
+    /// UPDATE or PRACK of theirs with an offer, while the INVITE has no final response.
+    early_theirs: Option<TheirOffer>,
     ours: Option<OurOffer>,
     session: SessionTimer,
     reliable: Reliable,
@@ -184,6 +189,7 @@ impl Leg {
             cancel_reason: None,
             lapse: 480,
             theirs: None,
+            early_theirs: None,
             ours: None,
             session,
             reliable: Reliable::default(),
@@ -228,10 +234,14 @@ impl Leg {
         (self.state == State::Established).then(|| replaces.refer_to(&self.dialog.target))
     }
 
-    /// Does the peer's tag fit? A dialog without one yet fits none.
+    /// Does the peer's tag fit? A dialog without one yet fits none; while we call, each branch that rings reliably has one.
     pub(crate) fn is_peer(&self, tag: Option<&str>) -> bool {
-        !matches!(self.state, State::Calling { .. } | State::Redirecting)
-            && self.dialog.remote_tag() == tag.unwrap_or_default()
+        let tag = tag.unwrap_or_default();
+        match self.state {
+            State::Calling { .. } => self.early.iter().any(|early| early.is_with(tag)),
+            State::Redirecting => false,
+            _ => self.dialog.remote_tag() == tag,
+        }
     }
 
     /// Ends the call from our side: BYE, CANCEL or a refusal, whatever fits the state.
@@ -295,17 +305,23 @@ impl Leg {
     ) -> TransactionId {
         let mut request = self.dialog.request(method);
         fill(&mut request);
-        self.send_again(now, cx, request)
+        self.send_again(now, cx, request, None)
     }
 
     /// Sends a request that has its CSeq already.
-    fn send_again(&mut self, now: Instant, cx: &mut Context, mut request: Request) -> TransactionId {
+    fn send_again(
+        &mut self,
+        now: Instant,
+        cx: &mut Context,
+        mut request: Request,
+        branch: Option<String>,
+    ) -> TransactionId {
         if let Some(auth) = &mut self.auth {
             auth.authorize(&mut request);
         }
-        let path = self.dialog.next_hop(&cx.flows);
+        let path = self.branch(branch.as_deref()).next_hop(&cx.flows);
         let id = cx.send_request(now, path, request.clone(), Owner::Leg(self.id));
-        self.pending.push(Pending { id, request });
+        self.pending.push(Pending { id, request, branch });
         id
     }
 
@@ -335,24 +351,26 @@ impl Leg {
         let Some(at) = self.pending.iter().position(|p| p.id == id) else {
             return;
         };
-        let Pending { request, .. } = self.pending.swap_remove(at);
+        let Pending { request, branch, .. } = self.pending.swap_remove(at);
+        let is_early = request.method == Method::Update && self.is_early(branch.as_deref());
         let better = match response.status {
             401 | 407 => self.answer_challenge(cx, response),
             // RFC 4028 §7.3.
-            422 => self.session.raise(response),
+            422 if !is_early => self.session.raise(response),
             _ => false,
         };
         if better {
             // §22.2: the same request, as the peer wants it, with a higher CSeq.
-            self.dialog.local_cseq += 1;
+            let dialog = self.branch(branch.as_deref());
+            dialog.local_cseq += 1;
+            let number = dialog.local_cseq;
             let mut again = request;
             if response.status == 422 {
                 self.session.ask(&mut again.headers);
             }
-            again.headers.set(name::CSEQ, format!("{} {}", self.dialog.local_cseq, again.method));
-            let method = again.method.clone();
-            let new = self.send_again(now, cx, again);
-            if let (Method::Invite, Some(ours)) = (method, &mut self.ours) {
+            again.headers.set(name::CSEQ, format!("{number} {}", again.method));
+            let new = self.send_again(now, cx, again, branch);
+            if let Some(ours) = self.ours.as_mut().filter(|ours| ours.transaction == Some(id)) {
                 ours.transaction = Some(new);
             }
             return;
@@ -363,6 +381,8 @@ impl Leg {
         match request.method {
             Method::Bye => self.finish(now, cx),
             Method::Invite => self.reoffer_response(now, cx, response, head),
+            Method::Update if self.early_answered(now, cx, id, branch.as_deref(), response) => {}
+            Method::Update if is_early => {}
             // RFC 5057 §5.1: a NOTIFY that nobody awaits ends the subscription, and not the call.
             Method::Notify => self.notify_response(response),
             // §12.2.1.2: the peer has no such dialog any more.
@@ -395,9 +415,11 @@ impl Leg {
         let Some(at) = self.pending.iter().position(|p| p.id == id) else {
             return;
         };
-        let Pending { request, .. } = self.pending.swap_remove(at);
+        let Pending { request, branch, .. } = self.pending.swap_remove(at);
         if request.method == Method::Bye {
             self.finish(now, cx);
+        } else if request.method == Method::Update && self.is_early(branch.as_deref()) {
+            self.early_undelivered(cx, id, status);
         } else {
             self.dialog_gone(now, cx, status);
         }
@@ -468,7 +490,7 @@ impl Leg {
 
     /// §15.1.2: what is still open is answered 487 when the call ends.
     fn drop_offers(&mut self, now: Instant, cx: &mut Context) {
-        if let Some(theirs) = self.theirs.take() {
+        for theirs in [self.theirs.take(), self.early_theirs.take()].into_iter().flatten() {
             cx.respond_status(now, theirs.transaction, 487);
         }
         self.refuse_refer(now, cx, 487);

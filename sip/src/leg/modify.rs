@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Leg, OurOffer, State, TheirOffer, body_of, cause, put_body, reason_of};
+use super::{Leg, OurOffer, State, TheirOffer, body_of, cause, early, put_body, reason_of};
 use crate::config::Path;
 use crate::context::Context;
 use crate::event::{Body, CauseKind, EndedBy, Event};
@@ -25,6 +25,9 @@ impl Leg {
         request: &Request,
         head: &Head,
     ) {
+        if let State::Calling { .. } = self.state {
+            return self.early_request(now, cx, path, key, request, head);
+        }
         // §12.2.2: out of order is refused; the same number can only be a new request after a gap of ours.
         if self.dialog.remote_cseq.is_some_and(|last| head.cseq.number < last) {
             return cx.respond_stateless(path, request, 500, Some("CSeq Too Low"), &[]);
@@ -102,11 +105,20 @@ impl Leg {
         }
         let offers = is_invite || !request.body.is_empty();
         if offers {
+            if let State::Ringing { .. } = self.state
+                && !is_invite
+            {
+                return match self.early_refusal(cx, self.reliable.is_answered()) {
+                    Some(status) => early::refuse(cx, path, request, status),
+                    None => self.take_early_offer(now, cx, path, key, request, head),
+                };
+            }
             // §14.2 and RFC 3311 §5.2: not while one of theirs is open; nor while one of ours is (glare).
-            let open = self.theirs.is_some() || (is_invite && self.repeating.is_some());
+            let open = self.theirs.is_some()
+                || self.early_theirs.is_some()
+                || (is_invite && self.repeating.is_some());
             if open || matches!(self.state, State::Ringing { .. }) {
-                let wait = (cx.random.number() % 11).to_string();
-                return cx.respond_stateless(path, request, 500, None, &[(name::RETRY_AFTER, wait)]);
+                return early::refuse(cx, path, request, 500);
             }
             if self.ours.as_ref().is_some_and(|ours| ours.transaction.is_some()) {
                 return cx.respond_stateless(path, request, 491, None, &[]);
@@ -140,7 +152,9 @@ impl Leg {
     }
 
     pub(crate) fn accept_offer(&mut self, now: Instant, cx: &mut Context, body: Body) {
-        if self.state == State::Established
+        if let Some(offer) = self.early_theirs.take() {
+            self.accept_early(now, cx, offer, body);
+        } else if self.state == State::Established
             && let Some(offer) = self.theirs.take()
         {
             self.accept(now, cx, offer, body);
@@ -149,22 +163,26 @@ impl Leg {
 
     /// The session stays as it was (§14.2).
     pub(crate) fn refuse_offer(&mut self, now: Instant, cx: &mut Context, status: u16) {
-        if self.state == State::Established
-            && let Some(offer) = self.theirs.take()
-        {
+        let theirs = if self.state == State::Established { &mut self.theirs } else { &mut None };
+        if let Some(offer) = self.early_theirs.take().or_else(|| theirs.take()) {
             let status = if (400..=699).contains(&status) { status } else { 488 };
             cx.respond_status(now, offer.transaction, status);
         }
     }
 
-    /// Our own re-INVITE: hold, resume, another address.
+    /// Our own re-INVITE, or UPDATE before the answer: hold, resume, another address.
     pub(crate) fn reoffer(&mut self, now: Instant, cx: &mut Context, body: Body) {
-        if self.state != State::Established || self.ended {
+        if self.ended {
             return;
+        }
+        match self.state {
+            State::Established => {}
+            State::Calling { .. } | State::Ringing { .. } => return self.early_reoffer(now, cx, body),
+            _ => return,
         }
         // §14.1: one at a time, in either direction. The program hears it as the glare that it is.
         let busy = self.ours.is_some() || self.theirs.is_some() || self.repeating.is_some();
-        if busy || self.answer_due.is_some() {
+        if busy || self.answer_due.is_some() || self.early_theirs.is_some() {
             return cx.emit(Event::Reanswer { leg: self.id, status: 491, body: None });
         }
         self.ours = Some(OurOffer { body, transaction: None, refresh: false });
@@ -200,13 +218,22 @@ impl Leg {
     }
 
     pub(super) fn glare_over(&mut self, now: Instant, cx: &mut Context) {
-        if self.state != State::Established {
-            return;
+        let is_free = self.theirs.is_none() && self.early_theirs.is_none() && self.repeating.is_none();
+        match self.state {
+            State::Established if is_free => self.send_offer(now, cx),
+            State::Calling { .. } | State::Ringing { .. } if self.early_theirs.is_none() => {
+                self.send_early_offer(now, cx);
+            }
+            State::Closing | State::Gone | State::Redirecting => {}
+            _ => self.glare(now, cx),
         }
-        if self.theirs.is_some() || self.repeating.is_some() {
-            return self.glare(now, cx);
+    }
+
+    /// The call is answered, and all its timers are stopped: an offer of ours that waits out a glare waits on.
+    pub(super) fn resume_glare(&mut self, now: Instant, cx: &mut Context) {
+        if self.ours.as_ref().is_some_and(|ours| ours.transaction.is_none()) {
+            self.glare(now, cx);
         }
-        self.send_offer(now, cx);
     }
 
     /// A key pressed, out of band of the media: `application/dtmf-relay`.

@@ -95,6 +95,7 @@ impl Leg {
             return false;
         };
         redirects.left -= 1;
+        self.drop_offers(now, cx);
         self.early.clear();
         // What was agreed with one server is not for the next one to see.
         self.auth = self.auth.take().map(|auth| auth.afresh());

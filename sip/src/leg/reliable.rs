@@ -32,6 +32,8 @@ pub(super) struct Reliable {
     first: u32,
     last: u32,
     waiting: Option<Waiting>,
+    /// The caller has our answer: one of them brought it, and has its PRACK.
+    answered: bool,
     /// Said by the program while a PRACK was awaited: one at a time (§3). Only the newest counts.
     next: Option<Response>,
     answer: Option<Body>,
@@ -48,8 +50,17 @@ struct Waiting {
 /// A dialog that a reliable response made, of an INVITE of ours that is not answered.
 #[derive(Debug)]
 pub(super) struct Early {
-    dialog: Dialog,
+    pub(super) dialog: Dialog,
     rseq: u32,
+    /// Our offer has its answer.
+    pub(super) answered: bool,
+    pub(super) takes_update: bool,
+}
+
+impl Early {
+    pub(super) fn is_with(&self, tag: &str) -> bool {
+        self.dialog.remote_tag() == tag
+    }
 }
 
 impl Reliable {
@@ -62,6 +73,15 @@ impl Reliable {
             cseq: head.cseq.number,
             ..Self::default()
         }
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// RFC 3311 §5.1: an UPDATE with an offer may follow.
+    pub(super) fn may_offer(&self) -> bool {
+        self.answered && self.waiting.is_none()
     }
 
     /// §3: all of them where the caller demands it. Else those that carry a session, for the caller hears early
@@ -156,15 +176,22 @@ impl Leg {
         };
         let tag = self.dialog.local_tag().to_owned();
         let id = cx.open_server(path, key, request, head, &tag, Some(self.id));
-        // An offer in a PRACK would have to be answered in its 200: nobody here can.
-        cx.respond_status(now, id, if request.body.is_empty() { 200 } else { 488 });
-        if rseq != reliable.last || reliable.waiting.take().is_none() {
+        let newest = if rseq == reliable.last { reliable.waiting.take() } else { None };
+        if let Some(waiting) = &newest {
+            reliable.answered |= reliable.offered && !waiting.response.body.is_empty();
+            cx.timers.stop(Timer::Leg(self.id, LegTimer::Reliable));
+        }
+        if request.body.is_empty() {
+            cx.respond_status(now, id, 200);
+        } else {
+            self.their_prack_offer(now, cx, id, request, head);
+        }
+        if newest.is_none() {
             return;
         }
-        cx.timers.stop(Timer::Leg(self.id, LegTimer::Reliable));
-        if let Some(body) = reliable.answer.take() {
+        if let Some(body) = self.reliable.answer.take() {
             self.answer(now, cx, body);
-        } else if let Some(response) = reliable.next.take() {
+        } else if let Some(response) = self.reliable.next.take() {
             self.send_provisional(now, cx, response);
         }
     }
@@ -193,12 +220,14 @@ impl Leg {
                 let mut dialog = self.dialog.clone();
                 dialog.confirm(response, head);
                 dialog.local_cseq = head.cseq.number;
-                self.early.push(Early { dialog, rseq });
+                self.early.push(Early { dialog, rseq, answered: false, takes_update: false });
                 self.early.len() - 1
             }
         };
         let early = &mut self.early[at];
         early.rseq = rseq;
+        early.answered |= self.offered && !response.body.is_empty();
+        early.takes_update |= response.headers.has_option(name::ALLOW, Method::Update.as_str());
         let mut prack = early.dialog.request(Method::Prack);
         prack.headers.push(name::RACK, format!("{rseq} {} INVITE", head.cseq.number));
         if let Some(auth) = &mut self.auth {

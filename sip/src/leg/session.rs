@@ -68,6 +68,10 @@ impl SessionTimer {
         }
     }
 
+    pub(super) fn takes_update(&self) -> bool {
+        self.takes_update
+    }
+
     /// §7.1, §7.4: what an INVITE or UPDATE of ours asks for. Who refreshes stays as it is.
     pub(super) fn ask(&self, headers: &mut Headers) {
         let Some(wanted) = self.wanted else {
@@ -180,6 +184,7 @@ impl Leg {
     pub(super) fn refresh(&mut self, now: Instant, cx: &mut Context) {
         let busy = self.ours.is_some()
             || self.theirs.is_some()
+            || self.early_theirs.is_some()
             || self.repeating.is_some()
             || self.answer_due.is_some();
         match self.session.described.clone() {

@@ -83,12 +83,15 @@ impl Leg {
             }
             200..=299 => {
                 cx.timers.stop_leg(self.id);
+                self.resume_glare(now, cx);
                 if let Some(auth) = &mut self.auth {
                     auth.accepted(response);
                 }
                 self.dialog.confirm(response, head);
                 let tag = self.dialog.remote_tag();
                 self.dialog.local_cseq = self.dialog.local_cseq.max(self.early_cseq(tag));
+                let early = self.early.iter().find(|early| early.is_with(self.dialog.remote_tag()));
+                self.dialog.remote_cseq = early.and_then(|early| early.dialog.remote_cseq);
                 let due = AnswerDue { invite: id, cseq: head.cseq.number };
                 self.answer_due = Some(due);
                 // §13.2.1: an offer in the 2xx is answered in the ACK, which so waits for the program.

@@ -71,6 +71,7 @@ impl Leg {
             leg.lapse = 487;
         }
         leg.reliable = Reliable::of(cx, request, head);
+        leg.session.learn_methods(&request.headers);
         leg.theirs = Some(TheirOffer {
             transaction,
             method: Method::Invite,
@@ -114,6 +115,7 @@ impl Leg {
         let State::Ringing { .. } = self.state else {
             return;
         };
+        self.refuse_early(now, cx);
         let Some(body) = self.hold_answer(cx, body) else {
             return;
         };
@@ -123,6 +125,7 @@ impl Leg {
         cx.timers.stop_leg(self.id);
         self.provisional = None;
         self.state = State::Accepted;
+        self.resume_glare(now, cx);
         self.accept(now, cx, offer, body);
     }
 
