@@ -6,10 +6,10 @@ use tokio::sync::broadcast;
 
 use crate::call::{
     Destination, Draft, Exchange, ExtensionReport, Journal, Place, PlaceError, Placement, RouteError,
-    SendError, Switchboard, TrunkReport,
+    SendError, Switchboard, Transfer, TransferError, TrunkReport, Waves,
 };
 use crate::config::Number;
-use crate::domain::{Call, CallId, E164, Event, Message, MessageId, Private};
+use crate::domain::{Call, CallId, E164, Event, Message, MessageId, Private, TransferMode};
 use crate::store::{Store, StoreError};
 
 #[derive(Clone)]
@@ -51,11 +51,23 @@ pub struct Messages {
     pub next_cursor: Option<MessageId>,
 }
 
+/// A transfer that a client asks for.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferCall {
+    /// An E.164 number, a SIP URI, or the number of an extension.
+    pub to: Private<String>,
+    /// Absent or `auto`: as the trunk's configuration says.
+    pub mode: Option<TransferMode>,
+}
+
 /// What kind of failure it was; each vocabulary turns it into its own status.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     Invalid,
     NotFound,
+    /// Not in the state that it is in.
+    Conflict,
     /// No room now; later perhaps.
     Busy,
     /// The trunk or the store does not do its part.
@@ -75,6 +87,13 @@ pub struct Error {
 impl Error {
     fn new(kind: Kind, public: impl Into<String>) -> Self {
         Self { kind, field: None, public: public.into() }
+    }
+
+    fn route(error: RouteError) -> Self {
+        match error {
+            RouteError::Refused(reason) => Error::field("to", reason),
+            RouteError::Unreachable(reason) => Error::new(Kind::Unavailable, reason),
+        }
     }
 
     fn field(field: &'static str, public: impl Into<String>) -> Self {
@@ -229,17 +248,37 @@ impl Gateway {
     }
 
     /// Places for a call or a message, the best first.
-    async fn route(&self, from: &Number, to: &str) -> Result<Vec<Vec<Place>>, Error> {
-        self.exchange.route(from, to).await.map_err(|error| match error {
-            RouteError::Refused(reason) => Error::field("to", reason),
-            RouteError::Unreachable(reason) => Error::new(Kind::Unavailable, reason),
-        })
+    async fn route(&self, from: &Number, to: &str) -> Result<Waves, Error> {
+        self.exchange.route(from, to).await.map_err(Error::route)
     }
 
     fn number_of(&self, from: &str) -> Result<&Number, Error> {
         let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
         self.exchange.config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
             Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
+        })
+    }
+
+    /// Hands a call on. Returns when that has begun; what came of it is told by events and stands in the call's record.
+    pub async fn transfer(&self, id: CallId, request: TransferCall) -> Result<(), Error> {
+        let call = self.call(id.clone()).await?;
+        if call.status.is_over() {
+            return Err(Error::new(Kind::Conflict, "the call is over already"));
+        }
+        let config = &self.exchange.config;
+        let mode = match request.mode.unwrap_or_default() {
+            // Nobody but us reaches a phone of ours.
+            TransferMode::Auto if config.extension(request.to.reveal()).is_some() => TransferMode::Bridge,
+            TransferMode::Auto => {
+                config.trunk(&call.trunk).map_or(TransferMode::Auto, |trunk| trunk.transfer)
+            }
+            mode => mode,
+        };
+        let waves = self.exchange.route_beside(&call, request.to.reveal()).await.map_err(Error::route)?;
+        let transfer = Transfer { to: request.to, mode, waves };
+        let begun = self.switchboard.transfer(id, transfer).await;
+        begun.map_err(|error| match error {
+            TransferError::NotUp | TransferError::NotNow(_) => Error::new(Kind::Conflict, error.to_string()),
         })
     }
 

@@ -77,6 +77,8 @@ pub enum Event {
     Silence { for_ms: u32 },
     /// Packets from this source are taken from now on, and ours go there (symmetric RTP, RFC 4961).
     Latched { remote: SocketAddr },
+    /// The line that this one was bridged with is gone; the peer hears silence.
+    Unbridged,
     /// The recording stopped because it could not be written, for instance because the disk is full. The call goes on.
     RecordingFailed { reason: String },
 }

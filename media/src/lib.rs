@@ -6,6 +6,7 @@
 //!   handle_packet(now, from, bytes) ──►┌──────────────┐──► poll_transmit()  → packets for the peer
 //!   tick(now)        every 20 ms    ──►│ MediaSession │──► poll_event()     → frames, voice, digits, marks
 //!   play, hush, pause, send_digits  ──►└──────────────┘──► poll_recording() → 20 ms of both sides
+//!   feed(what another one passed)   ──►                └─► poll_passed()    → what this one passes on, while bridged
 //! ```
 //!
 //! One clock drives everything. A tick takes 20 ms out of the jitter buffer (or conceals it), lifts it to 16 kHz, asks
@@ -20,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bridge;
 mod codec;
 mod conceal;
 pub mod dtmf;
@@ -43,6 +45,7 @@ mod stats;
 pub mod vad;
 pub mod wav;
 
+pub use bridge::Passed;
 pub use codec::g711;
 pub use error::{DigitsError, PlayError};
 pub use event::{Event, Hushed, Mark, PlayChunk};

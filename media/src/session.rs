@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::bridge::{self, Feed, Passed};
 use crate::dtmf::event::{Payload, Presses};
-use crate::dtmf::{Dialler, Dialling, tone};
+use crate::dtmf::{Dialler, Dialling, MAX_QUEUED_DIGITS, tone};
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
@@ -108,6 +109,12 @@ pub struct MediaSession {
     /// The peer's last sender report: the middle of its NTP timestamp, and when it came.
     heard_report: Option<(u32, Instant)>,
     wide: Vec<i16>,
+    /// What is heard goes to another session, and what that one hears comes by `feed`.
+    bridged: bool,
+    passed: Option<Passed>,
+    /// Keys that have not been passed on yet.
+    keys: VecDeque<char>,
+    feed: Feed,
     stats: Stats,
 }
 
@@ -136,6 +143,10 @@ impl MediaSession {
             recording: None,
             next_report: now,
             heard_report: None,
+            bridged: false,
+            passed: None,
+            keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
+            feed: Feed::new(),
             wide: Vec::with_capacity(FRAME),
             stats: Stats::default(),
         }
@@ -146,6 +157,11 @@ impl MediaSession {
         if self.agreed.is_none() {
             self.last_packet = now;
             self.next_report = now + REPORT_EVERY / 2;
+        }
+        let held = self.agreed.as_ref().is_some_and(|before| !before.direction.receives());
+        if held && agreed.direction.receives() {
+            // What a peer sent while we did not listen is neither lost nor late.
+            self.receiver.restart();
         }
         self.latch.open(agreed.remote);
         self.agreed = Some(agreed.clone());
@@ -202,7 +218,7 @@ impl MediaSession {
         } else if let Some(event) = Payload::parse(payload) {
             let before = self.events.len();
             self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
-            self.stats.digits_received += (self.events.len() - before) as u64;
+            self.pressed(before);
             self.receiver.mute();
         } else {
             self.stats.malformed += 1;
@@ -242,6 +258,7 @@ impl MediaSession {
     pub fn tick(&mut self, now: Instant) {
         self.stats.ticks += 1;
         self.recording = None;
+        self.passed = None;
         let Some(agreed) = self.agreed.clone() else { return };
         let mut theirs = [0; LINE_FRAME];
         let mut ours = [0; LINE_FRAME];
@@ -335,6 +352,32 @@ impl MediaSession {
         self.dialler.dial(digits)
     }
 
+    /// Joins this session with another one, or parts them: while joined, each tick gives what was heard by [`poll_passed`](Self::poll_passed), and
+    /// sends what came by [`feed`](Self::feed), besides what is being played. Frames go on being told.
+    pub fn bridge(&mut self, joined: bool) {
+        self.bridged = joined;
+        self.passed = None;
+        self.keys.clear();
+        self.feed.clear();
+    }
+
+    /// What the last tick has for the other session. `None` while the peer is not heard, or does not send (hold).
+    pub fn poll_passed(&mut self) -> Option<Passed> {
+        self.passed.take()
+    }
+
+    /// Takes what the other session has passed, for the next tick to send. At most 160 ms wait; then the oldest is dropped and counted.
+    pub fn feed(&mut self, passed: Passed) {
+        if !self.bridged {
+            return;
+        }
+        self.feed.push(passed.pcm, &mut self.stats);
+        if let Some(digit) = passed.digit {
+            // A key is none too many for the dialler in half a minute of pressing; and it is a key.
+            let _ = self.dialler.dial(digit.encode_utf8(&mut [0; 4]));
+        }
+    }
+
     /// How much audio waits to be played.
     pub fn queued(&self) -> Duration {
         self.playout.queued()
@@ -356,8 +399,12 @@ impl MediaSession {
         }
         let before = self.events.len();
         self.presses.tick(&mut self.events);
-        self.stats.digits_received += (self.events.len() - before) as u64;
+        self.pressed(before);
         let concealed = self.receiver.pull(self.clock(now), theirs, &mut self.stats);
+        if self.bridged {
+            self.passed = Some(Passed { pcm: *theirs, digit: self.keys.pop_front() });
+            self.stats.bridge_passed += 1;
+        }
         self.wide.clear();
         self.lift.process(theirs, &mut self.wide);
         let mut pcm = [0; FRAME];
@@ -387,7 +434,24 @@ impl MediaSession {
         }
     }
 
+    /// Keys were told, behind `before`.
+    fn pressed(&mut self, before: usize) {
+        for event in self.events.iter().skip(before) {
+            if let Event::Digit { digit, .. } = event {
+                self.stats.digits_received += 1;
+                if self.bridged && self.keys.len() < MAX_QUEUED_DIGITS {
+                    self.keys.push_back(*digit);
+                }
+            }
+        }
+    }
+
     fn speak(&mut self, now: Instant, agreed: &Negotiated, ours: &mut [i16; LINE_FRAME]) {
+        let mut other = [0; LINE_FRAME];
+        if self.bridged {
+            // Taken in any case: what the peer does not get, because it holds or a key is pressed, must not wait.
+            self.feed.pull(&mut other, &mut self.stats);
+        }
         let Some(to) = self.latch.destination().filter(|_| agreed.direction.sends()) else {
             self.sender.silence();
             return;
@@ -402,6 +466,9 @@ impl MediaSession {
         match dialling {
             Dialling::Idle => {
                 self.playout.pull(now, ours, &mut self.events);
+                if self.bridged {
+                    bridge::add(ours, &other);
+                }
             }
             Dialling::Key { code, held, last, .. } => {
                 let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;

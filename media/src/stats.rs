@@ -52,6 +52,14 @@ pub struct Stats {
     pub digits_sent: u64,
     /// Chunks that were refused because of their rate.
     pub chunks_refused: u64,
+    /// 20 ms of sound handed to the line that this one is bridged with.
+    pub bridge_passed: u64,
+    /// 20 ms of sound sent on behalf of that line.
+    pub bridge_sent: u64,
+    /// Ticks in which nothing was there to be sent on its behalf, and something was made up.
+    pub bridge_missed: u64,
+    /// 20 ms of sound of that line that were left out: too many waited.
+    pub bridge_dropped: u64,
     /// Round-trip time by RTCP, if the peer reports.
     pub round_trip_ms: Option<f32>,
     /// Share of our packets that the peer lost lately, by its RTCP reports, 0 to 1.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use media::sdp::{Codec, Direction, Negotiated};
-use media::{Mark, MediaSession, PlayChunk, SessionConfig};
+use media::{LINE_FRAME, Mark, MediaSession, Passed, PlayChunk, SessionConfig};
 
 struct Counting;
 
@@ -31,6 +31,8 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+const SILENCE: Passed = Passed { pcm: [0; LINE_FRAME], digit: None };
 
 #[test]
 #[allow(clippy::disallowed_methods)]
@@ -59,6 +61,8 @@ fn ten_minutes_of_call_allocate_nothing() {
             .play(PlayChunk { mark: Mark(1), rate: 22_050, pcm: second.clone(), last: false })
             .expect("room");
     }
+    // Bridged: another session feeds it, mostly in time, and takes what it hears.
+    session.bridge(true);
     let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
     packet.extend((0..160).map(|n| (n * 7) as u8));
     let mut before = 0;
@@ -78,10 +82,18 @@ fn ten_minutes_of_call_allocate_nothing() {
         }
         now += Duration::from_millis(20);
         session.tick(now);
+        let passed = session.poll_passed();
+        for _ in 0..[1, 1, 0, 2][tick as usize / 7 % 4] {
+            session.feed(Passed { digit: (tick % 997 == 0).then_some('5'), ..passed.unwrap_or(SILENCE) });
+        }
         while session.poll_transmit().is_some() {}
         while session.poll_event().is_some() {}
         assert!(session.poll_recording().is_some());
     }
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
-    assert!(session.stats().concealed_frames > 100);
+    let stats = session.stats();
+    assert!(
+        stats.concealed_frames > 100 && stats.bridge_sent > 20_000 && stats.digits_sent > 10,
+        "{stats:?}"
+    );
 }

@@ -36,6 +36,9 @@ fn endpoint(config: &Config) -> sip::Config {
         // A little more than what is let in, so that one too many is refused with a reason of ours.
         max_legs: config.limits.max_calls * 2 + 50,
         ring_timeout: config.limits.ring,
+        // Whose are taken is asked of each call's trunk or extension.
+        take_refers: true,
+        take_replaces: true,
         session_expires: (!settings.session_expires.is_zero()).then_some(settings.session_expires),
         min_session_expires: settings.min_session_expires,
         reliable_provisional: settings.reliable_provisional,

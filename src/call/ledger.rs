@@ -242,7 +242,7 @@ impl Ledger {
     }
 
     /// Closes the record, and tells of everything that is ready with it. The last entry of a call.
-    pub(super) async fn close(mut self, reason: EndReason, status: Option<u16>, recording: Option<PathBuf>) {
+    pub(super) async fn close(mut self, reason: EndReason, status: Option<u16>, recordings: Vec<PathBuf>) {
         let call = &mut self.call;
         call.end(reason, status, Utc::now());
         info!(
@@ -256,9 +256,10 @@ impl Ledger {
         if self.answered_at.is_some() {
             events.push(EventKind::TranscriptReady { fragments: call.transcript.len() });
         }
-        if let Some(path) = recording.filter(|path| path.exists()) {
+        // More than one, where another leg took the place of the first.
+        for path in recordings.iter().filter(|path| path.exists()) {
             let path = path.display().to_string();
-            call.recording = Some(path.clone());
+            call.recording.get_or_insert_with(|| path.clone());
             events.push(EventKind::RecordingReady { path, duration_ms: call.duration_ms });
         }
         self.record(events).await;
@@ -275,7 +276,7 @@ pub(super) async fn close_abandoned(store: &Store, journal: &Journal, id: CallId
         Ok(Ok((Some(call), events))) if !call.status.is_over() => {
             let seq = events.last().map_or(0, |event| event.seq);
             let ledger = Ledger { seq, ..Ledger::new(call, journal.clone()) };
-            ledger.close(EndReason::Internal, None, None).await;
+            ledger.close(EndReason::Internal, None, Vec::new()).await;
         }
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(call = %id, %error, "an abandoned record cannot be read"),

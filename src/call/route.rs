@@ -10,12 +10,12 @@
 use std::net::SocketAddr;
 
 use sip::identity::{CallerId, IdentityStyle, Privacy};
-use sip::{Invite, NameAddr, Path, Uri};
+use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
 
 use super::switchboard::{Exchange, local_ip_towards};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Number, Style, Trunk};
-use crate::domain::E164;
+use crate::domain::{Call, Direction, E164};
 
 /// One place to call.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct Place {
     /// Complete but for the body.
     pub invite: Invite,
 }
+
+/// Places in the order in which they are tried: all of a wave are called together.
+pub type Waves = Vec<Vec<Place>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
@@ -44,7 +47,7 @@ pub(super) const CALL_ID: &str = "{call_id}";
 impl Exchange {
     /// Places for a call from one of our numbers, in waves: all of a wave are called together, and the next is for the case
     /// that nobody of the one before is there.
-    pub async fn route(&self, from: &Number, to: &str) -> Result<Vec<Vec<Place>>, RouteError> {
+    pub async fn route(&self, from: &Number, to: &str) -> Result<Waves, RouteError> {
         if let Some(extension) = self.config.extension(to) {
             return Ok(vec![self.phones_of(extension, from.number.as_str()).await?]);
         }
@@ -59,6 +62,53 @@ impl Exchange {
                 self.to_address(trunk, from, uri).await
             }
         }
+    }
+
+    /// Places for a further leg of a call that is up: as for a call from the number that the call came to or went out from.
+    ///
+    /// # Errors
+    /// As for [`route`](Self::route), or no number of ours is there to call from.
+    pub async fn route_beside(&self, call: &Call, to: &str) -> Result<Waves, RouteError> {
+        let (ours, theirs) = match call.direction {
+            Direction::Inbound => (&call.to, &call.from),
+            Direction::Outbound => (&call.from, &call.to),
+        };
+        // A phone of ours is shown who is there, not our number.
+        if let Some(extension) = self.config.extension(to) {
+            return Ok(vec![self.phones_of(extension, theirs.reveal()).await?]);
+        }
+        let number = self.config.number_dialled(ours.reveal());
+        // Who dialled an agent by name goes out by the agent's number.
+        let of_agent = || self.config.numbers.iter().find(|number| number.agent == call.agent);
+        let number = number.or_else(of_agent);
+        let number = number.ok_or_else(|| RouteError::Refused("there is no number to call from".into()))?;
+        self.route(number, to).await
+    }
+
+    /// Places that a REFER names, and with them the dialog to be replaced, if it names one (RFC 3891).
+    pub(super) async fn route_referred(
+        &self,
+        call: &Call,
+        refer: &ReferRequest,
+    ) -> Result<Waves, RouteError> {
+        // Who is known by name or number is called so, whatever host the peer thinks they have.
+        let is_known = |user: &String| user.parse::<E164>().is_ok() || self.config.extension(user).is_some();
+        let user = refer.to.uri.user().filter(|user| is_known(user) && refer.replaces.is_none());
+        let to = user.unwrap_or_else(|| refer.to.uri.to_string());
+        let mut waves = self.route_beside(call, &to).await?;
+        for place in waves.iter_mut().flatten() {
+            let replaces = refer.replaces.iter().map(|one| ("Replaces".to_owned(), one.to_string()));
+            let by = refer.referred_by.iter().map(|by| ("Referred-By".to_owned(), by.to_string()));
+            place.invite.headers.extend(replaces.chain(by));
+        }
+        Ok(waves)
+    }
+
+    /// Whether the peers of a trunk, or the phones of an extension, may send our calls on and take them over.
+    pub(super) fn takes_refers(&self, line: &str) -> bool {
+        let extension = self.config.extensions.iter().find(|extension| extension.line() == line);
+        let trunk = self.config.trunk(line).is_some_and(|trunk| trunk.take_refers);
+        trunk || extension.is_some_and(|extension| extension.take_refers)
     }
 
     fn what_can_be_called(&self) -> String {
@@ -96,7 +146,7 @@ impl Exchange {
         Ok(phones)
     }
 
-    fn over_trunks(&self, trunk: &Trunk, from: &Number, to: &E164) -> Result<Vec<Vec<Place>>, RouteError> {
+    fn over_trunks(&self, trunk: &Trunk, from: &Number, to: &E164) -> Result<Waves, RouteError> {
         if trunk.servers.is_empty() {
             let reason = format!(
                 "trunk {:?} has no registrar and no servers, so it reaches SIP URIs alone",
@@ -116,7 +166,7 @@ impl Exchange {
         self.some(trunk, self.trunks.hops(&trunk.name).into_iter().filter_map(place).collect())
     }
 
-    async fn to_address(&self, trunk: &Trunk, from: &Number, to: Uri) -> Result<Vec<Vec<Place>>, RouteError> {
+    async fn to_address(&self, trunk: &Trunk, from: &Number, to: Uri) -> Result<Waves, RouteError> {
         if !trunk.servers.is_empty() {
             let hops = self.trunks.hops(&trunk.name).into_iter();
             let own = hops.filter(|hop| self.trunks.trunk(hop.trunk).name == trunk.name);
@@ -153,7 +203,7 @@ impl Exchange {
         Ok(places)
     }
 
-    fn some(&self, trunk: &Trunk, places: Vec<Vec<Place>>) -> Result<Vec<Vec<Place>>, RouteError> {
+    fn some(&self, trunk: &Trunk, places: Vec<Vec<Place>>) -> Result<Waves, RouteError> {
         if places.is_empty() {
             let reason = format!("none of the servers of trunk {:?} can be found; see the log", trunk.name);
             return Err(RouteError::Unreachable(reason));

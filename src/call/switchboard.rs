@@ -1,27 +1,30 @@
 //! Takes calls and places them: one task that knows which leg belongs to which call, how many there may be, and who
 //! may call at all. It carries words between the SIP stack and the actors, and holds no call's state.
 
+mod incoming;
 mod outgoing;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use media::sdp::{self, LocalMedia};
-use sip::{Body, CauseKind, Event, IncomingCall, LegId, Reject};
+use sip::{Body, CauseKind, Event, LegId, Reject};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::actor::{Actor, Command, Media, Persona};
-use super::extensions::{Dialled, Extensions, dialled};
+use super::actor::{Actor, Command, Company, Media, Persona, Signal, Transfer};
+use super::bridge::NotNow;
+use super::extensions::Extensions;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
-use super::{Manners, Place, trunks::Trunks};
+use super::{Manners, Waves, trunks::Trunks};
 use crate::config::Config;
-use crate::domain::{Attestation, Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
+use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
 use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
@@ -32,6 +35,17 @@ const ORDERS: usize = 64;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// What goodbye may take at the stop.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// One side of a call as its actor knows it: by the first leg that was tried for it, whichever has it in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct SideId(pub(super) LegId);
+
+/// A further leg that is being called.
+pub(super) struct Dialled {
+    pub(super) side: SideId,
+    /// The trunk or extension that is tried first.
+    pub(super) trunk: String,
+}
 
 /// Everything that calls are made of. Shared, unchanging.
 pub struct Exchange {
@@ -54,7 +68,7 @@ pub struct Placement {
     pub to: Private<String>,
     pub agent: String,
     /// As [`Exchange::route`] gives them.
-    pub waves: Vec<Vec<Place>>,
+    pub waves: Waves,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +85,28 @@ pub enum PlaceError {
     SetUp(String),
 }
 
+/// Why a call is not transferred.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TransferError {
+    #[error("the call is not up")]
+    NotUp,
+    #[error(transparent)]
+    NotNow(#[from] NotNow),
+}
+
+/// A further leg of a call that is up.
+pub(super) struct Further {
+    pub(super) call: CallId,
+    /// As [`Exchange::route`] gives them.
+    pub(super) waves: Waves,
+    pub(super) capabilities: sdp::Capabilities,
+    pub(super) local: LocalMedia,
+}
+
 enum Order {
     Place(Box<Placement>, oneshot::Sender<Result<CallId, PlaceError>>),
+    Dial(Box<Further>, oneshot::Sender<Result<Dialled, PlaceError>>),
+    Transfer(CallId, Box<Transfer>, oneshot::Sender<Result<(), TransferError>>),
     HangUp(CallId, oneshot::Sender<bool>),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
     Drain { grace: Duration, done: oneshot::Sender<()> },
@@ -96,12 +130,13 @@ impl Switchboard {
         let (post, post_task) = post(exchange.clone()).start();
         let desk = Desk {
             exchange,
+            orders: orders.downgrade(),
             post,
             legs: HashMap::new(),
+            live: HashMap::new(),
             calls: JoinSet::new(),
-            leg_of: HashMap::new(),
-            outbound: HashMap::new(),
             prospects: HashMap::new(),
+            takeovers: 0,
             trunk_of: HashMap::new(),
             count,
             is_stopping: false,
@@ -134,6 +169,23 @@ impl Switchboard {
         answer.await.unwrap_or(Err(SendError::Stopping))
     }
 
+    /// Places a further leg of a call; what happens to it is told to that call from now on. The switchboard waits for no actor, so
+    /// an actor may wait for it.
+    pub(super) async fn dial(&self, further: Further) -> Result<Dialled, PlaceError> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Dial(Box::new(further), reply);
+        self.orders.send(order).await.map_err(|_| PlaceError::Stopping)?;
+        answer.await.unwrap_or(Err(PlaceError::Stopping))
+    }
+
+    /// Returns when the transfer has begun; its outcome is told by events.
+    pub async fn transfer(&self, id: CallId, transfer: Transfer) -> Result<(), TransferError> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Transfer(id, Box::new(transfer), reply);
+        self.orders.send(order).await.map_err(|_| TransferError::NotUp)?;
+        answer.await.unwrap_or(Err(TransferError::NotUp))
+    }
+
     /// False where the call is not up.
     pub async fn hang_up(&self, id: CallId) -> bool {
         let (reply, answer) = oneshot::channel();
@@ -149,6 +201,27 @@ impl Switchboard {
     }
 }
 
+impl Exchange {
+    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if recording is on.
+    pub(super) fn open(&self, peer: SocketAddr, recording: Option<PathBuf>) -> Result<Media, String> {
+        let chance = u128::from_le_bytes((self.chance)());
+        #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
+        let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
+        let recording = recording.filter(|_| self.config.recording.enabled);
+        let (line, events) = self
+            .engine
+            .open(
+                media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() },
+                recording.clone().map(|path| media::wav::Recording { path }),
+            )
+            .map_err(|error| error.to_string())?;
+        let ip = self.config.media.advertise.or(self.config.sip.advertise);
+        let ip = ip.map_or_else(|| local_ip_towards(peer), Ok).map_err(|error| error.to_string())?;
+        let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
+        Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
+    }
+}
+
 /// How far a stop has come.
 struct Draining {
     /// When the next step is due, and which.
@@ -157,17 +230,27 @@ struct Draining {
     done: oneshot::Sender<()>,
 }
 
+/// What a leg belongs to.
+struct Attached {
+    call: CallId,
+    side: SideId,
+    /// We placed it.
+    outbound: bool,
+}
+
 struct Desk {
     exchange: Arc<Exchange>,
     /// Who looks after messages.
     post: mpsc::Sender<Letter>,
-    legs: HashMap<LegId, mpsc::Sender<Command>>,
-    leg_of: HashMap<CallId, LegId>,
-    /// Those that we placed. While a call rings in several places, it has several.
-    outbound: HashMap<LegId, CallId>,
-    /// Calls that we placed and nobody has taken yet.
-    prospects: HashMap<CallId, outgoing::Prospect>,
-    trunk_of: HashMap<CallId, String>,
+    /// For actors; not a handle of our own, or we would never see that nobody else has one.
+    orders: mpsc::WeakSender<Order>,
+    legs: HashMap<LegId, Attached>,
+    live: HashMap<CallId, mpsc::Sender<Command>>,
+    /// Sides that we placed and nobody has taken yet.
+    prospects: HashMap<SideId, outgoing::Prospect>,
+    trunk_of: HashMap<SideId, String>,
+    /// Of all calls: names their recordings.
+    takeovers: u32,
     calls: JoinSet<CallId>,
     count: watch::Sender<usize>,
     /// From the start of a drain to the end of the process.
@@ -205,8 +288,9 @@ impl Desk {
                 let _ = draining.done.send(());
             }
         }
-        // Every actor sees its commands closed and ends its call.
-        self.legs.clear();
+        // Every actor sees its commands closed and ends its call; none waits for an order any more.
+        drop(orders);
+        self.live.clear();
         while self.calls.join_next().await.is_some() {}
         drop(self);
         if let Err(panic) = post.await {
@@ -217,58 +301,61 @@ impl Desk {
     async fn ended(&mut self, ended: Result<CallId, tokio::task::JoinError>) {
         match ended {
             Ok(id) => {
-                self.give_up(&id).await;
-                if let Some(leg) = self.leg_of.remove(&id) {
-                    self.legs.remove(&leg);
-                    self.outbound.remove(&leg);
-                }
-                self.trunk_of.remove(&id);
+                self.live.remove(&id);
+                self.forget(&id).await;
             }
-            // A panic ends that call and no other. Its legs are those whose actor no longer listens.
+            // A panic ends that call and no other: the one whose actor no longer listens.
             Err(panic) => {
                 tracing::error!(%panic, "a call's task panicked");
                 let dead: Vec<_> =
-                    self.legs.iter().filter(|(_, tx)| tx.is_closed()).map(|(leg, _)| *leg).collect();
-                for leg in dead {
-                    self.legs.remove(&leg);
-                    self.outbound.remove(&leg);
-                    let _ = self.exchange.stack.hangup(leg, None).await;
-                    let ids: Vec<_> = self.leg_of.extract_if(|_, of| *of == leg).map(|(id, _)| id).collect();
-                    for id in ids {
-                        self.prospects.remove(&id);
-                        self.trunk_of.remove(&id);
-                        close_abandoned(&self.exchange.store, &self.exchange.journal, id).await;
-                    }
+                    self.live.extract_if(|_, actor| actor.is_closed()).map(|(id, _)| id).collect();
+                for id in dead {
+                    self.forget(&id).await;
+                    close_abandoned(&self.exchange.store, &self.exchange.journal, id).await;
                 }
             }
         }
     }
 
+    /// Hangs up what is left of a call. Legs that are over already are not there any more.
+    async fn forget(&mut self, id: &CallId) {
+        let legs: Vec<_> = self.legs.extract_if(|_, of| of.call == *id).collect();
+        for (leg, of) in legs {
+            self.prospects.remove(&of.side);
+            self.trunk_of.remove(&of.side);
+            let _ = self.exchange.stack.hangup(leg, None).await;
+        }
+    }
+
     async fn event(&mut self, event: Event) {
-        match event {
-            Event::Incoming { leg, request } => self.incoming(leg, *request).await,
-            Event::Progress { leg, status, .. } => {
+        let (leg, signal) = match event {
+            Event::Incoming { leg, request } => return self.incoming(leg, *request).await,
+            Event::Progress { leg, status, body } => {
                 self.rang(leg);
-                if status == 180 || status == 183 {
-                    self.tell(leg, Command::Ringing).await;
+                if status != 180 && status != 183 {
+                    return;
                 }
+                (leg, Signal::Ringing { body })
             }
             Event::Answered { leg, body, .. } => {
                 self.taken(leg).await;
-                self.tell(leg, Command::Answered { body }).await;
+                (leg, Signal::Answered { body })
             }
-            Event::Established { leg, body } => self.tell(leg, Command::Established { body }).await,
-            Event::Reoffer { leg, body } => self.tell(leg, Command::Reoffer { body }).await,
-            Event::Dtmf { leg, digit, duration } => self.tell(leg, Command::Digit(digit, duration)).await,
+            Event::Established { leg, body } => (leg, Signal::Established { body }),
+            Event::Reoffer { leg, body } => (leg, Signal::Reoffer { body }),
+            Event::Dtmf { leg, digit, duration } => (leg, Signal::Digit(digit, duration)),
+            Event::Refer { leg, refer } => (leg, Signal::Refer(refer)),
+            Event::ReferProgress { leg, status, over } => (leg, Signal::Progress { status, over }),
             // Also those that we ended: an actor that knows does not listen any more.
-            Event::Ended { leg, cause } => {
-                if self.goes_on_without(leg, &cause).await {
-                    return;
-                }
-                let outbound = self.outbound.contains_key(&leg);
-                let command = Command::Ended { reason: reason(&cause, outbound), status: cause.status };
-                self.tell(leg, command).await;
-            }
+            Event::Ended { leg, cause } => return self.leg_ended(leg, &cause).await,
+            other => return self.news(other).await,
+        };
+        self.tell_of(leg, signal).await;
+    }
+
+    /// What is no call's.
+    async fn news(&mut self, event: Event) {
+        match event {
             Event::Registration { id, state } => self.exchange.trunks.registration(id, &state),
             Event::Message { id, message } => self.message(id, message).await,
             Event::MessageResult { id, status, reason, retry_after } => {
@@ -286,21 +373,35 @@ impl Desk {
         }
     }
 
-    async fn message(&self, request: sip::RequestId, message: Box<sip::IncomingMessage>) {
-        let call_of = |leg| self.leg_of.iter().find(|(_, of)| **of == leg).map(|(id, _)| id.clone());
-        let in_call = message.leg.and_then(call_of);
-        if self.post.try_send(Letter::Incoming { request, message, in_call }).is_err() {
-            warn!("messages come faster than they are sorted; one is put off");
-            let _ = self.exchange.stack.answer_message(request, messages::later()).await;
+    async fn leg_ended(&mut self, leg: LegId, cause: &sip::Cause) {
+        if self.goes_on_without(leg, cause).await {
+            return;
+        }
+        let Some(Attached { call, side, outbound }) = self.legs.remove(&leg) else { return };
+        self.trunk_of.remove(&side);
+        let signal = Signal::Ended { reason: reason(cause, outbound), status: cause.status };
+        self.tell(&call, Command::Leg(side, signal)).await;
+    }
+
+    async fn tell_of(&mut self, leg: LegId, signal: Signal) {
+        let of = self.legs.get(&leg).map(|of| (of.call.clone(), of.side));
+        if let Some((call, side)) = of {
+            self.tell(&call, Command::Leg(side, signal)).await;
         }
     }
 
-    async fn tell(&mut self, leg: LegId, command: Command) {
-        let Some(actor) = self.legs.get(&leg) else { return };
-        if let Err(mpsc::error::TrySendError::Full(command)) = actor.try_send(command) {
-            warn!(?leg, ?command, "a call's task is stuck; the call is ended");
-            self.legs.remove(&leg);
-            let _ = self.exchange.stack.hangup(leg, None).await;
+    /// False where the call is not up.
+    async fn tell(&mut self, id: &CallId, command: Command) -> bool {
+        let Some(actor) = self.live.get(id) else { return false };
+        match actor.try_send(command) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(command)) => {
+                warn!(call = %id, ?command, "a call's task is stuck; the call is ended");
+                self.live.remove(id);
+                self.forget(id).await;
+                false
+            }
         }
     }
 
@@ -311,94 +412,12 @@ impl Desk {
         let _ = self.exchange.stack.reject(leg, reject).await;
     }
 
-    async fn incoming(&mut self, leg: LegId, request: IncomingCall) {
-        let exchange = self.exchange.clone();
-        let caller = match self.who_calls(&request) {
-            Ok(caller) => caller,
-            Err(Unwelcome::Forbidden(why)) => {
-                warn!(source = %request.path.remote.ip(), why, "a call is refused");
-                let _ = exchange.stack.reject(leg, 403).await;
-                return;
-            }
-            Err(Unwelcome::Unknown(why)) => return self.refuse(leg, EndReason::UnknownNumber, why).await,
-        };
-        let Caller { trunk, agent, to, is_trusted } = caller;
-        if self.is_stopping {
-            return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
+    async fn message(&self, request: sip::RequestId, message: Box<sip::IncomingMessage>) {
+        let in_call = message.leg.and_then(|leg| self.legs.get(&leg)).map(|of| of.call.clone());
+        if self.post.try_send(Letter::Incoming { request, message, in_call }).is_err() {
+            warn!("messages come faster than they are sorted; one is put off");
+            let _ = self.exchange.stack.answer_message(request, messages::later()).await;
         }
-        if self.calls.len() >= exchange.config.limits.max_calls {
-            return self.refuse(leg, EndReason::NoCapacity, "limits.max_calls is reached").await;
-        }
-        if self.is_full(&trunk) {
-            return self.refuse(leg, EndReason::NoCapacity, "trunk.max_calls is reached").await;
-        }
-        let Some(persona) = exchange.personas.get(&agent) else {
-            return self.refuse(leg, EndReason::Internal, "the number's agent is missing").await;
-        };
-        let id = self.new_id();
-        let mut media = match self.open(&id, request.path.remote) {
-            Ok(media) => media,
-            Err(error) => return self.refuse(leg, EndReason::NoCapacity, &error).await,
-        };
-        let capabilities = &media.capabilities;
-        let description = match &request.body {
-            None => sdp::offer(capabilities, &media.local, sdp::Direction::SendRecv),
-            Some(offer) => match sdp::answer(&offer.bytes, capabilities, &media.local) {
-                Ok((answer, agreed)) => {
-                    media.agreed = Some(agreed);
-                    answer
-                }
-                Err(error) => {
-                    info!(%error, "a call is refused");
-                    let reject = Reject { warning: Some(error.to_string()), ..Reject::new(error.status()) };
-                    let _ = exchange.stack.reject(leg, reject).await;
-                    return;
-                }
-            },
-        };
-        let claimed = sip::identity::of(&request.headers);
-        let caller = claimed.caller(&request.from, is_trusted);
-        let from = match &request.account {
-            Some(account) if !is_trusted => account.clone(),
-            _ => caller.uri.user().unwrap_or_else(|| caller.uri.to_string()),
-        };
-        let mut call = new_call(&id, Direction::Inbound, from, to, &agent, &trunk);
-        call.attestation = claimed.attestation.map(attestation).filter(|_| is_trusted);
-        let diverted = claimed.diversion.first().filter(|_| is_trusted);
-        let diverted = diverted.map(|turn| &turn.address.uri);
-        call.diverted_from = diverted.map(|uri| Private::new(uri.user().unwrap_or_else(|| uri.to_string())));
-        info!(call = %id, from = %call.from, to = %call.to, trunk, agent, "a call comes in");
-        let _ = exchange.stack.ring(leg, 180, None).await;
-        let _ = exchange.stack.answer(leg, Body::sdp(description)).await;
-        self.spawn(leg, call, persona.clone(), media);
-        self.trunk_of.insert(id, trunk);
-    }
-
-    /// Who calls, and whom: an extension that has proven itself, or else a trunk.
-    fn who_calls(&self, request: &IncomingCall) -> Result<Caller, Unwelcome> {
-        let config = &self.exchange.config;
-        // Some carriers keep our Contact in the Request-URI and name the number in To.
-        let users: Vec<_> =
-            [request.request_uri.user(), request.to.uri.user()].into_iter().flatten().collect();
-        let extension = request.account.as_deref().and_then(|account| config.extension(account));
-        if let Some(extension) = extension {
-            let user = users.first().map_or("", String::as_str);
-            return match dialled(config, extension, user) {
-                Dialled::Agent { agent, to } => {
-                    Ok(Caller { trunk: extension.line(), agent: agent.to_owned(), to, is_trusted: false })
-                }
-                Dialled::Forbidden => Err(Unwelcome::Forbidden("the extension may not dial it")),
-                Dialled::Extension(_) => {
-                    Err(Unwelcome::Unknown("extensions are not joined with one another"))
-                }
-                Dialled::Nobody => Err(Unwelcome::Unknown("nobody here has such a name")),
-            };
-        }
-        let number = users.iter().find_map(|user| config.number_dialled(user));
-        let trunk = self.exchange.trunks.of_call(request, number.map(|number| number.trunk.as_str()));
-        let trunk = trunk.ok_or(Unwelcome::Forbidden("its address belongs to no trunk"))?;
-        let number = number.ok_or(Unwelcome::Unknown("no such number here"))?;
-        Ok(Caller { trunk, agent: number.agent.clone(), to: number.number.to_string(), is_trusted: true })
     }
 
     async fn order(&mut self, order: Order) {
@@ -407,12 +426,20 @@ impl Desk {
                 // The client may have gone; the call is placed all the same and can be found in the list.
                 let _ = reply.send(self.place(*placement).await);
             }
+            Order::Dial(further, reply) => {
+                let _ = reply.send(self.dial(*further).await);
+            }
+            Order::Transfer(id, transfer, reply) => {
+                let (outcome, began) = oneshot::channel();
+                self.tell(&id, Command::Transfer(transfer, outcome)).await;
+                // The actor answers soon; it is not waited for here.
+                tokio::spawn(async move {
+                    let began = began.await.map_err(|_| TransferError::NotUp);
+                    let _ = reply.send(began.and_then(|began| began.map_err(TransferError::from)));
+                });
+            }
             Order::HangUp(id, reply) => {
-                let leg = self.leg_of.get(&id).copied();
-                if let Some(leg) = leg {
-                    self.tell(leg, Command::HangUp(EndReason::ApiHungUp)).await;
-                }
-                let _ = reply.send(leg.is_some());
+                let _ = reply.send(self.tell(&id, Command::HangUp(EndReason::ApiHungUp)).await);
             }
             Order::Send(draft, reply) => {
                 if self.is_stopping {
@@ -442,52 +469,42 @@ impl Desk {
         CallId::from_random(ten_bytes(&self.exchange))
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it.
-    fn open(&self, id: &CallId, peer: SocketAddr) -> Result<Media, String> {
-        let config = &self.exchange.config;
-        let chance = u128::from_le_bytes((self.exchange.chance)());
-        #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
-        let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let recording = config.recording.enabled.then(|| self.exchange.store.recording_path(id));
-        let (line, events) = self
-            .exchange
-            .engine
-            .open(
-                media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() },
-                recording.clone().map(|path| media::wav::Recording { path }),
-            )
-            .map_err(|error| error.to_string())?;
-        let ip = config.media.advertise.or(config.sip.advertise);
-        let ip = ip.map_or_else(|| local_ip_towards(peer), Ok).map_err(|error| error.to_string())?;
-        let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media {
-            line,
-            events,
-            local,
-            capabilities: sdp::Capabilities::default(),
-            agreed: None,
-            recording,
-            timeout: config.media.timeout,
-        })
+    fn recording(&self, id: &CallId, nth: u32) -> PathBuf {
+        let path = self.exchange.store.recording_path(id);
+        match nth {
+            0 => path,
+            nth => path.with_file_name(format!("{id}-{nth}.wav")),
+        }
     }
 
-    fn spawn(&mut self, leg: LegId, call: Call, persona: Persona, media: Media) {
+    fn agent(&self, persona: Persona) -> Company {
         let config = &self.exchange.config;
+        let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
+        let manners = Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration);
+        Company::Agent { persona: Box::new(persona), manners: Box::new(manners), session }
+    }
+
+    /// `description`: what an inbound leg is to be answered with, where it is not answered yet.
+    fn spawn(&mut self, leg: LegId, call: Call, company: Company, media: Media, description: Option<Body>) {
+        // Whoever gave the order to place a call holds the other end; and without orders there are no calls.
+        let Some(orders) = self.orders.upgrade() else { return };
         let (commands, queue) = mpsc::channel(COMMANDS);
         let id = call.id.clone();
-        let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
+        let side = SideId(leg);
+        let outbound = call.direction == Direction::Outbound;
+        self.trunk_of.insert(side, call.trunk.clone());
         let actor = Actor {
             leg,
-            stack: self.exchange.stack.clone(),
+            exchange: self.exchange.clone(),
+            switchboard: Switchboard { orders, live: self.count.subscribe() },
             ledger: Ledger::new(call, self.exchange.journal.clone()),
-            manners: Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration),
-            persona,
+            company,
             commands: queue,
             media,
-            session,
+            description,
         };
-        self.legs.insert(leg, commands);
-        self.leg_of.insert(id.clone(), leg);
+        self.legs.insert(leg, Attached { call: id.clone(), side, outbound });
+        self.live.insert(id.clone(), commands);
         self.calls.spawn(async move {
             actor.run().await;
             id
@@ -500,12 +517,12 @@ impl Desk {
             false => Command::Leave(EndReason::ShuttingDown),
             true => Command::HangUp(EndReason::ShuttingDown),
         };
-        for actor in self.legs.values() {
+        for actor in self.live.values() {
             // A full queue belongs to an actor that is stuck; the next step drops it.
             let _ = actor.try_send(command());
         }
         if draining.said_goodbye {
-            self.legs.clear();
+            self.live.clear();
         }
         draining.said_goodbye = true;
         draining.next = tokio::time::Instant::now() + FAREWELL;
@@ -525,31 +542,6 @@ fn post(exchange: Arc<Exchange>) -> Post {
         journal: exchange.journal.clone(),
         trunks: exchange.trunks.clone(),
         new_id: Box::new(move || MessageId::from_random(ten_bytes(&exchange))),
-    }
-}
-
-/// An inbound call whose caller is known.
-struct Caller {
-    /// For the record: the name of a trunk, or an extension.
-    trunk: String,
-    agent: String,
-    to: String,
-    /// A trunk, which is believed what it says of the caller.
-    is_trusted: bool,
-}
-
-/// Why a call is not taken, before anything is asked of the box.
-enum Unwelcome {
-    Forbidden(&'static str),
-    Unknown(&'static str),
-}
-
-/// What the originating carrier says that it knows of its caller (RFC 8588).
-fn attestation(claimed: sip::passport::Attestation) -> Attestation {
-    match claimed {
-        sip::passport::Attestation::Full => Attestation::Full,
-        sip::passport::Attestation::Partial => Attestation::Partial,
-        sip::passport::Attestation::Gateway => Attestation::Gateway,
     }
 }
 
@@ -575,6 +567,7 @@ fn new_call(id: &CallId, direction: Direction, from: String, to: String, agent: 
         transcript: Vec::new(),
         turns: Vec::new(),
         digits: Private::default(),
+        transferred_to: None,
         recording: None,
         line: None,
         attestation: None,

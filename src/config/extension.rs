@@ -16,6 +16,8 @@ pub struct Extension {
     pub max_contacts: usize,
     /// Agents, numbers and extensions that it may dial; empty: all.
     pub may_dial: Vec<String>,
+    /// Whether its phones may send our calls on by REFER, and take a leg's place by Replaces.
+    pub take_refers: bool,
     /// Who answers what is nobody's name or number here; absent: 404.
     pub agent: Option<String>,
 }
@@ -40,6 +42,7 @@ pub(super) fn extension(s: Section) -> Extension {
         login,
         max_contacts: contacts(&s),
         may_dial: s.texts("may_dial", &[]),
+        take_refers: s.flag("take_refers", true),
         agent: s.text("agent"),
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);

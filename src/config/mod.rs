@@ -167,6 +167,8 @@ pub struct Agent {
     /// Said when the brain or the speech fails.
     pub apology: String,
     pub still_there: String,
+    /// Said when a transfer came to nothing and the agent has the caller again.
+    pub transfer_failed: String,
     /// `None`: the local model.
     pub brain: Option<String>,
     pub voice: Option<String>,

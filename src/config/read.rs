@@ -206,6 +206,9 @@ fn agent(s: Section) -> Agent {
             .text("apology")
             .unwrap_or_else(|| "I am sorry, I had a problem there. Could you say that again?".into()),
         still_there: s.text("still_there").unwrap_or_else(|| "Are you still there?".into()),
+        transfer_failed: s
+            .text("transfer_failed")
+            .unwrap_or_else(|| "I am sorry, I could not put you through. Can I help you otherwise?".into()),
         brain,
         voice: s.text("voice"),
         speed: s.number("speed", 1.0, 0.5, 2.0),

@@ -10,6 +10,7 @@ use super::Secret;
 use super::file::Section;
 use super::read::{SIP_URI, secret, size};
 use super::signalling::file;
+use crate::domain::TransferMode;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Trunk {
@@ -39,6 +40,10 @@ pub struct Trunk {
     pub identity: Identity,
     /// Calls at once, in and out; absent: as many as limits.max_calls.
     pub max_calls: Option<usize>,
+    /// How calls of this trunk are transferred where the client does not say it.
+    pub transfer: TransferMode,
+    /// Whether its peers may send our calls on by REFER, and take a leg's place by Replaces.
+    pub take_refers: bool,
 }
 
 impl Trunk {
@@ -144,6 +149,8 @@ pub(super) fn trunk(s: Section) -> Trunk {
         ca: file(&s, "ca"),
         identity: identity(s.section("identity")),
         max_calls: s.has("max_calls").then(|| size(s.count("max_calls", 1, 1, 10_000))),
+        transfer: transfer(&s),
+        take_refers: s.flag("take_refers", false),
     };
     if trunk.registrar.is_some() && trunk.username.is_empty() {
         s.wrong("username", "is missing; a trunk with a registrar needs the name to register with");
@@ -167,6 +174,18 @@ pub(super) fn trunk(s: Section) -> Trunk {
 
 /// A trunk with more is a list that nobody keeps.
 const MOST_SERVERS: usize = 8;
+
+fn transfer(s: &Section) -> TransferMode {
+    match s.text("transfer").as_deref() {
+        None | Some("auto") => TransferMode::Auto,
+        Some("refer") => TransferMode::Refer,
+        Some("bridge") => TransferMode::Bridge,
+        Some(other) => {
+            s.wrong("transfer", format!("is {other:?}, and must be \"auto\", \"refer\" or \"bridge\""));
+            TransferMode::Auto
+        }
+    }
+}
 
 fn transport(s: &Section) -> Option<Transport> {
     match s.text("transport")?.as_str() {

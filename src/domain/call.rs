@@ -57,6 +57,21 @@ pub enum Speaker {
     Agent,
 }
 
+/// How a call is handed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferMode {
+    /// The other side is asked to call the target itself (REFER); if it does, the call leaves us.
+    Refer,
+    /// We call the target, and join the two; the sound goes through us.
+    Bridge,
+    /// As the trunk allows; where REFER fails, by bridge.
+    #[default]
+    Auto,
+    /// We call the target, join the two, and then ask the other side to call the target in our place (REFER with Replaces).
+    Attended,
+}
+
 /// One stretch of the transcript: what was heard of the caller, or what the caller's ear got of the agent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Fragment {
@@ -134,6 +149,9 @@ pub struct Call {
     pub transcript: Vec<Fragment>,
     pub turns: Vec<Turn>,
     pub digits: Private<String>,
+    /// Whom the call was handed on to, or put through to.
+    #[serde(default)]
+    pub transferred_to: Option<Private<String>>,
     /// Path of the stereo WAV, under the data folder.
     pub recording: Option<String>,
     pub line: Option<LineReport>,

@@ -52,6 +52,10 @@ reasons! {
     AgentHungUp "agent_hung_up" None 480;
     /// A client of the API hung up.
     ApiHungUp "api_hung_up" None 480;
+    /// The call was handed on to somebody else (REFER); it goes on without us.
+    Transferred "transferred" None 480;
+    /// The one whom the call was put through to hung up.
+    TargetHungUp "target_hung_up" None 480;
     /// The caller gave up before an answer (CANCEL).
     CallerCanceled "caller_canceled" None 487;
     /// A client of the API withdrew a call before its answer.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Private, Speaker, Status,
-    Turn,
+    TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -76,6 +76,15 @@ pub enum EventKind {
     /// The caller spoke over the agent. `stop_ms`: onset of the voice to the last sample sent.
     #[serde(rename = "call.barge_in")]
     BargeIn { turn: u32, stop_ms: u64, resumed: bool },
+    /// The call is being handed on.
+    #[serde(rename = "call.transferring")]
+    Transferring { to: Private<String>, mode: TransferMode },
+    /// It is. `bridged`: it goes on through us.
+    #[serde(rename = "call.transferred")]
+    Transferred { to: Private<String>, bridged: bool },
+    /// Nothing came of it, and who had the call before has it again.
+    #[serde(rename = "call.transfer_failed")]
+    TransferFailed { to: Private<String>, reason: EndReason },
     #[serde(rename = "call.ended")]
     Ended { status: Status, end_reason: EndReason, fault: Fault, sip_status: Option<u16>, duration_ms: u64 },
     #[serde(rename = "call.transcript.ready")]
@@ -160,6 +169,9 @@ impl EventKind {
             EventKind::Turn(_) => "call.turn",
             EventKind::Dtmf { .. } => "call.dtmf",
             EventKind::BargeIn { .. } => "call.barge_in",
+            EventKind::Transferring { .. } => "call.transferring",
+            EventKind::Transferred { .. } => "call.transferred",
+            EventKind::TransferFailed { .. } => "call.transfer_failed",
             EventKind::Ended { .. } => "call.ended",
             EventKind::TranscriptReady { .. } => "call.transcript.ready",
             EventKind::RecordingReady { .. } => "call.recording.ready",

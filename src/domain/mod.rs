@@ -8,7 +8,7 @@ mod message;
 mod number;
 mod private;
 
-pub use call::{Attestation, Call, Direction, Fragment, LineReport, Speaker, Status, Turn};
+pub use call::{Attestation, Call, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn};
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};
 pub use id::{CallId, MessageId};

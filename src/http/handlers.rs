@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::App;
 use crate::domain::{Call, CallId, Message, MessageId};
-use crate::gateway::{Error, Kind, Messages, PlaceCall, Report, SendText};
+use crate::gateway::{Error, Kind, Messages, PlaceCall, Report, SendText, TransferCall};
 
 /// `application/problem+json` (RFC 9457).
 pub(super) struct Problem {
@@ -42,6 +42,7 @@ impl From<Error> for Problem {
         let (status, code) = match error.kind {
             Kind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Kind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Kind::Conflict => (StatusCode::CONFLICT, "conflict"),
             Kind::Busy => (StatusCode::SERVICE_UNAVAILABLE, "no_capacity"),
             Kind::Unavailable => (StatusCode::BAD_GATEWAY, "unavailable"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -152,6 +153,17 @@ pub(super) async fn call(State(app): State<App>, Path(id): Path<String>) -> Resu
 
 pub(super) async fn hang_up(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     app.gateway.hang_up(call_id(&id)?).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub(super) async fn transfer(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    body: Result<Json<TransferCall>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let Json(request) =
+        body.map_err(|rejection| Problem::new(rejection.status(), "invalid_json", rejection.body_text()))?;
+    app.gateway.transfer(call_id(&id)?, request).await?;
     Ok(StatusCode::ACCEPTED)
 }
 

@@ -9,6 +9,7 @@
 //! | `GET /v1/calls?limit=` | the newest first |
 //! | `GET /v1/calls/{id}` | one call: state, transcript, timings, line |
 //! | `POST /v1/calls/{id}/hangup` | end it |
+//! | `POST /v1/calls/{id}/transfer` | hand it on: `to`, `mode` |
 //! | `POST /v1/messages` | send a message: `from`, `to`, `text` |
 //! | `GET /v1/messages?number=&limit=&cursor=` | the newest first, of one number or of all |
 //! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
@@ -57,6 +58,7 @@ fn router(app: App) -> Router {
         .route("/calls", post(handlers::place).get(handlers::calls))
         .route("/calls/{id}", get(handlers::call))
         .route("/calls/{id}/hangup", post(handlers::hang_up))
+        .route("/calls/{id}/transfer", post(handlers::transfer))
         .route("/messages", post(handlers::send).get(handlers::messages))
         .route("/messages/{id}", get(handlers::message))
         .route("/events", get(handlers::events))

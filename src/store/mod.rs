@@ -352,6 +352,7 @@ mod tests {
             transcript: Vec::new(),
             turns: Vec::new(),
             digits: Private::default(),
+            transferred_to: None,
             recording: None,
             line: None,
             attestation: None,

@@ -6,9 +6,12 @@ mod support;
 
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
+mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
+mod extensions_call_one_another;
 mod laws_of_the_house;
 mod messages_come_and_go;
+mod peers_send_calls_on;
 mod real_engines;
 mod the_control_api;

@@ -9,6 +9,7 @@
 //! | events to the owner, control | 64 more, and 1,024 kept back | the oldest wait; beyond all of it they are lost and counted |
 //! | chunks to be played, per line | 4, and [`EngineConfig::queue_ahead`] in the session | [`Line::play`] waits |
 //! | commands, per thread | 1,024 | the caller waits |
+//! | frames to a bridged line | 12 (240 ms) | the frame is dropped and counted |
 //! | blocks to be recorded | 4,096 | silence stands there in the file, and it is counted |
 //!
 //! `hush` goes by the commands, which are obeyed as they come, never behind queued audio; `pause` and `resume` are a flag that the next tick
@@ -39,7 +40,7 @@ use crate::session::{MediaSession, SessionConfig};
 use crate::wav::{Recording, Writer};
 use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats};
 use recorder::{Job, Recorder, Tape};
-use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, WAKE, Worker};
+use worker::{Bridge, CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, WAKE, Worker};
 
 /// Commands that may wait for a thread.
 const COMMANDS: usize = 1_024;
@@ -281,6 +282,8 @@ impl Engine {
             generation: 0,
             state: Arc::clone(&state),
             paused: false,
+            bridge: None,
+            bridge_full: 0,
             frames_dropped: 0,
             events_lost: 0,
             tape,
@@ -436,6 +439,26 @@ impl Line {
     pub async fn send_digits(&self, digits: &str) -> Result<(), DigitsError> {
         let digits = digits.to_owned();
         self.ask(|reply| Command::Digits(self.key, digits, reply)).await.unwrap_or(Err(DigitsError::Closed))
+    }
+
+    /// Joins two lines: what one peer says, the other one hears, keys included (see [`Passed`](crate::Passed)); what is being played goes on besides. The
+    /// two may be on different threads. An earlier bridge of either ends. The bridge ends when one of them is closed, [`unbridge`](Self::unbridge)d or
+    /// bridged with a third; who did not do it itself is told [`Event::Unbridged`].
+    ///
+    /// # Errors
+    /// One of the lines is closed; then the other is unbridged.
+    pub async fn bridge(&self, other: &Line) -> Result<(), Closed> {
+        let (ours, theirs) = Bridge::pair();
+        self.ask(|reply| Command::Bridge(self.key, Some(ours), reply)).await?;
+        other.ask(|reply| Command::Bridge(other.key, Some(theirs), reply)).await
+    }
+
+    /// Ends the bridge, if there is one; both peers hear silence.
+    ///
+    /// # Errors
+    /// The line is closed.
+    pub async fn unbridge(&self) -> Result<(), Closed> {
+        self.ask(|reply| Command::Bridge(self.key, None, reply)).await
     }
 
     /// # Errors

@@ -12,5 +12,6 @@ mod recordings_survive;
 mod sdp_agrees;
 mod strangers_stay_out;
 mod support;
+mod two_lines_are_bridged;
 mod two_sessions_talk;
 mod voice_is_told_from_noise;

@@ -275,3 +275,31 @@ async fn strangers_on_the_wire_are_counted() {
     .await
     .expect("counted");
 }
+
+#[tokio::test]
+async fn two_calls_are_bridged_across_threads_and_a_closed_line_frees_the_other() {
+    let config = EngineConfig { ports: 29_220..=29_259, threads: 2, ..EngineConfig::default() };
+    let engine = Engine::start(config).expect("an engine");
+    // Each pair of lines is a call between a peer and us.
+    let ((peer_a, mut from_peer_a), (a, _from_a)) = call(&engine, None).await;
+    let ((b, mut from_b), (peer_b, mut from_peer_b)) = call(&engine, None).await;
+    // Lines are dealt out in turn, so the second of one call and the first of the other sit on different threads.
+    a.bridge(&b).await.expect("open");
+    peer_a.play(chunk(1, 8_000, tone(8_000, 500.0, 8.0), true)).await.expect("open");
+    until(&mut from_peer_b, |event| match event {
+        Event::Frame { level_dbfs, .. } => (*level_dbfs > -20.0).then_some(()),
+        _ => None,
+    })
+    .await;
+    peer_b.send_digits("7").await.expect("digits");
+    until(&mut from_peer_a, |event| matches!(event, Event::Digit { digit: '7', .. }).then_some(())).await;
+    let stats = b.stats().await.expect("open");
+    assert!(stats.bridge_sent > 0 && stats.bridge_passed > 0, "{stats:?}");
+    // A third takes the place of B: B is told, and A is not.
+    let ((_peer_c, _from_peer_c), (c, mut from_c)) = call(&engine, None).await;
+    a.bridge(&c).await.expect("open");
+    until(&mut from_b, |event| matches!(event, Event::Unbridged).then_some(())).await;
+    a.close().await;
+    until(&mut from_c, |event| matches!(event, Event::Unbridged).then_some(())).await;
+    assert!(c.stats().await.is_ok());
+}

@@ -56,7 +56,7 @@ impl Conversation {
                 self.interrupt(now)
             }
             // What was said over the goodbye or in the protected start of the greeting stays for later.
-            Floor::Speaking | Floor::Thinking | Floor::Waiting | Floor::Over => return,
+            Floor::Speaking | Floor::Thinking | Floor::Waiting | Floor::Away | Floor::Over => return,
             Floor::Listening { .. } => {}
         }
         if text.is_empty() && self.hearing.text().is_empty() {

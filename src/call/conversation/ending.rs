@@ -34,7 +34,9 @@ impl Conversation {
             self.interrupt(now);
         }
         self.leave_by = Some((now + LEAVE_DEADLINE, reason));
-        if self.floor == Floor::Waiting || self.manners.goodbye.is_empty() {
+        // Who is on the way to somebody else, or talks with them, needs no goodbye of the agent's.
+        let alone = matches!(self.floor, Floor::Waiting | Floor::Away);
+        if alone || self.manners.goodbye.is_empty() {
             return self.hang_up(reason);
         }
         let text = self.manners.goodbye.clone();

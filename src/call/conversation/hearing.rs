@@ -146,6 +146,11 @@ impl Hearing {
         self.before.clear();
     }
 
+    /// Listens no more: whatever the caller is saying is for somebody else.
+    pub(super) fn close(&mut self) {
+        *self = Self { jobs: self.jobs, ..Self::default() };
+    }
+
     /// How long before `at` the voice began.
     pub(super) fn onset_before(&self, at: Instant) -> Duration {
         self.onset.map_or(Duration::ZERO, |onset| at.saturating_duration_since(onset))

@@ -12,6 +12,7 @@
 //! | `Thinking` | the agent, not sounding yet | first sample left → `Speaking`; the caller goes on → `Listening` |
 //! | `Speaking` | the agent | all was said → `Listening`; voice over it → `Paused` |
 //! | `Paused` | in dispute | words, or long voice → the agent is hushed, `Listening`; neither → `Speaking` from the same sample |
+//! | `Away` | none of us: the caller is being transferred | the agent is back → `Listening` |
 //! | `Over` | nobody | never |
 //!
 //! # Laws
@@ -21,9 +22,10 @@
 //! - No path is silent for ever: every state but `Over` has a deadline.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
-//! quarrel between them in `floor`, the end in `ending`; what words mean is in `words`.
+//! quarrel between them in `floor`, transfers in `away`, the end in `ending`; what words mean is in `words`.
 
 mod agent;
+mod away;
 mod caller;
 mod ending;
 mod floor;
@@ -51,6 +53,7 @@ pub struct Manners {
     pub goodbye: String,
     pub apology: String,
     pub still_there: String,
+    pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
     pub max_duration: Duration,
 }
@@ -63,14 +66,15 @@ impl Manners {
             goodbye: agent.goodbye.clone(),
             apology: agent.apology.clone(),
             still_there: agent.still_there.clone(),
+            transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
             max_duration,
         }
     }
 
     /// The sentences known before the call: worth synthesizing ahead.
-    pub fn stock(&self) -> [&str; 4] {
-        [&self.first_message, &self.apology, &self.still_there, &self.goodbye]
+    pub fn stock(&self) -> [&str; 5] {
+        [&self.first_message, &self.apology, &self.still_there, &self.transfer_failed, &self.goodbye]
     }
 }
 
@@ -141,6 +145,12 @@ pub enum Input {
         played: Duration,
     },
     Digit(char),
+    /// Somebody else has the caller from here on, or nobody yet: a transfer.
+    Away,
+    /// The agent has the caller again, and says this first, if anything.
+    Back {
+        say: String,
+    },
     /// The gateway wants the call to end, politely.
     Leave(EndReason),
     /// The other side is gone. Nothing more comes out but notes.
@@ -210,6 +220,7 @@ enum Floor {
     Paused {
         since: Instant,
     },
+    Away,
     Over,
 }
 
@@ -285,6 +296,9 @@ impl Conversation {
         if self.floor == Floor::Over {
             return self.after_the_end(input);
         }
+        if self.floor == Floor::Away {
+            return self.while_away(now, input);
+        }
         match input {
             Input::Answered => self.answered(now),
             Input::VoiceStart { onset } => self.voice_start(now, onset),
@@ -307,6 +321,8 @@ impl Conversation {
             Input::Played { mark } => self.played(now, mark),
             Input::Hushed { mark, played } => self.hushed(now, mark, played),
             Input::Digit(digit) => self.digit(now, digit),
+            Input::Away => self.away(),
+            Input::Back { .. } => {}
             Input::Leave(reason) => self.leave(now, reason),
             Input::Gone => self.over(),
         }
@@ -318,7 +334,7 @@ impl Conversation {
             return None;
         }
         let floor = match self.floor {
-            Floor::Waiting | Floor::Over => None,
+            Floor::Waiting | Floor::Away | Floor::Over => None,
             Floor::Listening { since } => self.decide_at().or_else(|| self.idle_at(since)),
             Floor::Thinking => self.stuck_at(),
             Floor::Speaking => [self.protected_until(), self.stuck_at()].into_iter().flatten().min(),

@@ -530,6 +530,55 @@ fn the_words_that_the_caller_left_with_are_kept() {
     assert_eq!(stage.history().last(), Some(&(Speaker::Caller, "Never mind.")));
 }
 
+#[test]
+fn a_transfer_cuts_the_agent_and_nothing_that_is_said_meanwhile_is_for_it() {
+    let mut stage = Stage::greeted();
+    stage.voice(ms(900));
+    stage.hears("Can I speak to somebody?");
+    stage.wait(ms(500));
+    let turn = stage.reply_turn();
+    stage.speak(turn, &["I will", "put you through."]);
+    stage.wait(ms(300));
+    stage.cut = (Some(u64::from(turn) * 100), ms(300));
+    stage.log.clear();
+    stage.tell(Input::Away);
+    assert!(stage.did(&Action::Cancel { turn }) && stage.did(&Action::Hush), "{:#?}", stage.log);
+    assert!(stage.conversation.is_away() && !stage.conversation.may_step_aside());
+    stage.log.clear();
+    // The caller and the other one talk for minutes.
+    for _ in 0..20 {
+        stage.voice(ms(4000));
+        stage.tell(Input::Digit('5'));
+        stage.wait(ms(5000));
+    }
+    assert!(stage.log.is_empty(), "{:#?}", stage.log);
+    // Nothing came of it: the agent says so and listens again.
+    stage.tell(Input::Back { say: "Nobody is there.".into() });
+    let turn = stage.said("Nobody is there.");
+    stage.speak(turn, &["Nobody is there."]);
+    stage.play_out(turn, 1);
+    stage.voice(ms(900));
+    stage.hears("Then take a message.");
+    stage.wait(ms(500));
+    stage.reply_turn();
+    let said: Vec<_> = stage.history().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said[said.len() - 2..], ["Nobody is there.", "Then take a message."]);
+    assert!(!said.iter().any(|text| text.contains("put you through")), "{said:?}");
+}
+
+#[test]
+fn a_call_that_is_away_ends_without_a_goodbye() {
+    let mut stage = Stage::greeted();
+    stage.tell(Input::Away);
+    stage.wait(Duration::from_secs(700));
+    assert!(stage.did(&Action::HangUp(EndReason::MaxDuration)));
+    assert!(!stage.log.iter().any(|action| matches!(action, Action::Say { .. })));
+    let mut stage = Stage::greeted();
+    stage.tell(Input::Away);
+    stage.tell(Input::Gone);
+    assert_eq!(stage.conversation.poll_timeout(), None);
+}
+
 /// One random happening of the world.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -544,6 +593,8 @@ enum Happening {
     Over(bool),
     WantsHangUp,
     Digit(char),
+    Away,
+    Back,
     Leave,
 }
 
@@ -560,6 +611,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<bool>().prop_map(Happening::Over),
         1 => Just(Happening::WantsHangUp),
         1 => prop_oneof![Just('1'), Just('#')].prop_map(Happening::Digit),
+        1 => Just(Happening::Away),
+        1 => Just(Happening::Back),
         1 => Just(Happening::Leave),
     ]
 }
@@ -596,6 +649,8 @@ proptest! {
                 Happening::Over(failed) => stage.tell(Input::ReplyOver { turn, failed }),
                 Happening::WantsHangUp => stage.tell(Input::WantsHangUp { turn }),
                 Happening::Digit(digit) => stage.tell(Input::Digit(digit)),
+                Happening::Away => stage.tell(Input::Away),
+                Happening::Back => stage.tell(Input::Back { say: "I could not reach them.".into() }),
                 Happening::Leave => stage.tell(Input::Leave(EndReason::ShuttingDown)),
             }
             let over = stage.conversation.floor == Floor::Over;

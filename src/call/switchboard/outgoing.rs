@@ -1,18 +1,20 @@
 //! Calls that we place, until somebody has taken them: which places are being called, and what the others are told then.
 
 use media::sdp::{self, LocalMedia};
-use sip::{Body, Cause, LegId};
-use tokio::sync::mpsc;
+use sip::{Body, Cause, CauseKind, EndedBy, LegId};
 use tracing::{info, warn};
 
-use super::{Desk, PlaceError, Placement, local_ip_towards, new_call, reason};
-use crate::call::actor::Command;
+use super::{
+    Attached, Desk, Dialled, Further, PlaceError, Placement, SideId, local_ip_towards, new_call, reason,
+};
+use crate::call::actor::{Command, Signal};
 use crate::call::hunt::{Hunt, Step, nobody_was_there};
-use crate::call::route::{CALL_ID, Place};
+use crate::call::route::{CALL_ID, Place, Waves};
 use crate::domain::{CallId, Direction};
 
-/// A call that nobody has taken yet.
+/// A side of a call that nobody has taken yet.
 pub(super) struct Prospect {
+    call: CallId,
     hunt: Hunt<Place>,
     calling: Vec<Calling>,
     capabilities: sdp::Capabilities,
@@ -41,42 +43,54 @@ impl Desk {
             .personas
             .get(&placement.agent)
             .ok_or_else(|| PlaceError::SetUp(format!("there is no agent {:?}", placement.agent)))?;
-        let free = |place: &Place| !self.is_full(&place.trunk);
-        let waves = placement.waves.into_iter().map(|wave| wave.into_iter().filter(free).collect());
-        let mut hunt = Hunt::new(waves.collect::<Vec<_>>());
-        let first = hunt.begin().ok_or(PlaceError::TrunksFull)?;
+        let (hunt, first) = self.hunt(placement.waves)?;
         let id = self.new_id();
-        let media = self.open(&id, first[0].invite.path.remote).map_err(PlaceError::SetUp)?;
-        let trunk = first[0].trunk.clone();
-        let mut prospect = Prospect {
-            hunt,
-            calling: Vec::new(),
-            capabilities: media.capabilities.clone(),
-            local: media.local,
-        };
-        self.call_places(&id, &mut prospect, first).await;
-        let Some(leg) = prospect.hunt.legs().first().copied() else {
-            return Err(PlaceError::SetUp("the SIP stack has stopped".into()));
-        };
+        let recording = self.recording(&id, 0);
+        let media = exchange.open(first[0].invite.path.remote, Some(recording)).map_err(PlaceError::SetUp)?;
+        let (capabilities, local) = (media.capabilities.clone(), media.local);
+        let mut prospect = Prospect { call: id.clone(), hunt, calling: Vec::new(), capabilities, local };
+        self.call_places(&mut prospect, first).await;
+        let (leg, trunk) = prospect.first()?;
         let (from, to) = (placement.from.reveal().clone(), placement.to.reveal().clone());
         let call = new_call(&id, Direction::Outbound, from, to, &placement.agent, &trunk);
         info!(call = %id, from = %call.from, to = %call.to, trunk, "a call goes out");
-        self.spawn(leg, call, persona.clone(), media);
-        self.trunk_of.insert(id.clone(), trunk);
-        if let Some(actor) = self.legs.get(&leg).cloned() {
-            self.attach(&id, &prospect, &actor);
-        }
-        self.prospects.insert(id.clone(), prospect);
+        let company = self.agent(persona.clone());
+        self.spawn(leg, call, company, media, None);
+        self.attach(SideId(leg), prospect);
         Ok(id)
     }
 
+    /// Calls the places of a further side.
+    pub(super) async fn dial(&mut self, further: Further) -> Result<Dialled, PlaceError> {
+        let Further { call, waves, capabilities, local } = further;
+        if !self.live.contains_key(&call) {
+            return Err(PlaceError::SetUp("the call is not up".into()));
+        }
+        let (hunt, first) = self.hunt(waves)?;
+        let mut prospect = Prospect { call, hunt, calling: Vec::new(), capabilities, local };
+        self.call_places(&mut prospect, first).await;
+        let (leg, trunk) = prospect.first()?;
+        self.trunk_of.insert(SideId(leg), trunk.clone());
+        self.attach(SideId(leg), prospect);
+        Ok(Dialled { side: SideId(leg), trunk })
+    }
+
+    /// The places that there is room for, and the first of them.
+    fn hunt(&self, waves: Waves) -> Result<(Hunt<Place>, Vec<Place>), PlaceError> {
+        let free = |place: &Place| !self.is_full(&place.trunk);
+        let waves = waves.into_iter().map(|wave| wave.into_iter().filter(free).collect());
+        let mut hunt = Hunt::new(waves.collect::<Vec<_>>());
+        let first = hunt.begin().ok_or(PlaceError::TrunksFull)?;
+        Ok((hunt, first))
+    }
+
     /// Sends an INVITE to each. A stack that has stopped takes none.
-    async fn call_places(&mut self, id: &CallId, prospect: &mut Prospect, places: Vec<Place>) {
+    async fn call_places(&mut self, prospect: &mut Prospect, places: Vec<Place>) {
         for place in places {
             let mut invite = place.invite;
             for (_, value) in &mut invite.headers {
                 if value.contains(CALL_ID) {
-                    *value = value.replace(CALL_ID, id.as_str());
+                    *value = value.replace(CALL_ID, prospect.call.as_str());
                 }
             }
             let (path, mut local) = (invite.path, prospect.local);
@@ -94,17 +108,17 @@ impl Desk {
         }
     }
 
-    /// Lets all legs of a prospect speak to its actor.
-    fn attach(&mut self, id: &CallId, prospect: &Prospect, actor: &mpsc::Sender<Command>) {
+    /// Lets all legs of a prospect speak for one side of its call.
+    fn attach(&mut self, side: SideId, prospect: Prospect) {
         for leg in prospect.hunt.legs() {
-            self.legs.insert(*leg, actor.clone());
-            self.outbound.insert(*leg, id.clone());
+            self.legs.insert(*leg, Attached { call: prospect.call.clone(), side, outbound: true });
         }
+        self.prospects.insert(side, prospect);
     }
 
     /// Somebody rings: the call will not be placed again.
     pub(super) fn rang(&mut self, leg: LegId) {
-        let Some(prospect) = self.outbound.get(&leg).and_then(|id| self.prospects.get_mut(id)) else {
+        let Some(prospect) = self.legs.get(&leg).and_then(|of| self.prospects.get_mut(&of.side)) else {
             return;
         };
         prospect.hunt.rang();
@@ -116,86 +130,84 @@ impl Desk {
 
     /// Somebody has taken it: the others stop ringing.
     pub(super) async fn taken(&mut self, leg: LegId) {
-        let Some(id) = self.outbound.get(&leg).cloned() else { return };
-        let Some(mut prospect) = self.prospects.remove(&id) else { return };
+        let Some(side) = self.legs.get(&leg).map(|of| of.side) else { return };
+        let Some(mut prospect) = self.prospects.remove(&side) else { return };
         let winner = prospect.calling.iter().position(|calling| calling.leg == leg);
-        for other in prospect.hunt.answered(leg) {
-            self.detach(other);
-            let _ = self.exchange.stack.hangup(other, None).await;
-        }
+        self.stop(prospect.hunt.answered(leg)).await;
         if let Some(winner) = winner {
             let Calling { trunk, server, path, local, .. } = prospect.calling.swap_remove(winner);
             if let Some(server) = server {
                 self.exchange.trunks.called(server, path, true);
             }
-            self.leg_of.insert(id.clone(), leg);
-            self.trunk_of.insert(id, trunk.clone());
-            self.tell(leg, Command::Taken { leg, trunk, local }).await;
+            self.trunk_of.insert(side, trunk.clone());
+            self.tell_of(leg, Signal::Taken { leg, trunk, local }).await;
         }
     }
 
-    /// A leg that we placed is over. True where that is not yet the end of its call.
+    /// A leg that we placed is over. True where that is not yet the end of its side, or where that has been told.
     pub(super) async fn goes_on_without(&mut self, leg: LegId, cause: &Cause) -> bool {
-        let Some(id) = self.outbound.get(&leg).cloned() else { return false };
-        let Some(mut prospect) = self.prospects.remove(&id) else { return false };
+        let Some(side) = self.legs.get(&leg).map(|of| of.side) else { return false };
+        let Some(mut prospect) = self.prospects.remove(&side) else { return false };
+        if cause.by == EndedBy::Local && cause.kind != CauseKind::Timeout {
+            // The call has given it up: nobody else is to be tried.
+            let others = prospect.hunt.legs().iter().copied().filter(|other| *other != leg).collect();
+            self.stop(others).await;
+            return false;
+        }
         if let Some(at) = prospect.calling.iter().position(|calling| calling.leg == leg) {
             let Calling { server, path, .. } = prospect.calling.swap_remove(at);
             if let Some(server) = server {
                 self.exchange.trunks.called(server, path, !nobody_was_there(cause));
             }
         }
-        let goes_on = match prospect.hunt.ended(leg, cause.clone()) {
+        match prospect.hunt.ended(leg, cause.clone()) {
             Step::Wait => {
-                self.detach(leg);
+                self.legs.remove(&leg);
+                self.prospects.insert(side, prospect);
                 true
             }
             Step::Call(places) => {
-                warn!(call = %id, status = cause.status, trunk = places[0].trunk, "nobody was there; the next is tried");
-                self.call_places(&id, &mut prospect, places).await;
-                let actor = self.legs.get(&leg).cloned();
-                if let (Some(actor), Some(next)) = (actor, prospect.hunt.legs().first()) {
-                    self.trunk_of.insert(id.clone(), prospect.calling[0].trunk.clone());
-                    self.leg_of.insert(id.clone(), *next);
-                    self.attach(&id, &prospect, &actor);
-                    self.detach(leg);
-                    true
-                } else {
-                    false
-                }
+                let call = prospect.call.clone();
+                warn!(%call, status = cause.status, trunk = places[0].trunk, "nobody was there; the next is tried");
+                self.call_places(&mut prospect, places).await;
+                let Ok((next, trunk)) = prospect.first() else { return false };
+                self.legs.remove(&leg);
+                self.trunk_of.insert(side, trunk);
+                self.attach(side, prospect);
+                // A leg that is not answered yet is hung up by its own name.
+                self.tell_of(next, Signal::Tried { leg: next }).await;
+                true
             }
             Step::Over(worst, others) => {
-                for other in others {
-                    self.detach(other);
-                    let _ = self.exchange.stack.hangup(other, None).await;
-                }
-                let command = Command::Ended { reason: reason(&worst, true), status: worst.status };
-                self.tell(leg, command).await;
-                return true;
+                self.stop(others).await;
+                self.legs.remove(&leg);
+                self.trunk_of.remove(&side);
+                let signal = Signal::Ended { reason: reason(&worst, true), status: worst.status };
+                self.tell(&prospect.call, Command::Leg(side, signal)).await;
+                true
             }
-        };
-        if goes_on {
-            self.prospects.insert(id, prospect);
-        }
-        goes_on
-    }
-
-    /// The call is over for its actor: whatever still rings for it stops.
-    pub(super) async fn give_up(&mut self, id: &CallId) {
-        let Some(prospect) = self.prospects.remove(id) else { return };
-        for leg in prospect.hunt.legs() {
-            self.detach(*leg);
-            let _ = self.exchange.stack.hangup(*leg, None).await;
         }
     }
 
-    fn detach(&mut self, leg: LegId) {
-        self.legs.remove(&leg);
-        self.outbound.remove(&leg);
+    async fn stop(&mut self, legs: Vec<LegId>) {
+        for leg in legs {
+            self.legs.remove(&leg);
+            let _ = self.exchange.stack.hangup(leg, None).await;
+        }
     }
 
     /// Whether a trunk carries as many calls as it may.
     pub(super) fn is_full(&self, trunk: &str) -> bool {
         let most = self.exchange.config.trunk(trunk).and_then(|trunk| trunk.max_calls);
         most.is_some_and(|most| self.trunk_of.values().filter(|of| *of == trunk).count() >= most)
+    }
+}
+
+impl Prospect {
+    /// Of those that are being called.
+    fn first(&self) -> Result<(LegId, String), PlaceError> {
+        let first =
+            self.calling.first().ok_or_else(|| PlaceError::SetUp("the SIP stack has stopped".into()))?;
+        Ok((first.leg, first.trunk.clone()))
     }
 }

@@ -1,9 +1,12 @@
 //! [`World`]: a gateway with scripted models. [`Caller`]: a softphone. [`Pager`]: a phone for messages.
+//! [`Peer`]: a phone that does what it is told.
 
 mod caller;
 mod pager;
+mod peer;
 mod world;
 
 pub(crate) use caller::{Caller, prompt};
 pub(crate) use pager::Pager;
+pub(crate) use peer::Peer;
 pub(crate) use world::{NUMBER, Setting, World};

@@ -30,6 +30,10 @@ pub(crate) struct Setting {
     pub(crate) generator: Arc<dyn Generator>,
     /// Further lines of the agent's table.
     pub(crate) agent: &'static str,
+    /// Whose calls are the trunk's.
+    pub(crate) allow: &'static str,
+    /// Further lines of the trunk's table.
+    pub(crate) trunk: &'static str,
     /// Further tables of the file.
     pub(crate) more: &'static str,
     pub(crate) max_calls: usize,
@@ -42,6 +46,8 @@ impl Default for Setting {
             synthesizer: Arc::new(FakeSynthesizer::default()),
             generator: Arc::new(FakeGenerator::says(["Yes, at nine."])),
             agent: "",
+            allow: "127.0.0.0/8",
+            trunk: "",
             more: "",
             max_calls: 10,
         }
@@ -68,12 +74,14 @@ impl World {
              [http]\nlisten = '127.0.0.1:0'\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
-             [[trunk]]\nname = 'lan'\nallow = ['127.0.0.0/8']\n\
+             [[trunk]]\nname = 'lan'\nallow = ['{}']\n{}\n\
              [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{}\n\
              [[number]]\nnumber = '{NUMBER}'\naliases = ['100']\nagent = 'desk'\ntrunk = 'lan'\n{}\n",
             data.path().display().to_string(),
             first + 39,
             setting.max_calls,
+            setting.allow,
+            setting.trunk,
             setting.agent,
             setting.more,
         );
@@ -116,6 +124,11 @@ impl World {
     /// The first event of this name.
     pub(crate) async fn named(&mut self, name: &str) -> Event {
         self.event(name, |event| event.kind.name() == name).await
+    }
+
+    /// The call that the first event of this name tells of.
+    pub(crate) async fn call_id(&mut self, name: &str) -> CallId {
+        self.named(name).await.call().unwrap().clone()
     }
 
     /// All events of a call, once it has ended.

@@ -1,0 +1,298 @@
+//! Deeds of the [`Bridge`](crate::call::bridge::Bridge): legs called, joined, swapped, sent on.
+
+use std::time::Instant;
+
+use sip::{Body, ReferRequest};
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use super::{Running, Side, TakeOver, Target, Transfer};
+use crate::call::bridge::{Action, Input, NotNow, Note, Role};
+use crate::call::ringback;
+use crate::call::route::{RouteError, Waves};
+use crate::call::switchboard::{Dialled, Further, PlaceError, SideId};
+use crate::domain::{EndReason, EventKind, Private, TransferMode};
+
+/// The way to a target, once it is known; never, where none is looked for.
+pub(super) async fn routed(routing: Option<&mut JoinHandle<Result<Waves, RouteError>>>) -> Option<Waves> {
+    match routing {
+        Some(task) => match task.await {
+            Ok(Ok(waves)) => Some(waves),
+            Ok(Err(error)) => {
+                info!(%error, "the target of a transfer cannot be called");
+                None
+            }
+            Err(panic) => {
+                warn!(%panic, "the way to a target was not found");
+                None
+            }
+        },
+        None => std::future::pending().await,
+    }
+}
+
+impl Running {
+    pub(super) fn transfer(&mut self, transfer: Transfer) -> Result<(), NotNow> {
+        if !self.is_steady() {
+            return Err(NotNow);
+        }
+        self.bridge.transfer(transfer.mode)?;
+        self.ledger.later(EventKind::Transferring { to: transfer.to.clone(), mode: transfer.mode });
+        self.target = Some(Target::new(transfer.to, transfer.waves));
+        Ok(())
+    }
+
+    /// Whether the agent, if it has the call, can leave it: it is not saying goodbye.
+    fn is_steady(&self) -> bool {
+        self.bridge.is_joined() || self.mind.as_ref().is_none_or(|mind| mind.conversation.may_step_aside())
+    }
+
+    /// A peer asks that somebody else take its place (RFC 3515): by policy of where it belongs.
+    pub(super) async fn referred(&mut self, role: Role, refer: ReferRequest) {
+        let found = self.side(role).map(|side| (side.leg, side.trunk.clone()));
+        let Some((leg, trunk)) = found else { return };
+        let stack = self.exchange.stack.clone();
+        let allowed = self.exchange.takes_refers(&trunk) && self.is_steady();
+        if !allowed || self.bridge.refer(role).is_err() {
+            debug!(call = %self.ledger.call.id, trunk, "a REFER is refused");
+            let _ = stack.refuse_refer(leg, 603).await;
+            return;
+        }
+        let _ = stack.accept_refer(leg).await;
+        let to = Private::new(refer.to.uri.to_string());
+        self.ledger.later(EventKind::Transferring { to: to.clone(), mode: TransferMode::Bridge });
+        self.target = Some(Target { to, refer_to: None, waves: None });
+        let (exchange, call) = (self.exchange.clone(), self.ledger.call.clone());
+        self.routing = Some(tokio::spawn(async move { exchange.route_referred(&call, &refer).await }));
+    }
+
+    /// INVITE with Replaces: whoever called is put where the leg is that they named.
+    pub(super) async fn take_over(&mut self, request: TakeOver) {
+        let role = self.role_of(request.place);
+        let stack = self.exchange.stack.clone();
+        let recording = request.media.recording.clone();
+        let id = SideId(request.leg);
+        let mut side = Side::new(id, request.trunk, request.media, Some(request.description), stack);
+        match role.filter(|_| self.is_steady()).map(|role| self.bridge.take_over(role)) {
+            Some(Ok(())) => {
+                side.answer().await;
+                if !side.configure().await {
+                    self.end = Some(EndReason::Internal);
+                }
+                self.recordings.extend(recording);
+                self.new = Some(side);
+            }
+            _ => side.hang_up(EndReason::Busy.sip_status()).await,
+        }
+    }
+
+    pub(super) async fn routed(&mut self, waves: Option<Waves>) {
+        self.routing = None;
+        match (waves, &mut self.target) {
+            (Some(waves), Some(target)) => {
+                target.waves = Some(waves);
+                self.dial().await;
+            }
+            _ => self.not_dialled(EndReason::Unreachable),
+        }
+    }
+
+    /// Places the new leg.
+    async fn dial(&mut self) {
+        // It is still looked for: `routed` comes back here.
+        if self.routing.is_some() {
+            return;
+        }
+        let waves = self.target.as_mut().and_then(|target| target.waves.take()).unwrap_or_default();
+        let Some(remote) = waves.iter().flatten().next().map(|place| place.invite.path.remote) else {
+            return self.not_dialled(EndReason::Unreachable);
+        };
+        let media = match self.exchange.open(remote, None) {
+            Ok(media) => media,
+            Err(error) => {
+                warn!(call = %self.ledger.call.id, error, "no line for a second leg");
+                return self.not_dialled(EndReason::NoCapacity);
+            }
+        };
+        let (capabilities, local) = (media.capabilities.clone(), media.local);
+        let further = Further { call: self.ledger.call.id.clone(), waves, capabilities, local };
+        match self.switchboard.dial(further).await {
+            Ok(Dialled { side, trunk }) => {
+                self.new = Some(Side::new(side, trunk, media, None, self.exchange.stack.clone()));
+            }
+            Err(PlaceError::TrunksFull) => self.not_dialled(EndReason::NoCapacity),
+            Err(error) => {
+                warn!(call = %self.ledger.call.id, %error, "a second leg could not be placed");
+                self.not_dialled(EndReason::Internal);
+            }
+        }
+    }
+
+    fn not_dialled(&mut self, reason: EndReason) {
+        self.bridge.handle(Instant::now(), Input::Ended(Role::New, reason));
+    }
+
+    pub(super) async fn new_rings(&mut self, now: Instant, body: Option<Body>) {
+        let sound = match (&body, &self.new) {
+            (Some(body), Some(new)) => new.listen_early(body).await,
+            _ => false,
+        };
+        self.bridge.handle(now, Input::Ringing { sound });
+    }
+
+    pub(super) async fn new_answers(&mut self, now: Instant, body: Option<Body>) {
+        let Some(new) = &mut self.new else { return };
+        if let Err(error) = new.accept(body.as_ref()).await {
+            warn!(call = %self.ledger.call.id, error, "the target's media cannot be used");
+            new.hang_up(EndReason::NoCommonCodec.sip_status()).await;
+            self.not_dialled(EndReason::NoCommonCodec);
+            return self.forget_new(Role::New);
+        }
+        self.bridge.handle(now, Input::Answered);
+    }
+
+    /// The answer to an offer of ours in a 200.
+    pub(super) async fn agree(&mut self, role: Role, body: Option<Body>) {
+        if let (Some(side), Some(body)) = (self.side(role), body) {
+            // What is no answer leaves that side silent, and who is there will hang up.
+            let _ = side.accept(Some(&body)).await;
+        }
+    }
+
+    /// A key that came by INFO goes on as one that was pressed; those in RTP go across by themselves.
+    pub(super) async fn pass_digit(&mut self, from: Role, digit: char) {
+        let to = match from {
+            Role::Near => self.far.as_ref(),
+            Role::Far | Role::New => Some(&self.near),
+        };
+        if let Some(to) = to.filter(|_| self.bridge.is_joined()) {
+            let _ = to.line.send_digits(digit.encode_utf8(&mut [0; 4])).await;
+        }
+    }
+
+    /// The agent learns that the caller is gone, unless the call goes on with another in their place.
+    pub(super) fn converse_unless_swapping(&mut self, now: Instant) {
+        if !self.bridge.survives_near() {
+            self.converse(now, crate::call::Input::Gone);
+        }
+    }
+
+    pub(super) fn forget_new(&mut self, role: Role) {
+        if role == Role::New {
+            self.new = None;
+        }
+    }
+
+    pub(super) async fn carry_out(&mut self, action: Action) {
+        let now = Instant::now();
+        let stack = self.exchange.stack.clone();
+        match action {
+            Action::Away => self.converse(now, crate::call::Input::Away),
+            Action::Back { failed } => {
+                let say = match &self.mind {
+                    Some(mind) if failed => mind.persona.agent.transfer_failed.clone(),
+                    _ => String::new(),
+                };
+                self.converse(now, crate::call::Input::Back { say });
+            }
+            Action::Refer => {
+                if let Some(to) = self.target.as_ref().and_then(|target| target.refer_to.clone()) {
+                    let _ = stack.refer(self.near.leg, to).await;
+                }
+            }
+            Action::Dial => self.dial().await,
+            Action::Ring(role) => self.ring(role),
+            Action::Quiet => self.quiet().await,
+            Action::PassRinging { sound } => self.near.ring(sound).await,
+            Action::AnswerNear => self.near.answer().await,
+            Action::Join => self.join().await,
+            Action::Part => {
+                let _ = self.near.line.unbridge().await;
+            }
+            Action::Promote(place) => self.promote(place).await,
+            Action::Hand => {
+                if let Some(far) = &self.far {
+                    let _ = stack.refer_to_leg(self.near.leg, far.leg).await;
+                }
+            }
+            Action::Tell(role, status) => {
+                if let Some(leg) = self.side(role).map(|side| side.leg) {
+                    let _ = stack.refer_progress(leg, status).await;
+                }
+            }
+            Action::Note(note) => self.note(note),
+            Action::End(reason) => {
+                self.end_legs(reason).await;
+                self.converse(now, crate::call::Input::Gone);
+                self.end = Some(reason);
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        let Some(to) = self.target.as_ref().map(|target| target.to.clone()) else { return };
+        match note {
+            Note::Transferred { bridged } => {
+                self.ledger.call.transferred_to = Some(to.clone());
+                self.ledger.later(EventKind::Transferred { to, bridged });
+            }
+            Note::Failed(reason) => self.ledger.later(EventKind::TransferFailed { to, reason }),
+        }
+    }
+
+    fn ring(&mut self, role: Role) {
+        let language = match &self.mind {
+            Some(mind) => mind.persona.agent.language.clone(),
+            None => String::from("en"),
+        };
+        if let Some(line) = self.side(role).map(|side| side.line.clone()) {
+            self.ringback = Some((role, tokio::spawn(ringback::play(line, language))));
+        }
+    }
+
+    async fn quiet(&mut self) {
+        let Some((role, task)) = self.ringback.take() else { return };
+        task.abort();
+        let _ = task.await;
+        if let Some(side) = self.side(role) {
+            let _ = side.line.hush().await;
+        }
+    }
+
+    /// The new one, where there is no far leg yet.
+    async fn join(&mut self) {
+        let Some(other) = self.far.as_ref().or(self.new.as_ref()) else { return };
+        if self.near.line.bridge(&other.line).await.is_err() {
+            warn!(call = %self.ledger.call.id, "a line was gone before it could be joined");
+        }
+    }
+
+    /// The new leg takes its place; what had it is hung up, and its line closed.
+    async fn promote(&mut self, place: Role) {
+        let Some(new) = self.new.take() else { return };
+        let old = match place {
+            Role::Far => self.far.replace(new),
+            Role::Near => {
+                let old = std::mem::replace(&mut self.near, new);
+                self.note_codec();
+                Some(old)
+            }
+            Role::New => None,
+        };
+        if let Some(mut old) = old {
+            old.hang_up(EndReason::Transferred.sip_status()).await;
+        }
+    }
+
+    pub(super) async fn end_legs(&mut self, reason: EndReason) {
+        self.quiet().await;
+        if let Some(routing) = self.routing.take() {
+            routing.abort();
+        }
+        let status = reason.sip_status();
+        self.near.hang_up(status).await;
+        for side in self.far.iter_mut().chain(&mut self.new) {
+            side.hang_up(status).await;
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! One task per call. It owns the legs, their lines, the agent's mind and the record; it carries what lines, trunks and models tell
+//! into the two machines of a call, and carries their decisions out: the [`Conversation`](super::Conversation) says what the agent
+//! says, the [`Bridge`](super::bridge::Bridge) who hears whom.
+
+mod hand;
+mod mind;
+mod side;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use media::sdp::LocalMedia;
+use sip::{Body, LegId, ReferRequest};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::sleep_until;
+use tracing::{debug, info, warn};
+
+use super::bridge::{self, Bridge, NotNow, Role};
+use super::ledger::Ledger;
+use super::route::{RouteError, Waves};
+use super::switchboard::{Exchange, SideId, Switchboard};
+use super::{Input, Manners};
+use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
+
+pub use mind::Persona;
+use mind::{Mind, Wish, report};
+pub(super) use side::Media;
+use side::{Side, told};
+
+/// What the switchboard, and through it the world, tells a call.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Something about one of its legs.
+    Leg(SideId, Signal),
+    /// End it now.
+    HangUp(EndReason),
+    /// Say goodbye, then end it.
+    Leave(EndReason),
+    Transfer(Box<Transfer>, oneshot::Sender<Result<(), NotNow>>),
+    /// A call that has come in wants the place of one of our legs (RFC 3891).
+    TakeOver(Box<TakeOver>),
+}
+
+/// What happens on a leg.
+#[derive(Debug)]
+pub(super) enum Signal {
+    /// Nobody was there; this one is tried now.
+    Tried { leg: LegId },
+    /// Of the places that were called, this one has taken the call. Then comes its answer.
+    Taken { leg: LegId, trunk: String, local: LocalMedia },
+    /// The far end rings; with something to be heard, perhaps.
+    Ringing { body: Option<Body> },
+    /// Our INVITE was answered.
+    Answered { body: Option<Body> },
+    /// Our 200 was acknowledged.
+    Established { body: Option<Body> },
+    /// The far end wants other media.
+    Reoffer { body: Option<Body> },
+    /// A key, by INFO.
+    Digit(char, Duration),
+    /// The far end sends us on.
+    Refer(Box<ReferRequest>),
+    /// How the far end fares, whom we sent on.
+    Progress { status: u16, over: bool },
+    /// The leg is gone; `status` is what the far end said.
+    Ended { reason: EndReason, status: Option<u16> },
+}
+
+/// A transfer that a client asks for, checked.
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    pub to: Private<String>,
+    pub mode: TransferMode,
+    /// How we would call the target ourselves; the first Request-URI is where REFER points.
+    pub waves: Waves,
+}
+
+pub(super) struct TakeOver {
+    pub(super) place: SideId,
+    pub(super) leg: LegId,
+    pub(super) trunk: String,
+    pub(super) media: Media,
+    pub(super) description: Body,
+}
+
+impl std::fmt::Debug for TakeOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TakeOver({:?} by {:?})", self.place, self.leg)
+    }
+}
+
+/// Who has the call beside the near leg.
+pub(super) enum Company {
+    Agent {
+        persona: Box<Persona>,
+        manners: Box<Manners>,
+        /// Chosen at random per call.
+        session: u64,
+    },
+    /// Nobody: it is put through to a target at once.
+    Target { to: Private<String>, waves: Waves, longest: Duration },
+}
+
+pub(super) struct Actor {
+    pub(super) leg: LegId,
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) switchboard: Switchboard,
+    pub(super) ledger: Ledger,
+    pub(super) company: Company,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) media: Media,
+    /// What the near leg is to be answered with, where it is not answered yet.
+    pub(super) description: Option<Body>,
+}
+
+/// After the last word the far end's jitter buffer still holds some of it.
+const LAST_WORD_TRAVELS: Duration = Duration::from_millis(200);
+
+impl Actor {
+    /// Runs the call to its end. The record is complete when this returns.
+    pub(super) async fn run(self) {
+        let (mind, bridge, target) = match self.company {
+            Company::Agent { persona, manners, session } => {
+                (Some(Mind::new(*persona, *manners, session)), Bridge::with_agent(), None)
+            }
+            Company::Target { to, waves, longest } => {
+                (None, Bridge::put_through(longest), Some(Target::new(to, waves)))
+            }
+        };
+        let trunk = self.ledger.call.trunk.clone();
+        let stack = self.exchange.stack.clone();
+        let near = Side::new(SideId(self.leg), trunk, self.media, self.description, stack);
+        Running {
+            recordings: near.recording.iter().cloned().collect(),
+            exchange: self.exchange,
+            switchboard: self.switchboard,
+            ledger: self.ledger,
+            commands: self.commands,
+            near,
+            far: None,
+            new: None,
+            mind,
+            bridge,
+            target,
+            routing: None,
+            ringback: None,
+            answered_at: None,
+            end: None,
+            status: None,
+            hang_up_at: None,
+        }
+        .run()
+        .await;
+    }
+}
+
+/// Whom the new leg is to reach.
+struct Target {
+    to: Private<String>,
+    /// Where REFER points.
+    refer_to: Option<sip::Uri>,
+    /// `None`: still to be found out, or used.
+    waves: Option<Waves>,
+}
+
+impl Target {
+    fn new(to: Private<String>, waves: Waves) -> Self {
+        let refer_to = waves.iter().flatten().next().map(|place| place.invite.to.clone());
+        Self { to, refer_to, waves: Some(waves) }
+    }
+}
+
+struct Running {
+    exchange: Arc<Exchange>,
+    switchboard: Switchboard,
+    ledger: Ledger,
+    commands: mpsc::Receiver<Command>,
+    near: Side,
+    far: Option<Side>,
+    new: Option<Side>,
+    mind: Option<Mind>,
+    bridge: Bridge,
+    target: Option<Target>,
+    /// Finds the way to a target that a peer has named.
+    routing: Option<JoinHandle<Result<Waves, RouteError>>>,
+    ringback: Option<(Role, JoinHandle<()>)>,
+    /// One for each line that the call was recorded on.
+    recordings: Vec<PathBuf>,
+    answered_at: Option<Instant>,
+    end: Option<EndReason>,
+    /// What the near end said when it ended.
+    status: Option<u16>,
+    /// The BYE waits for the last word to arrive.
+    hang_up_at: Option<(Instant, EndReason)>,
+}
+
+impl Running {
+    async fn run(mut self) {
+        let begun = match self.ledger.call.direction {
+            Direction::Inbound => EventKind::ringing(&self.ledger.call),
+            Direction::Outbound => EventKind::queued(&self.ledger.call),
+        };
+        self.ledger.record([begun]).await;
+        self.configured().await;
+        self.act().await;
+        while self.end.is_none() {
+            let conversation = self.mind.as_ref().and_then(|mind| mind.conversation.poll_timeout());
+            let hang_up = self.hang_up_at.map(|(at, _)| at);
+            let deadline = [conversation, self.bridge.poll_timeout(), hang_up].into_iter().flatten().min();
+            tokio::select! {
+                biased;
+                event = told(Some(&mut self.near)) => self.near_told(event),
+                event = told(self.far.as_mut()) => self.far_told(Role::Far, event),
+                event = told(self.new.as_mut()) => self.far_told(Role::New, event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.command(command).await,
+                    // The switchboard is gone, and with it the trunk.
+                    None => self.end = Some(EndReason::Interrupted),
+                },
+                input = report(self.mind.as_mut()) => self.converse(Instant::now(), input),
+                waves = hand::routed(self.routing.as_mut()) => self.routed(waves).await,
+                () = sleep_until(deadline.unwrap_or_else(far_future).into()), if deadline.is_some() => self.time(),
+            }
+            self.act().await;
+        }
+        self.finish().await;
+    }
+
+    fn time(&mut self) {
+        let now = Instant::now();
+        if let Some((_, reason)) = self.hang_up_at.take_if(|(at, _)| now >= *at) {
+            return self.bridge.handle(now, bridge::Input::End(reason));
+        }
+        self.bridge.handle_timeout(now);
+        if let Some(mind) = &mut self.mind {
+            mind.conversation.handle_timeout(now);
+        }
+    }
+
+    fn converse(&mut self, now: Instant, input: Input) {
+        if let Some(mind) = &mut self.mind {
+            mind.conversation.handle(now, input);
+        }
+    }
+
+    fn near_told(&mut self, event: media::Event) {
+        let now = Instant::now();
+        match event {
+            media::Event::Digit { digit, duration_ms } => self.digit(now, digit, duration_ms),
+            media::Event::Silence { for_ms } => self.silent(now, for_ms),
+            media::Event::Latched { remote } => debug!(call = %self.ledger.call.id, %remote, "sound flows"),
+            media::Event::RecordingFailed { reason } => {
+                warn!(call = %self.ledger.call.id, reason, "the recording stopped; the call goes on");
+            }
+            event => {
+                if let Some(mind) = &mut self.mind {
+                    mind.heard(now, event);
+                }
+            }
+        }
+    }
+
+    /// Of a far line nothing matters here but that there is none; its sound and its keys go across below us.
+    fn far_told(&mut self, role: Role, event: media::Event) {
+        if let (Role::Far, media::Event::Silence { for_ms }) = (role, event) {
+            self.silent(Instant::now(), for_ms);
+        }
+    }
+
+    fn silent(&mut self, now: Instant, for_ms: u32) {
+        let (silent, longest) = (Duration::from_millis(for_ms.into()), self.exchange.config.media.timeout);
+        if !longest.is_zero() && silent >= longest {
+            info!(call = %self.ledger.call.id, for_ms, "no sound from the far end; the call ends");
+            self.hang_up_at = Some((now, EndReason::MediaLost));
+        }
+    }
+
+    fn digit(&mut self, now: Instant, digit: char, duration_ms: u32) {
+        self.ledger.digit(digit, duration_ms);
+        self.converse(now, Input::Digit(digit));
+    }
+
+    async fn command(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Leg(side, signal) => match self.role_of(side) {
+                Some(role) => self.signal(now, role, signal).await,
+                None => debug!(?side, ?signal, "of a leg that is gone"),
+            },
+            Command::HangUp(reason) => self.bridge.handle(now, bridge::Input::End(reason)),
+            Command::Leave(reason) => match &mut self.mind {
+                Some(mind) if self.answered_at.is_some() => {
+                    mind.conversation.handle(now, Input::Leave(reason))
+                }
+                _ => self.bridge.handle(now, bridge::Input::End(reason)),
+            },
+            Command::Transfer(transfer, reply) => {
+                // A client that has gone is no reason to undo what it asked for.
+                let _ = reply.send(self.transfer(*transfer));
+            }
+            Command::TakeOver(request) => self.take_over(*request).await,
+        }
+    }
+
+    fn role_of(&self, id: SideId) -> Option<Role> {
+        let is = |side: &Option<Side>| side.as_ref().is_some_and(|side| side.id == id);
+        match id {
+            id if id == self.near.id => Some(Role::Near),
+            _ if is(&self.far) => Some(Role::Far),
+            _ if is(&self.new) => Some(Role::New),
+            _ => None,
+        }
+    }
+
+    fn side(&mut self, role: Role) -> Option<&mut Side> {
+        match role {
+            Role::Near => Some(&mut self.near),
+            Role::Far => self.far.as_mut(),
+            Role::New => self.new.as_mut(),
+        }
+    }
+
+    async fn signal(&mut self, now: Instant, role: Role, signal: Signal) {
+        match signal {
+            Signal::Tried { leg } => {
+                if let Some(side) = self.side(role) {
+                    side.leg = leg;
+                }
+            }
+            Signal::Taken { leg, trunk, local } => self.taken(role, leg, trunk, local),
+            Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
+            Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
+                self.ledger.call.status = Status::Ringing;
+                let event = EventKind::ringing(&self.ledger.call);
+                self.ledger.record([event]).await;
+            }
+            Signal::Ringing { .. } => {}
+            Signal::Answered { body } if role == Role::New => self.new_answers(now, body).await,
+            Signal::Answered { body } | Signal::Established { body } => match role {
+                Role::Near => self.answered(now, body).await,
+                Role::Far | Role::New => self.agree(role, body).await,
+            },
+            Signal::Reoffer { body } => {
+                let alive = match self.side(role) {
+                    Some(side) => side.reoffer(body).await,
+                    None => true,
+                };
+                if !alive {
+                    self.end = Some(EndReason::Internal);
+                }
+                self.note_codec();
+            }
+            Signal::Digit(digit, duration) => {
+                if role == Role::Near {
+                    self.digit(now, digit, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX));
+                }
+                self.pass_digit(role, digit).await;
+            }
+            Signal::Refer(refer) => self.referred(role, *refer).await,
+            Signal::Progress { status, over } => {
+                if role == Role::Near {
+                    self.bridge.handle(now, bridge::Input::Progress { status, over });
+                }
+            }
+            Signal::Ended { reason, status } => {
+                if let Some(side) = self.side(role) {
+                    side.gone = true;
+                }
+                if role == Role::Near {
+                    self.status = status;
+                    self.converse_unless_swapping(now);
+                }
+                self.bridge.handle(now, bridge::Input::Ended(role, reason));
+                self.forget_new(role);
+            }
+        }
+    }
+
+    fn taken(&mut self, role: Role, leg: LegId, trunk: String, local: LocalMedia) {
+        if role == Role::Near {
+            self.ledger.call.trunk.clone_from(&trunk);
+        }
+        if let Some(side) = self.side(role) {
+            side.taken(leg, trunk, local);
+        }
+    }
+
+    /// The near leg was answered, by them or by us.
+    async fn answered(&mut self, now: Instant, body: Option<Body>) {
+        if let Err(error) = self.near.accept(body.as_ref()).await {
+            warn!(call = %self.ledger.call.id, error, "the far end's media cannot be used");
+            return self.bridge.handle(now, bridge::Input::End(EndReason::NoCommonCodec));
+        }
+        self.note_codec();
+        if self.answered_at.is_some() {
+            return;
+        }
+        self.answered_at = Some(now);
+        self.ledger.answered(now);
+        let event = EventKind::started(&self.ledger.call);
+        self.ledger.record([event]).await;
+        self.bridge.handle(now, bridge::Input::NearUp);
+        if let Some(mind) = &mut self.mind {
+            mind.conversation.handle(now, Input::Answered);
+            mind.warm_up();
+        }
+    }
+
+    /// Media as agreed when the call came in.
+    async fn configured(&mut self) {
+        if !self.near.configure().await {
+            self.end = Some(EndReason::Internal);
+        }
+        self.note_codec();
+    }
+
+    fn note_codec(&mut self) {
+        if let Some(codec) = self.near.codec() {
+            self.ledger.call.line = Some(LineReport { codec: codec.to_owned(), ..LineReport::default() });
+        }
+    }
+
+    /// Carries out what the two machines decided.
+    async fn act(&mut self) {
+        loop {
+            let wish = match &mut self.mind {
+                Some(mind) => mind.act(&self.near.line, &mut self.ledger).await,
+                None => None,
+            };
+            match wish {
+                Some(Wish::Hush) => self.hush().await,
+                Some(Wish::HangUp(reason)) => {
+                    self.hang_up_at = Some((Instant::now() + LAST_WORD_TRAVELS, reason));
+                }
+                None => match self.bridge.poll_action() {
+                    Some(action) => self.carry_out(action).await,
+                    None => break,
+                },
+            }
+        }
+        self.ledger.flush().await;
+    }
+
+    async fn hush(&mut self) {
+        let hushed = self.near.line.hush().await.unwrap_or_default();
+        // What was played before the cut is told before the cut.
+        while let Ok(event) = self.near.events.try_recv() {
+            self.near_told(event);
+        }
+        let input = Input::Hushed { mark: hushed.mark.map(|mark| mark.0), played: hushed.played };
+        self.converse(Instant::now(), input);
+    }
+
+    /// Writes the last truths: where the sound was cut, what the caller still said, how the line was.
+    async fn finish(mut self) {
+        // However the call ended, no leg outlives it.
+        self.end_legs(self.end.unwrap_or(EndReason::Internal)).await;
+        self.act().await;
+        if let Some(mut mind) = self.mind.take() {
+            if self.answered_at.is_some() {
+                mind.last_words().await;
+                let _ = mind.act(&self.near.line, &mut self.ledger).await;
+            }
+            mind.close().await;
+        }
+        let recordings = if self.answered_at.is_some() { self.recordings } else { Vec::new() };
+        drop((self.far, self.new));
+        if let Ok(line) = Arc::try_unwrap(self.near.line) {
+            self.ledger.line(&line.close().await);
+        }
+        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, recordings).await;
+    }
+}
+
+fn far_future() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}

@@ -1,0 +1,182 @@
+//! One leg of a call with its line: what was agreed with one peer, and the ways to agree anew.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use media::net::Line;
+use media::sdp::{self, LocalMedia, Negotiated};
+use sip::net::Stack;
+use sip::{Body, LegId, Reject};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::call::switchboard::SideId;
+
+/// A line with its two ends, before it belongs to a leg.
+pub(in crate::call) struct Media {
+    pub(in crate::call) line: Line,
+    pub(in crate::call) events: mpsc::Receiver<media::Event>,
+    pub(in crate::call) local: LocalMedia,
+    pub(in crate::call) capabilities: sdp::Capabilities,
+    /// `None` while the answer is still to come.
+    pub(in crate::call) agreed: Option<Negotiated>,
+    pub(in crate::call) recording: Option<PathBuf>,
+}
+
+impl Media {
+    /// What we offer.
+    pub(in crate::call) fn offer(&self) -> Body {
+        Body::sdp(sdp::offer(&self.capabilities, &self.local, sdp::Direction::SendRecv))
+    }
+
+    /// Our answer to `offer`, or our own offer where there is none.
+    pub(in crate::call) fn describe(&mut self, offer: Option<&Body>) -> Result<Body, sdp::NegotiateError> {
+        let Some(offer) = offer else { return Ok(self.offer()) };
+        let (answer, agreed) = sdp::answer(&offer.bytes, &self.capabilities, &self.local)?;
+        self.agreed = Some(agreed);
+        Ok(Body::sdp(answer))
+    }
+}
+
+pub(super) struct Side {
+    pub(super) id: SideId,
+    /// Which leg it is; may change until it is answered.
+    pub(super) leg: LegId,
+    /// The trunk or extension that it belongs to.
+    pub(super) trunk: String,
+    pub(super) line: Arc<Line>,
+    pub(super) events: mpsc::Receiver<media::Event>,
+    pub(super) recording: Option<PathBuf>,
+    pub(super) agreed: Option<Negotiated>,
+    /// What an inbound leg is answered with, until it is.
+    pub(super) description: Option<Body>,
+    /// The peer is gone: nothing is left to hang up.
+    pub(super) gone: bool,
+    local: LocalMedia,
+    capabilities: sdp::Capabilities,
+    stack: Stack,
+}
+
+impl Side {
+    pub(super) fn new(
+        id: SideId,
+        trunk: String,
+        media: Media,
+        description: Option<Body>,
+        stack: Stack,
+    ) -> Self {
+        Self {
+            id,
+            leg: id.0,
+            trunk,
+            line: Arc::new(media.line),
+            events: media.events,
+            recording: media.recording,
+            agreed: media.agreed,
+            description,
+            gone: false,
+            local: media.local,
+            capabilities: media.capabilities,
+            stack,
+        }
+    }
+
+    /// Of the places that were called for this side, this one has answered.
+    pub(super) fn taken(&mut self, leg: LegId, trunk: String, local: LocalMedia) {
+        (self.leg, self.trunk, self.local) = (leg, trunk, local);
+    }
+
+    /// Lets media flow as agreed so far. False where the line is gone.
+    pub(super) async fn configure(&self) -> bool {
+        match &self.agreed {
+            Some(agreed) => self.line.configure(agreed.clone()).await.is_ok(),
+            None => true,
+        }
+    }
+
+    /// Takes the peer's answer, unless there is one already; an error says what is wrong with it.
+    pub(super) async fn accept(&mut self, body: Option<&Body>) -> Result<(), String> {
+        if self.agreed.is_some() {
+            return Ok(());
+        }
+        let body = body.ok_or("it does not say where its media goes")?;
+        let agreed = sdp::accept(&body.bytes, &self.capabilities).map_err(|error| error.to_string())?;
+        self.agreed = Some(agreed);
+        if self.configure().await { Ok(()) } else { Err("the line is gone".into()) }
+    }
+
+    /// What the peer lets be heard before it answers. It may be another one that answers then.
+    pub(super) async fn listen_early(&self, body: &Body) -> bool {
+        match sdp::accept(&body.bytes, &self.capabilities) {
+            Ok(agreed) => self.line.configure(agreed).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// RFC 3264 §8: the peer changes the session. Media follows only what we agreed to; hold and resume are part of it, and the
+    /// other leg of a bridge just hears nothing meanwhile. False where the line is gone.
+    pub(super) async fn reoffer(&mut self, body: Option<Body>) -> bool {
+        let local = self.local.bumped();
+        let Some(body) = body else {
+            // It wants our offer; its answer comes in the ACK and changes nothing that we do not offer.
+            let offer = sdp::offer(&self.capabilities, &local, sdp::Direction::SendRecv);
+            self.local = local;
+            let _ = self.stack.accept_offer(self.leg, Body::sdp(offer)).await;
+            return true;
+        };
+        match sdp::answer(&body.bytes, &self.capabilities, &local) {
+            Ok((answer, agreed)) => {
+                self.local = local;
+                self.agreed = Some(agreed);
+                let alive = self.configure().await;
+                let _ = self.stack.accept_offer(self.leg, Body::sdp(answer)).await;
+                alive
+            }
+            Err(error) => {
+                debug!(leg = ?self.leg, %error, "a new offer is refused; the session stays as it was");
+                let _ = self.stack.refuse_offer(self.leg, 488).await;
+                true
+            }
+        }
+    }
+
+    /// 200, where the leg waits for it.
+    pub(super) async fn answer(&mut self) {
+        if let Some(description) = self.description.take() {
+            let _ = self.stack.answer(self.leg, description).await;
+        }
+    }
+
+    /// 180, or 183 with our answer where there is something to be heard.
+    pub(super) async fn ring(&self, sound: bool) {
+        let body = self.description.clone().filter(|_| sound && self.agreed.is_some());
+        let status = if body.is_some() { 183 } else { 180 };
+        let _ = self.stack.ring(self.leg, status, body).await;
+    }
+
+    /// Ends the leg from our side: BYE, CANCEL or a refusal, whichever is right.
+    pub(super) async fn hang_up(&mut self, status: u16) {
+        if std::mem::replace(&mut self.gone, true) {
+            return;
+        }
+        let _ = match self.description.take() {
+            Some(_) => self.stack.reject(self.leg, Reject::new(status)).await,
+            None => self.stack.hangup(self.leg, None).await,
+        };
+    }
+
+    pub(super) fn codec(&self) -> Option<&'static str> {
+        self.agreed.as_ref().map(|agreed| agreed.codec.name())
+    }
+}
+
+/// The next thing that a line tells; never, where there is no line.
+pub(super) async fn told(side: Option<&mut Side>) -> media::Event {
+    match side {
+        Some(side) => match side.events.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,199 @@
+//! Calls that come in: who calls, whom, and what becomes of it.
+
+use std::path::PathBuf;
+
+use sip::{Body, IncomingCall, LegId, Reject};
+use tracing::{info, warn};
+
+use super::{Attached, Desk, SideId, new_call};
+use crate::call::actor::{Command, Company, Media, TakeOver};
+use crate::call::extensions::{Dialled, dialled};
+use crate::config::Extension;
+use crate::domain::{Attestation, Direction, EndReason, Private};
+
+/// An inbound call whose caller is known.
+struct Caller<'a> {
+    /// For the record: the name of a trunk, or an extension.
+    trunk: String,
+    wanted: Wanted<'a>,
+    to: String,
+    /// A trunk, which is believed what it says of the caller.
+    is_trusted: bool,
+}
+
+/// Who is to talk with the caller.
+enum Wanted<'a> {
+    Agent(&'a str),
+    Phones(&'a Extension),
+}
+
+/// Why a call is not taken, before anything is asked of the box.
+enum Unwelcome {
+    Forbidden(&'static str),
+    Unknown(&'static str),
+}
+
+impl Desk {
+    pub(super) async fn incoming(&mut self, leg: LegId, request: IncomingCall) {
+        let exchange = self.exchange.clone();
+        if let Some(place) = request.replaces {
+            return self.take_over(leg, place, &request).await;
+        }
+        let caller = match self.who_calls(&exchange.config, &request) {
+            Ok(caller) => caller,
+            Err(Unwelcome::Forbidden(why)) => {
+                warn!(source = %request.path.remote.ip(), why, "a call is refused");
+                let _ = exchange.stack.reject(leg, 403).await;
+                return;
+            }
+            Err(Unwelcome::Unknown(why)) => return self.refuse(leg, EndReason::UnknownNumber, why).await,
+        };
+        let Caller { trunk, wanted, to, is_trusted } = caller;
+        if self.is_stopping {
+            return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
+        }
+        if self.calls.len() >= exchange.config.limits.max_calls {
+            return self.refuse(leg, EndReason::NoCapacity, "limits.max_calls is reached").await;
+        }
+        if self.is_full(&trunk) {
+            return self.refuse(leg, EndReason::NoCapacity, "trunk.max_calls is reached").await;
+        }
+        let claimed = sip::identity::of(&request.headers);
+        let caller = claimed.caller(&request.from, is_trusted);
+        let from = match &request.account {
+            Some(account) if !is_trusted => account.clone(),
+            _ => caller.uri.user().unwrap_or_else(|| caller.uri.to_string()),
+        };
+        let company = match wanted {
+            Wanted::Agent(agent) => match exchange.personas.get(agent) {
+                Some(persona) => self.agent(persona.clone()),
+                None => return self.refuse(leg, EndReason::Internal, "the agent is missing").await,
+            },
+            Wanted::Phones(extension) => match exchange.phones_of(extension, &from).await {
+                Ok(phones) => Company::Target {
+                    to: Private::new(to.clone()),
+                    waves: vec![phones],
+                    longest: exchange.config.limits.max_duration,
+                },
+                Err(error) => return self.refuse(leg, EndReason::NoAnswer, &error.to_string()).await,
+            },
+        };
+        let id = self.new_id();
+        let Some((media, description)) = self.describe(leg, &request, self.recording(&id, 0)).await else {
+            return;
+        };
+        let agent = match wanted {
+            Wanted::Agent(agent) => agent,
+            Wanted::Phones(_) => "",
+        };
+        let mut call = new_call(&id, Direction::Inbound, from, to, agent, &trunk);
+        call.attestation = claimed.attestation.map(attestation).filter(|_| is_trusted);
+        let diverted = claimed.diversion.first().filter(|_| is_trusted);
+        let diverted = diverted.map(|turn| &turn.address.uri);
+        call.diverted_from = diverted.map(|uri| Private::new(uri.user().unwrap_or_else(|| uri.to_string())));
+        info!(call = %id, from = %call.from, to = %call.to, trunk, agent, "a call comes in");
+        let description = match company {
+            Company::Agent { .. } => {
+                let _ = exchange.stack.ring(leg, 180, None).await;
+                let _ = exchange.stack.answer(leg, description).await;
+                None
+            }
+            // It rings when the phones do, and is answered when one of them is.
+            Company::Target { .. } => Some(description),
+        };
+        self.spawn(leg, call, company, media, description);
+    }
+
+    /// A line for an inbound leg, and what it is to be answered with. `None`: it was refused.
+    async fn describe(
+        &self,
+        leg: LegId,
+        request: &IncomingCall,
+        recording: PathBuf,
+    ) -> Option<(Media, Body)> {
+        let mut media = match self.exchange.open(request.path.remote, Some(recording)) {
+            Ok(media) => media,
+            Err(error) => {
+                self.refuse(leg, EndReason::NoCapacity, &error).await;
+                return None;
+            }
+        };
+        match media.describe(request.body.as_ref()) {
+            Ok(description) => Some((media, description)),
+            Err(error) => {
+                info!(%error, "a call is refused");
+                let reject = Reject { warning: Some(error.to_string()), ..Reject::new(error.status()) };
+                let _ = self.exchange.stack.reject(leg, reject).await;
+                None
+            }
+        }
+    }
+
+    /// INVITE with Replaces (RFC 3891): for the call whose leg it names, if who asks may.
+    async fn take_over(&mut self, leg: LegId, place: LegId, request: &IncomingCall) {
+        let account = request.account.as_deref();
+        let line = match account.and_then(|account| self.exchange.config.extension(account)) {
+            Some(extension) => Some(extension.line()),
+            None => self.exchange.trunks.of_call(request, None),
+        };
+        let Some(line) = line.filter(|line| self.exchange.takes_refers(line)) else {
+            warn!(source = %request.path.remote.ip(), "who may not take a call over has tried");
+            let _ = self.exchange.stack.reject(leg, 403).await;
+            return;
+        };
+        let Some((call, side)) = self.legs.get(&place).map(|of| (of.call.clone(), of.side)) else {
+            return self.refuse(leg, EndReason::Unreachable, "the leg to be replaced is gone").await;
+        };
+        self.takeovers += 1;
+        let recording = self.recording(&call, self.takeovers);
+        let Some((media, description)) = self.describe(leg, request, recording).await else { return };
+        info!(%call, line, "another phone takes over the call");
+        self.legs.insert(leg, Attached { call: call.clone(), side: SideId(leg), outbound: false });
+        let request = TakeOver { place: side, leg, trunk: line, media, description };
+        self.tell(&call, Command::TakeOver(Box::new(request))).await;
+    }
+
+    /// Who calls, and whom: an extension that has proven itself, or else a trunk.
+    fn who_calls<'a>(
+        &self,
+        config: &'a crate::config::Config,
+        request: &IncomingCall,
+    ) -> Result<Caller<'a>, Unwelcome> {
+        // Some carriers keep our Contact in the Request-URI and name the number in To.
+        let users: Vec<_> =
+            [request.request_uri.user(), request.to.uri.user()].into_iter().flatten().collect();
+        let extension = request.account.as_deref().and_then(|account| config.extension(account));
+        if let Some(extension) = extension {
+            let user = users.first().map_or("", String::as_str);
+            let trunk = extension.line();
+            return match dialled(config, extension, user) {
+                Dialled::Agent { agent, to } => {
+                    Ok(Caller { trunk, wanted: Wanted::Agent(agent), to, is_trusted: false })
+                }
+                Dialled::Extension(other) => Ok(Caller {
+                    trunk,
+                    wanted: Wanted::Phones(other),
+                    to: other.number.clone(),
+                    is_trusted: false,
+                }),
+                Dialled::Forbidden => Err(Unwelcome::Forbidden("the extension may not dial it")),
+                Dialled::Nobody => Err(Unwelcome::Unknown("nobody here has such a name")),
+            };
+        }
+        let number = users.iter().find_map(|user| config.number_dialled(user));
+        let trunk = self.exchange.trunks.of_call(request, number.map(|number| number.trunk.as_str()));
+        let trunk = trunk.ok_or(Unwelcome::Forbidden("its address belongs to no trunk"))?;
+        let number = number.ok_or(Unwelcome::Unknown("no such number here"))?;
+        let wanted = Wanted::Agent(&number.agent);
+        Ok(Caller { trunk, wanted, to: number.number.to_string(), is_trusted: true })
+    }
+}
+
+/// What the originating carrier says that it knows of its caller (RFC 8588).
+fn attestation(claimed: sip::passport::Attestation) -> Attestation {
+    match claimed {
+        sip::passport::Attestation::Full => Attestation::Full,
+        sip::passport::Attestation::Partial => Attestation::Partial,
+        sip::passport::Attestation::Gateway => Attestation::Gateway,
+    }
+}
