@@ -96,3 +96,41 @@ impl DigestParams {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 2617 §3.5.
+    #[test]
+    fn rfc_2617() {
+        let secret = Algorithm::Md5.secret("Mufasa", "testrealm@host.com", "Circle Of Life");
+        assert_eq!(secret, "939e7578ed9e3c518a452acee763bce9");
+        let count = Some(("00000001", "0a4f113b", "auth"));
+        let nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093";
+        let response = Algorithm::Md5.response(&secret, nonce, count, "GET:/dir/index.html");
+        assert_eq!(response, "6629fae49393a05397450978507c4ef1");
+    }
+
+    /// RFC 7616 §3.9.1.
+    #[test]
+    fn rfc_7616() {
+        let nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
+        let count = Some(("00000001", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", "auth"));
+        for (algorithm, wanted) in [
+            (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
+            (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+        ] {
+            let secret = algorithm.secret("Mufasa", "http-auth@example.org", "Circle of Life");
+            assert_eq!(algorithm.response(&secret, nonce, count, "GET:/dir/index.html"), wanted);
+        }
+    }
+
+    #[test]
+    fn names_are_read_in_any_case() {
+        for one in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
+            assert_eq!(Algorithm::named(&one.as_str().to_lowercase()), Some(one));
+        }
+        assert_eq!(Algorithm::named("SHA-1"), None);
+    }
+}

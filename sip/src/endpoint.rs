@@ -130,6 +130,11 @@ impl Endpoint {
         is_stranger || is_banned
     }
 
+    #[cfg(feature = "net")]
+    pub(crate) fn is_banned(&mut self, now: Instant, ip: IpAddr) -> bool {
+        self.watch.is_banned(now, ip)
+    }
+
     /// Are requests taken from there? See [`set_sources`](Self::set_sources).
     pub fn allows(&self, ip: IpAddr) -> bool {
         self.sources.allows(ip)

@@ -10,6 +10,8 @@ use crate::event::{Body, Event, Invite, LegId, Ping, Register, RegistrationId, R
 use crate::identity;
 use crate::message::{Head, Message, NameAddr, Params, ParseError, Uri, Via, parse};
 use crate::passport;
+use crate::registrar::{Account, Registrar};
+use crate::source::Network;
 
 /// Any bytes: read without a panic; what is read prints to something that reads the same.
 pub fn message(bytes: &[u8]) {
@@ -62,6 +64,7 @@ pub fn stranger(start: Instant, messages: &[Vec<u8>]) {
         message_types: vec!["text/plain".into()],
         take_refers: true,
         take_replaces: true,
+        registrar: Some(Registrar::default()),
         ..Config::default()
     };
     let mut endpoint = Endpoint::new(config, [3; 32]);
@@ -128,9 +131,20 @@ pub fn endpoint(start: Instant, script: &[u8]) {
         message_types: vec!["text/plain".into()],
         take_refers: true,
         take_replaces: true,
+        registrar: Some(Registrar { max_expires: Duration::from_secs(300), ..Registrar::default() }),
         ..Config::default()
     };
     let mut ends = [Endpoint::new(config.clone(), [1; 32]), Endpoint::new(config, [2; 32])];
+    let account = |n: usize| Account {
+        username: if n & 1 == 0 { "a".into() } else { "b".into() },
+        password: "p".into(),
+        register: n & 2 == 0,
+    };
+    let everybody: Vec<Network> = [addr(1), addr(2)].iter().map(|addr| addr.ip().into()).collect();
+    for end in &mut ends {
+        end.set_accounts(vec![account(0)]);
+        end.set_trusted(everybody.clone());
+    }
     let mut seen = Seen::default();
     let mut registrations: Vec<RegistrationId> = Vec::new();
     let uri = |text: &str| -> Uri { text.parse().unwrap_or_else(|_| Uri::Other("x:y".into())) };
@@ -147,7 +161,8 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                 let invite = Invite {
                     to: uri("sip:b@192.0.2.2"),
                     from: NameAddr::from(uri("sip:a@192.0.2.1")),
-                    credentials: None,
+                    credentials: (arg & 2 == 0)
+                        .then(|| crate::Credentials { username: "a".into(), password: "p".into() }),
                     path: path(from, to),
                     route: Vec::new(),
                     headers: vec![("X".into(), "y\r\nz".into())],
@@ -177,7 +192,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                     registrar: uri("sip:192.0.2.2"),
                     aor: uri("sip:a@192.0.2.2"),
                     contact_user: "a".into(),
-                    credentials: crate::Credentials { username: "u".into(), password: "p".into() },
+                    credentials: crate::Credentials { username: "a".into(), password: "p".into() },
                     expires: Duration::from_secs(arg as u64),
                     path: path(1, 2),
                     route: Vec::new(),
@@ -204,7 +219,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                 let message = SendMessage {
                     to: uri("sip:b@192.0.2.2"),
                     from: NameAddr::from(uri("sip:a@192.0.2.1")),
-                    credentials: Some(crate::Credentials { username: "u".into(), password: "p".into() }),
+                    credentials: Some(crate::Credentials { username: "a".into(), password: "p".into() }),
                     path: path(from, to),
                     route: Vec::new(),
                     headers: Vec::new(),
@@ -252,6 +267,13 @@ pub fn endpoint(start: Instant, script: &[u8]) {
                 end.set_public_address(now, addr(from), SocketAddr::from(([198, 51, 100, 1], 1 + arg as u16)))
             }
             25 => end.handle_flow_lost(now, path(from, to)),
+            29 if arg & 4 == 0 => end.set_accounts((0..arg % 4).map(account).collect()),
+            29 => end.set_trusted(if arg & 1 == 0 { everybody.clone() } else { Vec::new() }),
+            30 => {
+                for binding in end.bindings(now, "a") {
+                    assert!(binding.expires > Duration::ZERO, "{binding:?}");
+                }
+            }
             15 => now += Duration::from_secs(arg as u64),
             _ => now += Duration::from_millis(arg as u64 * 4),
         }
@@ -273,7 +295,8 @@ pub fn endpoint(start: Instant, script: &[u8]) {
     }
     for (side, end) in ends.iter().enumerate() {
         let stats = end.stats();
-        assert_eq!((stats.legs, stats.transactions, stats.registrations), (0, 0, 0), "left behind");
+        assert_eq!((stats.legs, stats.transactions), (0, 0), "left behind");
+        assert_eq!((stats.registrations, stats.bindings), (0, 0), "left behind");
         assert_eq!(end.poll_timeout(), None, "a timer is left");
         assert!(seen.legs[side].is_empty(), "every leg ends");
     }

@@ -133,3 +133,23 @@ async fn sipp_calls_over_one_connection_and_over_many() {
     stack.shutdown().await;
     answers.abort();
 }
+
+#[tokio::test]
+async fn what_breaks_off_is_judged_like_the_rest() {
+    const ENDLESS: &[u8] = b"OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK1\r\n\
+        From: <sip:b@127.0.0.1>;tag=1\r\nTo: <sip:a@127.0.0.1>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Length: x\r\n\r\n";
+    let tcp: Vec<SocketAddr> = vec!["127.0.0.1:0".parse().expect("an address")];
+    let mut config = StackConfig { tcp, ..Default::default() };
+    // One, and never another.
+    config.endpoint.guard.per_source = Some(sip::Rate { per_second: 0, burst: 1 });
+    let (stack, _events) = bind(config).await.expect("a free port");
+    assert!(answer_to(&stack, ENDLESS).await.starts_with("SIP/2.0 400 "));
+    assert_eq!(answer_to(&stack, ENDLESS).await, "");
+    assert_eq!(stack.stats().await.expect("open").refused_by_guard, 1);
+    stack.ban("127.0.0.1".parse().expect("an address"), Duration::from_secs(600)).await.expect("open");
+    for _ in 0..3 {
+        assert_eq!(answer_to(&stack, ENDLESS).await, "", "whoever is banned is not even let in");
+    }
+    assert_eq!(stack.stats().await.expect("open").refused_by_guard, 1);
+    stack.shutdown().await;
+}

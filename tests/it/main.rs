@@ -10,6 +10,7 @@ mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
 mod extensions_call_one_another;
+mod extensions_send_and_get_messages;
 mod laws_of_the_house;
 mod messages_come_and_go;
 mod peers_send_calls_on;

@@ -395,3 +395,43 @@ impl fmt::Display for Host {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The examples of §19.1.4, without those that compare header fields by their meaning.
+    #[test]
+    fn two_spellings_of_one_place_are_equivalent() {
+        let same = |a: &str, b: &str| {
+            let (a, b): (Uri, Uri) = (a.parse().expect("a uri"), b.parse().expect("a uri"));
+            assert_eq!(a.is_equivalent(&b), b.is_equivalent(&a), "{a} {b}");
+            a.is_equivalent(&b)
+        };
+        for (a, b) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on"),
+            ("sip:a@h;method=REGISTER;transport=tcp", "sip:a@h;transport=tcp;method=register"),
+            ("sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0::1]"),
+            ("tel:+15550100", "tel:+15550100"),
+        ] {
+            assert!(same(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:a@h", "sips:a@h"),
+            ("sip:a@h", "sip:h"),
+            ("sip:a:b@h", "sip:a@h"),
+            ("sip:a@h", "tel:1"),
+        ] {
+            assert!(!same(a, b), "{a} {b}");
+        }
+    }
+}

@@ -183,8 +183,8 @@ impl Driver {
                 self.streams.close(link.id);
             }
             Input::Accepted { transport, stream } => {
-                let known = stream.peer_addr().is_ok_and(|remote| self.endpoint.allows(remote.ip()));
-                if known {
+                let remote = stream.peer_addr().map(|remote| remote.ip());
+                if remote.is_ok_and(|ip| self.endpoint.allows(ip) && !self.endpoint.is_banned(now(), ip)) {
                     self.streams.accept(transport, stream);
                 }
             }

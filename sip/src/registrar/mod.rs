@@ -42,7 +42,8 @@ pub struct Registrar {
     pub max_contacts: usize,
     /// How long a challenge may be answered.
     pub nonce_life: Duration,
-    /// Offered in this order, the best first: a client takes the first that it knows (RFC 8760 §2.4).
+    /// Offered in this order, the best first: a client takes the first that it knows (RFC 8760 §2.4). By default MD5 alone:
+    /// many phones know nothing else, and some (baresip 1) give up when they see another beside it.
     pub algorithms: Vec<Algorithm>,
 }
 
@@ -55,7 +56,7 @@ impl Default for Registrar {
             max_expires: Duration::from_secs(7_200),
             max_contacts: 5,
             nonce_life: Duration::from_secs(300),
-            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            algorithms: vec![Algorithm::Md5],
         }
     }
 }

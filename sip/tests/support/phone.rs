@@ -2,7 +2,7 @@
 
 use md5::{Digest, Md5};
 use sha2::Sha256;
-use sip::{Account, Binding, Config, Event, Registrar};
+use sip::{Account, Algorithm, Binding, Config, Event, Registrar};
 
 use super::*;
 
@@ -22,11 +22,16 @@ pub fn accounts() -> Vec<Account> {
     ]
 }
 
+/// With both algorithms.
+pub fn both() -> Registrar {
+    Registrar { algorithms: vec![Algorithm::Sha256, Algorithm::Md5], ..Registrar::default() }
+}
+
 /// Bob is the registrar.
 pub fn registrar(config: Config) -> World {
     let mut world = World::new();
     let config = Config {
-        registrar: config.registrar.or_else(|| Some(Registrar::default())),
+        registrar: config.registrar.or_else(|| Some(both())),
         message_types: vec!["text/plain".into()],
         ..config
     };
