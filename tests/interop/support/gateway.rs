@@ -101,6 +101,7 @@ impl Plan {
 [sip]
 listen = "{sip}"
 strangers = "refuse"
+digests = ["MD5"]
 [media]
 ports = "{first}-{last}"
 [http]
