@@ -54,7 +54,8 @@ impl Baresip {
     /// The same at any registrar; the phone itself says when it is registered.
     pub(crate) fn register_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
         let phone = Baresip::start_at(user, password, registrar, answer);
-        phone.wait_event("REGISTER_OK", 1, READY);
+        // Its event may be older than our connection to the control socket.
+        phone.process.wait_for_line("200 OK", READY);
         phone
     }
 
