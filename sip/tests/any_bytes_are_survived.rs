@@ -56,6 +56,21 @@ fn mutated_messages_are_read_or_refused() {
 }
 
 #[test]
+fn strangers_leave_nothing_behind() {
+    let start = Instant::now();
+    let mut dice = Dice::new(4);
+    for _ in 0..inputs() / 50 {
+        let messages: Vec<Vec<u8>> = (0..1 + dice.roll(4))
+            .map(|_| {
+                let seed = dice.roll(SEEDS.len());
+                dice.mutate(SEEDS[seed].as_bytes())
+            })
+            .collect();
+        fuzzing::stranger(start, &messages);
+    }
+}
+
+#[test]
 fn mutated_headers_are_read_or_refused() {
     let seeds = [
         "sip:+1-201-555;x=y@[2001:db8::1]:5070;transport=udp;lr?a=b&c=%20",
