@@ -129,7 +129,8 @@ pub struct Invite {
     pub headers: Vec<(String, String)>,
     /// The offer; `None` asks the far end to offer: its offer comes in `Answered`, ours to answer.
     pub body: Option<Body>,
-    /// So many further places may be called that a 3xx names (RFC 3261 §8.1.3.4). 0: the call ends with the 3xx.
+    /// So many further places may be called that a 3xx names (RFC 3261 §8.1.3.4). 0: the call ends with the 3xx. Whoever is called
+    /// decides which places those are: only for far ends that may.
     pub redirects: u8,
 }
 

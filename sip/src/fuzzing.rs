@@ -68,6 +68,11 @@ pub fn stranger(start: Instant, messages: &[Vec<u8>]) {
         ..Config::default()
     };
     let mut endpoint = Endpoint::new(config, [3; 32]);
+    if messages.len().is_multiple_of(2) {
+        // Then everybody is asked for a password, and nobody gets far.
+        let account = Account { username: "a".into(), password: "p".into(), register: true };
+        endpoint.set_accounts(vec![account]);
+    }
     let at = |last: u8| SocketAddr::from(([192, 0, 2, last], 5060));
     let path = Path { transport: Transport::Udp, local: at(1), remote: at(2) };
     let mut now = start;

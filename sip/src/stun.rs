@@ -12,12 +12,13 @@ const HEADER: usize = 20;
 const REQUEST: u16 = 0x0001;
 const SUCCESS: u16 = 0x0101;
 const ERROR: u16 = 0x0111;
+const MAPPED_ADDRESS: u16 = 0x0001;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 /// §18.3: below this, an attribute that is not known spoils the message.
 const OPTIONAL: u16 = 0x8000;
-/// Those of RFC 8489, and the addresses of RFC 3489 that old servers add. None is read but the one.
+/// Those of RFC 8489, and the addresses of RFC 3489 that old servers add.
 const KNOWN: [u16; 13] = [
-    0x0001,
+    MAPPED_ADDRESS,
     0x0004,
     0x0005,
     0x0006,
@@ -79,7 +80,7 @@ pub(crate) fn response(bytes: &[u8]) -> Option<(Id, Response)> {
         ERROR => return Some((id, Response::Refused)),
         _ => return None,
     }
-    let mut mapped = None;
+    let (mut xored, mut plain) = (None, None);
     while let [a, b, c, d, value @ ..] = rest {
         let (kind, length) = (u16::from_be_bytes([*a, *b]), usize::from(u16::from_be_bytes([*c, *d])));
         if kind < OPTIONAL && !KNOWN.contains(&kind) {
@@ -87,21 +88,29 @@ pub(crate) fn response(bytes: &[u8]) -> Option<(Id, Response)> {
             return Some((id, Response::Refused));
         }
         let content = value.get(..length)?;
-        if kind == XOR_MAPPED_ADDRESS && mapped.is_none() {
-            mapped = Some(xor_address(content, &id)?);
+        match kind {
+            XOR_MAPPED_ADDRESS if xored.is_none() => xored = Some(address(content, &mask(&id))?),
+            MAPPED_ADDRESS if plain.is_none() => plain = Some(address(content, &[0; 16])?),
+            _ => {}
         }
         rest = value.get(length.next_multiple_of(4)..)?;
     }
-    Some((id, Response::Mapped(mapped?)))
+    // §14.1: the plain one is all that servers of RFC 3489 give.
+    Some((id, Response::Mapped(xored.or(plain)?)))
 }
 
-/// §14.2: hidden from boxes that rewrite every address they see.
-fn xor_address(value: &[u8], id: &Id) -> Option<SocketAddr> {
-    let (&[_, family, high, low], address) = value.split_first_chunk::<4>()?;
-    let port = u16::from_be_bytes([high, low]) ^ (COOKIE >> 16) as u16;
+/// §14.2: what hides an address from boxes that rewrite every address they see.
+fn mask(id: &Id) -> [u8; 16] {
     let mut mask = [0; 16];
     mask[..4].copy_from_slice(&COOKIE.to_be_bytes());
     mask[4..].copy_from_slice(id);
+    mask
+}
+
+/// The port is masked by the first two bytes, as the address is from the first on.
+fn address(value: &[u8], mask: &[u8; 16]) -> Option<SocketAddr> {
+    let (&[_, family, high, low], address) = value.split_first_chunk::<4>()?;
+    let port = u16::from_be_bytes([high ^ mask[0], low ^ mask[1]]);
     let ip = match family {
         1 => {
             let address: [u8; 4] = address.try_into().ok()?;
@@ -208,6 +217,19 @@ mod tests {
         assert_eq!(response(&message(SUCCESS, &[&SOFTWARE, &V4])), Some((ID, v4)));
         let v6 = "[2001:db8:1234:5678:11:2233:4455:6677]:32853".parse().expect("an address");
         assert_eq!(response(&message(SUCCESS, &[&SOFTWARE, &V6])), Some((ID, Response::Mapped(v6))));
+    }
+
+    #[test]
+    fn an_old_server_gives_the_plain_address_only() {
+        let plain: &[u8] = &[0, 1, 0, 8, 0, 1, 0x13, 0xc4, 192, 0, 2, 9];
+        let addr = |text: &str| Response::Mapped(text.parse().expect("an address"));
+        assert_eq!(response(&message(SUCCESS, &[plain])), Some((ID, addr("192.0.2.9:5060"))));
+        let both = response(&message(SUCCESS, &[plain, &V4]));
+        assert_eq!(
+            both,
+            Some((ID, addr("192.0.2.1:32853"))),
+            "a box on the way may have changed the plain one"
+        );
     }
 
     #[test]

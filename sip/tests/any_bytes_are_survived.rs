@@ -56,6 +56,21 @@ fn mutated_messages_are_read_or_refused() {
 }
 
 #[test]
+fn strangers_leave_nothing_behind() {
+    let start = Instant::now();
+    let mut dice = Dice::new(4);
+    for _ in 0..inputs() / 50 {
+        let messages: Vec<Vec<u8>> = (0..1 + dice.roll(4))
+            .map(|_| {
+                let seed = dice.roll(SEEDS.len());
+                dice.mutate(SEEDS[seed].as_bytes())
+            })
+            .collect();
+        fuzzing::stranger(start, &messages);
+    }
+}
+
+#[test]
 fn mutated_headers_are_read_or_refused() {
     let seeds = [
         "sip:+1-201-555;x=y@[2001:db8::1]:5070;transport=udp;lr?a=b&c=%20",
@@ -63,6 +78,8 @@ fn mutated_headers_are_read_or_refused() {
         "tel:+1-201-555-0123;phone-context=x;isub=1",
         "SIP / 2.0 / UDP [::1]:5060 ;branch=z9hG4bKx;rport;received=::1",
         "Anna Bell <sip:a@b>;tag",
+        "eyJ0eXAiOiJwYXNzcG9ydCJ9.e30.AAAA;info=<https://a.example/b>;alg=ES256;ppt=\"shaken\"",
+        "\"A\" <sip:1@h>;reason=user-busy;counter=3;privacy=full;screen=yes;party=called, <tel:+1>",
     ];
     let mut dice = Dice::new(2);
     for _ in 0..inputs() {
@@ -70,6 +87,18 @@ fn mutated_headers_are_read_or_refused() {
         let text = String::from_utf8_lossy(&bytes);
         fuzzing::text(&text);
         fuzzing::params(&text);
+    }
+}
+
+#[test]
+fn mutated_stun_is_read_or_refused() {
+    let mut seed =
+        b"\x01\x01\x00\x24\x21\x12\xa4\x42\xb7\xe7\xa7\x01\xbc\x34\xd6\x86\xfa\x87\xdf\xae".to_vec();
+    seed.extend(b"\x80\x22\x00\x0btest vector \x00\x20\x00\x08\x00\x01\xa1\x47\xe1\x12\xa6\x43");
+    seed.extend(b"\x80\x28\x00\x04\xc0\x7d\x4c\x96");
+    let mut dice = Dice::new(5);
+    for _ in 0..inputs() {
+        fuzzing::stun(&dice.mutate(&seed));
     }
 }
 

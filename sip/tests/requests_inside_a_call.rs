@@ -77,6 +77,20 @@ fn a_call_that_ends_answers_what_is_open() {
     world.assert_drained();
 }
 
+/// Found by random scripts: the 100 took the last timer away from a re-INVITE that nobody waited for any more.
+#[test]
+fn a_provisional_response_after_the_end_keeps_nothing_alive() {
+    let mut world = World::pair();
+    let (alice, _) = world.call();
+    world.endpoints.remove(&addr(BOB));
+    world.act(ALICE, |e, now| e.reoffer(now, alice, offer()));
+    let reinvite = world.last("INVITE").bytes.clone();
+    world.act(ALICE, |e, now| e.hangup(now, alice, None));
+    world.run_for(Duration::from_secs(20));
+    world.inject(BOB, ALICE, &respond(&reinvite, 100, ""));
+    world.assert_drained();
+}
+
 #[test]
 fn a_key_by_info() {
     let mut world = World::pair();

@@ -9,7 +9,7 @@ mod sipp;
 use std::time::Duration;
 
 use ::sip::{CauseKind, EndedBy, Event, Invite, Password, Register, RegistrationId, RegistrationState};
-use sipp::{Sipp, Stage, T1, credentials};
+use sipp::{Sipp, Stage, T1, credentials, sdp};
 
 async fn call(stage: &Stage, sipp: &Sipp) -> ::sip::LegId {
     let invite = Invite { credentials: Some(credentials()), ..stage.invite(sipp).await };
@@ -65,6 +65,20 @@ async fn a_bye_is_challenged() {
     let sipp = stage.met_by("digest_bye").await;
     let leg = call(&stage, &sipp).await;
     stage.answered().await;
+    stage.hang_up(leg).await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn a_new_offer_is_challenged() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.met_by("digest_reinvite").await;
+    let leg = call(&stage, &sipp).await;
+    stage.answered().await;
+    stage.stack.reoffer(leg, sdp("sendonly")).await.expect("open");
+    let (status, body) = stage.reanswer().await;
+    assert_eq!(status, 200);
+    assert!(body.contains("a=recvonly"), "{body}");
     stage.hang_up(leg).await;
     stage.end(sipp).await;
 }

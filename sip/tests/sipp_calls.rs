@@ -262,3 +262,62 @@ async fn a_route_that_we_were_told_is_taken() {
     assert!(matches!(stage.next().await, Event::Ended { cause, .. } if cause.status == Some(486)));
     stage.end(sipp).await;
 }
+
+#[tokio::test]
+async fn a_call_comes_through_a_proxy_and_a_nat() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by("vias_in");
+    let (leg, _) = stage.incoming().await;
+    stage.stack.ring(leg, 180, None).await.expect("open");
+    stage.stack.answer(leg, sdp("sendrecv")).await.expect("open");
+    stage.established().await;
+    stage.ended_by_their_bye().await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn a_call_comes_to_a_telephone_number() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by("tel_in");
+    let (leg, request) = stage.incoming().await;
+    assert_eq!(request.request_uri.to_string(), "tel:+4922112345");
+    stage.stack.answer(leg, sdp("sendrecv")).await.expect("open");
+    stage.established().await;
+    stage.ended_by_their_bye().await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn ringing_after_the_answer_is_passed_over() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.met_by("late_ringing_out").await;
+    stage.call(&sipp).await;
+    stage.answered().await;
+    stage.ended_by_their_bye().await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn every_copy_of_a_refusal_is_acknowledged() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.met_by_with("refusal_repeated_out", &["-nr"]).await;
+    stage.call(&sipp).await;
+    assert_eq!(stage.ended().await.2, Some(486));
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_until_it_is_acknowledged() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by_with("refusal_ack_lost", &["-nr"]);
+    let (leg, _) = stage.incoming().await;
+    stage.stack.reject(leg, 486).await.expect("open");
+    assert_eq!(stage.ended().await.2, Some(486));
+    stage.jump(T1).await;
+    // INVITE, ACK.
+    stage.until(|stats| stats.received == 2).await;
+    let sent = stage.stats().await.sent;
+    stage.jump(2 * T1).await;
+    assert_eq!(stage.stats().await.sent, sent, "nothing more is said");
+    stage.end(sipp).await;
+}

@@ -36,6 +36,19 @@ async fn a_cancel_that_crosses_the_answer_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_caller_takes_its_new_offer_back() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by("cancel_reinvite_in");
+    let leg = stage.answered_call().await;
+    stage.reoffer().await;
+    // INVITE, ACK; INVITE, CANCEL, ACK. To agree now is too late, and does no harm.
+    stage.until(|stats| stats.received >= 5).await;
+    stage.stack.accept_offer(leg, sdp("recvonly")).await.expect("open");
+    stage.ended_by_their_bye().await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
 async fn a_cancel_without_its_invite_is_refused() {
     let stage = Stage::new().await;
     let sipp = stage.called_by("cancel_unknown");

@@ -5,7 +5,7 @@
 #[path = "support/sipp.rs"]
 mod sipp;
 
-use ::sip::{Body, Event, IncomingMessage, NameAddr, RequestId, SendMessage};
+use ::sip::{Body, Event, IncomingMessage, NameAddr, RequestId, SendMessage, Uri};
 use sipp::{Sipp, Stage, T1, credentials};
 
 async fn reader() -> Stage {
@@ -59,17 +59,22 @@ async fn a_message_comes_in_a_call() {
 }
 
 async fn send(stage: &Stage, sipp: &Sipp) {
-    let to = sipp.uri("bob");
+    send_text(stage, sipp, "Hello, Bob").await;
+}
+
+async fn send_text(stage: &Stage, sipp: &Sipp, text: &str) {
+    // By UDP, unless it is too long for that.
+    let to: Uri = format!("sip:bob@{}", sipp.addr).parse().expect("a uri");
     let path = stage.stack.resolve(&to).await.expect("an address");
     let message = SendMessage {
-        from: NameAddr::from(format!("sip:alice@{}", path.local).parse::<::sip::Uri>().expect("a uri")),
+        from: NameAddr::from(format!("sip:alice@{}", path.local).parse::<Uri>().expect("a uri")),
         to,
         credentials: Some(credentials()),
         path,
         route: Vec::new(),
         headers: Vec::new(),
         call_id: None,
-        body: Body { content_type: "text/plain".into(), bytes: b"Hello, Bob".to_vec() },
+        body: Body { content_type: "text/plain".into(), bytes: text.into() },
     };
     stage.stack.message(message).await.expect("open");
 }
@@ -94,5 +99,14 @@ async fn a_message_that_nobody_answers_is_given_up() {
     stage.jump(T1).await;
     stage.jump(64 * T1).await;
     assert_eq!(stage.message_result().await, 408);
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_for_udp_goes_by_tcp() {
+    let mut stage = Stage::with(|config| config.tcp.clone_from(&config.udp)).await;
+    let sipp = stage.met_by_with("message_out_large", &["-t", "t1"]).await;
+    send_text(&stage, &sipp, &format!("Hello, Bob. {}", "x".repeat(1_500))).await;
+    assert_eq!(stage.message_result().await, 202);
     stage.end(sipp).await;
 }

@@ -8,7 +8,7 @@ mod sipp;
 use std::time::Duration;
 
 use ::sip::{Body, CauseKind, EndedBy, Event, Invite};
-use sipp::{Stage, sdp};
+use sipp::{Stage, T1, sdp};
 
 #[tokio::test]
 async fn a_caller_holds_in_every_way_and_comes_back() {
@@ -69,6 +69,20 @@ async fn a_caller_moves() {
     // INVITE, ACK, and both again.
     stage.until(|stats| stats.received == 4).await;
     stage.hang_up(leg).await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn an_answer_inside_the_call_wants_its_ack_too() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by_with("reinvite_ack_lost", &["-nr"]);
+    let leg = stage.answered_call().await;
+    stage.reoffer().await;
+    stage.stack.accept_offer(leg, sdp("recvonly")).await.expect("open");
+    stage.jump(T1).await;
+    stage.jump(64 * T1).await;
+    let (by, kind, ..) = stage.ended().await;
+    assert_eq!((by, kind), (EndedBy::Network, CauseKind::NoAck));
     stage.end(sipp).await;
 }
 

@@ -112,3 +112,54 @@ async fn two_phones_ring_and_the_second_answers() {
     stage.hang_up(leg).await;
     stage.end(sipp).await;
 }
+
+#[tokio::test]
+async fn a_session_changes_before_we_answer() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by("early_update_in");
+    let (leg, _) = stage.incoming().await;
+    stage.stack.ring(leg, 183, Some(sdp("sendrecv"))).await.expect("open");
+    assert!(stage.reoffer().await.contains("a=sendonly"));
+    stage.stack.accept_offer(leg, sdp("recvonly")).await.expect("open");
+    stage.stack.reoffer(leg, sdp("inactive")).await.expect("open");
+    let (status, body) = stage.reanswer().await;
+    assert_eq!(status, 200);
+    assert!(body.contains("a=inactive"), "{body}");
+    stage.stack.answer(leg, sdp("inactive")).await.expect("open");
+    stage.established().await;
+    stage.ended_by_their_bye().await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn a_session_changes_before_they_answer() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.met_by("early_update_out").await;
+    let leg = stage.call(&sipp).await;
+    assert_eq!(stage.progress().await.0, 183);
+    // 183, and the 200 to the PRACK.
+    stage.until(|stats| stats.received == 2).await;
+    stage.stack.reoffer(leg, sdp("sendonly")).await.expect("open");
+    let (status, body) = stage.reanswer().await;
+    assert_eq!(status, 200);
+    assert!(body.contains("a=recvonly"), "{body}");
+    assert!(stage.reoffer().await.contains("a=inactive"));
+    stage.stack.accept_offer(leg, sdp("inactive")).await.expect("open");
+    stage.answered().await;
+    stage.hang_up(leg).await;
+    stage.end(sipp).await;
+}
+
+#[tokio::test]
+async fn a_prack_brings_an_offer() {
+    let mut stage = Stage::new().await;
+    let sipp = stage.called_by("prack_offer_in");
+    let (leg, _) = stage.incoming().await;
+    stage.stack.ring(leg, 183, Some(sdp("sendrecv"))).await.expect("open");
+    assert!(stage.reoffer().await.contains("a=sendonly"));
+    stage.stack.accept_offer(leg, sdp("recvonly")).await.expect("open");
+    stage.stack.answer(leg, sdp("recvonly")).await.expect("open");
+    stage.established().await;
+    stage.ended_by_their_bye().await;
+    stage.end(sipp).await;
+}

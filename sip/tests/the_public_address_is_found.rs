@@ -107,6 +107,22 @@ async fn registered_contact(server: &UdpSocket) -> String {
     }
 }
 
+/// `OFFHOOK_STUN` names a server that is to be asked as well: coturn, for instance.
+#[tokio::test]
+async fn a_real_server_answers() {
+    let Ok(server) = std::env::var("OFFHOOK_STUN") else { return };
+    let config = StackConfig {
+        udp: vec!["0.0.0.0:0".parse().expect("an address")],
+        stun: Some(StunConfig { server, every: Duration::from_secs(600) }),
+        ..StackConfig::default()
+    };
+    let (stack, mut events) = bind(config).await.expect("a free port");
+    let (local, public) = told(&mut events).await;
+    println!("{local} is seen as {public}");
+    assert_eq!(local, stack.local_addr());
+    stack.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_forgery_finds_nobody_and_a_lost_question_comes_again() {
     let (server, addr) = socket().await;

@@ -116,4 +116,12 @@ impl Corpus {
         }
         if dice.roll(3) == 0 { bytes } else { dice.mutate(&bytes) }
     }
+
+    /// The answer of a server, with our address and a name of it.
+    pub(crate) fn stun(&self, dice: &mut Dice) -> Vec<u8> {
+        const ANSWER: &[u8] =
+            b"\x01\x01\x00\x18\x21\x12\xa4\x42twelve bytes\x00\x20\x00\x08\x00\x01\x35\x1f\xe1\xba\xa6\x43\
+            \x80\x22\x00\x08a server";
+        dice.mutate(ANSWER)
+    }
 }

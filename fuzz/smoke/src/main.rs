@@ -1,7 +1,7 @@
 //! Hostile inputs by the million, with the stable toolchain.
 //!
 //! `offhook-smoke [INPUTS]` spreads so many inputs over the targets and says at the end what each has taken. Every input is
-//! made of its target and a number, so that a failure can be had again: `offhook-smoke TARGET NUMBER`. What must hold stands
+//! made of its target and a number, so that a failure can be had again: `offhook-smoke TARGET NUMBER [COUNT]`. What must hold stands
 //! beside the code (`sip::fuzzing`, `media::fuzzing`); here is only where the inputs come from.
 
 mod corpus;
@@ -23,13 +23,14 @@ struct Target {
     run: fn(&Corpus, &mut Dice),
 }
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     // Read, printed, read again.
     Target { name: "message", share: 300, run: |corpus, dice| sip::fuzzing::message(&corpus.message(dice)) },
     // URIs, addresses, Vias, parameters.
-    Target { name: "header", share: 220, run: |corpus, dice| header(&corpus.header(dice)) },
+    Target { name: "header", share: 200, run: |corpus, dice| header(&corpus.header(dice)) },
     // Before an endpoint, as from a stranger.
     Target { name: "stranger", share: 200, run: |corpus, dice| stranger(corpus, dice) },
+    Target { name: "stun", share: 20, run: |corpus, dice| sip::fuzzing::stun(&corpus.stun(dice)) },
     Target { name: "sdp", share: 180, run: |corpus, dice| media::fuzzing::description(&corpus.sdp(dice)) },
     // Up to 130 things that happen to two endpoints, and then the end of all calls.
     Target { name: "endpoint", share: 70, run: |_, dice| sip::fuzzing::endpoint(now(), &script(dice, 260)) },
@@ -69,20 +70,30 @@ fn main() -> ExitCode {
     match args[..] {
         [] => smoke(&corpus, INPUTS),
         [number] if number.parse::<u64>().is_ok() => smoke(&corpus, number.parse().unwrap_or(INPUTS)),
-        [name, number] => match (TARGETS.iter().find(|target| target.name == name), number.parse()) {
-            (Some(target), Ok(number)) => match one(target, &corpus, number) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(()) => ExitCode::FAILURE,
-            },
-            _ => usage(),
-        },
+        [name, first] => again(&corpus, name, first, "1"),
+        [name, first, count] => again(&corpus, name, first, count),
         _ => usage(),
+    }
+}
+
+/// The inputs of one target from a number on.
+fn again(corpus: &Corpus, name: &str, first: &str, count: &str) -> ExitCode {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    let (Some(target), Ok(first), Ok(count)) = (target, first.parse::<u64>(), count.parse::<u64>()) else {
+        return usage();
+    };
+    match (first..first.saturating_add(count)).find(|number| one(target, corpus, *number).is_err()) {
+        None => ExitCode::SUCCESS,
+        Some(number) => {
+            println!("FAILED; again: offhook-smoke {name} {number}");
+            ExitCode::FAILURE
+        }
     }
 }
 
 fn usage() -> ExitCode {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-    eprintln!("usage: offhook-smoke [INPUTS]\n       offhook-smoke {} NUMBER", names.join("|"));
+    eprintln!("usage: offhook-smoke [INPUTS]\n       offhook-smoke {} NUMBER [COUNT]", names.join("|"));
     ExitCode::from(64)
 }
 

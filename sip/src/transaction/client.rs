@@ -47,6 +47,8 @@ pub(crate) struct Client {
     state: State,
     interval: Duration,
     ack: Option<Bytes>,
+    /// The owner is gone, and no provisional response keeps it alive.
+    limited: bool,
 }
 
 impl Client {
@@ -173,6 +175,7 @@ impl Context {
             state: State::Calling,
             interval: t1,
             ack: None,
+            limited: false,
         };
         self.transactions.clients.insert(id, client);
         id
@@ -230,7 +233,9 @@ impl Context {
             (State::Calling | State::Proceeding, true, 100..=199) => {
                 client.state = State::Proceeding;
                 self.timers.stop(Timer::Retransmit(id));
-                self.timers.stop(Timer::GiveUp(id));
+                if !client.limited {
+                    self.timers.stop(Timer::GiveUp(id));
+                }
                 Some(matched)
             }
             // RFC 6026 §7.2: stay for Timer M, so that every 2xx of every fork gets up to the owner.
@@ -297,7 +302,12 @@ impl Context {
     /// The owner is gone. An INVITE that had a provisional response has no timer of its own (§17.1.1.2), so it gets
     /// one: long enough to acknowledge the failure that the end of the call brings, and not for ever.
     pub(crate) fn limit_client(&mut self, now: Instant, id: TransactionId) {
-        if self.transactions.client(id).is_some_and(Client::is_proceeding) {
+        let Some(client) = self.transactions.clients.get_mut(&id) else {
+            return;
+        };
+        client.limited = true;
+        // One that has had no response has its Timer B.
+        if client.is_proceeding() {
             self.timers.set(Timer::GiveUp(id), now + 64 * self.config.timers.t1);
         }
     }
