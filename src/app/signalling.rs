@@ -51,7 +51,11 @@ fn endpoint(config: &Config) -> sip::Config {
 }
 
 fn registrar(config: &Config) -> Registrar {
-    Registrar { realm: config.sip.realm.clone(), ..Registrar::default() }
+    Registrar {
+        realm: config.sip.realm.clone(),
+        algorithms: config.sip.digests.clone(),
+        ..Registrar::default()
+    }
 }
 
 fn guard(config: &Config) -> Guard {

@@ -21,6 +21,8 @@ pub struct Sip {
     pub strangers: Strangers,
     /// The realm of our challenges: part of what a phone's digest is made of.
     pub realm: String,
+    /// The digests that a challenge offers, the best first (RFC 8760).
+    pub digests: Vec<sip::Algorithm>,
     /// RFC 4028; zero: no session timers.
     pub session_expires: Duration,
     pub min_session_expires: Duration,
@@ -83,6 +85,7 @@ impl Default for Sip {
             stun: None,
             strangers: Strangers::Drop,
             realm: "offhook".into(),
+            digests: vec![sip::Algorithm::Sha256, sip::Algorithm::Md5],
             session_expires: Duration::from_secs(1800),
             min_session_expires: Duration::from_secs(90),
             reliable_provisional: true,
@@ -119,6 +122,7 @@ pub(super) fn sip(s: Section, default: Sip) -> Sip {
         stun: s.text("stun"),
         strangers,
         realm: s.text("realm").unwrap_or(default.realm),
+        digests: digests(&s, &default.digests),
         session_expires: s.seconds("session_expires_s", default.session_expires, 0, 86_400),
         min_session_expires: s.seconds("min_session_expires_s", default.min_session_expires, 90, 86_400),
         reliable_provisional: s.flag("reliable_provisional", default.reliable_provisional),
@@ -145,6 +149,22 @@ pub(super) fn sip(s: Section, default: Sip) -> Sip {
     }
     s.finish();
     sip
+}
+
+fn digests(s: &Section, default: &[sip::Algorithm]) -> Vec<sip::Algorithm> {
+    let names: Vec<_> = default.iter().map(|one| one.as_str()).collect();
+    let known = [sip::Algorithm::Sha256, sip::Algorithm::Md5];
+    let mut found = Vec::new();
+    for name in s.texts("digests", &names) {
+        match known.into_iter().find(|one| one.as_str().eq_ignore_ascii_case(&name)) {
+            Some(digest) => found.push(digest),
+            None => s.wrong("digests", format!("holds {name:?}, and each must be \"SHA-256\" or \"MD5\"")),
+        }
+    }
+    if found.is_empty() {
+        s.wrong("digests", "is empty; a challenge offers at least one");
+    }
+    found
 }
 
 fn message_types(s: &Section, default: &[String]) -> Vec<String> {

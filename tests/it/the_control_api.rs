@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{Caller, NUMBER, Pager, Setting, World};
+use crate::support::{Caller, NUMBER, Pager, Peer, Setting, World};
 
 fn key(world: &World) -> String {
     std::fs::read_to_string(world.data.path().join("admin.key")).unwrap()
@@ -225,5 +225,43 @@ async fn messages_are_sent_and_listed() {
     let event: Value = serde_json::from_str(told.trim_start_matches("data: ")).unwrap();
     assert_eq!((&event["type"], &event["text"]), (&json!("message.received"), &json!("hi")));
     assert_eq!((&event["message_id"], &event["seq"]), (&event["id"], &json!(1)));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_handed_on() {
+    let mut world = World::start(Setting::default()).await;
+    let key = key(&world);
+    let (mut alice, mut carol) = (Peer::new("alice").await, Peer::new("carol").await);
+    let ask = async |world: &World, id: &str, body: Value| {
+        let arguments = post(&body);
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let (status, problem) =
+            curl(world, Some(&key), &format!("/v1/calls/{id}/transfer"), &arguments).await;
+        (status, problem["code"].as_str().map(str::to_owned), problem["field"].as_str().map(str::to_owned))
+    };
+    let carols = json!({ "to": carol.uri().to_string(), "mode": "bridge" });
+    let (status, code, _) = ask(&world, "call_0000000000000000", carols.clone()).await;
+    assert_eq!((status, code.as_deref()), (404, Some("not_found")));
+    alice.call(world.sip, NUMBER).await;
+    let id = world.call_id("call.started").await.to_string();
+    for (body, expected) in [
+        (json!({ "to": "somebody" }), (422, Some("invalid"), Some("to"))),
+        (json!({ "to": "sip:a@127.0.0.1", "mode": "warm" }), (422, Some("invalid_json"), None)),
+        (json!({}), (422, Some("invalid_json"), None)),
+    ] {
+        let (status, code, field) = ask(&world, &id, body.clone()).await;
+        assert_eq!((status, code.as_deref(), field.as_deref()), expected, "{body}");
+    }
+    assert_eq!(ask(&world, &id, carols.clone()).await.0, 202);
+    carol.answer().await;
+    world.named("call.transferred").await;
+    let (status, code, _) = ask(&world, &id, json!({ "to": carols["to"], "mode": "refer" })).await;
+    assert_eq!((status, code.as_deref()), (409, Some("conflict")), "it is joined already");
+    carol.hang_up().await;
+    alice.ended().await;
+    world.named("call.ended").await;
+    let (_, call) = curl(&world, Some(&key), &format!("/v1/calls/{id}"), &[]).await;
+    assert_eq!((&call["transferred_to"], &call["end_reason"]), (&carols["to"], &json!("target_hung_up")));
     world.stop().await;
 }

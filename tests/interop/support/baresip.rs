@@ -46,6 +46,20 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Starts a phone for `user` of the registrar and waits until it is registered.
     pub(crate) fn start(user: &str, password: &str, registrar: &Kamailio, answer: Answer) -> Baresip {
+        let phone = Baresip::start_at(user, password, registrar.address, answer);
+        registrar.wait_registered(user, 1, READY);
+        phone
+    }
+
+    /// The same at any registrar; the phone itself says when it is registered.
+    pub(crate) fn register_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
+        let phone = Baresip::start_at(user, password, registrar, answer);
+        // Its event may be older than our connection to the control socket.
+        phone.process.wait_for_line("200 OK", READY);
+        phone
+    }
+
+    fn start_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
         let folder = Folder::new(&format!("baresip-{user}"));
         let ip = own_address();
         let address = free_port(ip);
@@ -58,7 +72,7 @@ impl Baresip {
             &format!(
                 "<sip:{user}@{};transport=udp>;auth_user={user};auth_pass={password};regint=60;\
                  audio_codecs=PCMU/8000/1,PCMA/8000/1;answermode={}\n",
-                registrar.address,
+                registrar,
                 if answer == Answer::AtOnce { "auto" } else { "manual" },
             ),
         );
@@ -76,9 +90,7 @@ impl Baresip {
         let from = control.try_clone().expect("a socket can be cloned");
         let into = Arc::clone(&messages);
         thread::spawn(move || read_netstrings(from, &into));
-        let phone = Baresip { process, control, messages, folder };
-        registrar.wait_registered(user, 1, READY);
-        phone
+        Baresip { process, control, messages, folder }
     }
 
     pub(crate) fn dial(&self, uri: &str) {
@@ -99,6 +111,11 @@ impl Baresip {
 
     pub(crate) fn resume(&self) {
         self.command("resume", "");
+    }
+
+    /// Blind transfer: REFER.
+    pub(crate) fn transfer(&self, uri: &str) {
+        self.command("transfer", uri);
     }
 
     pub(crate) fn press(&self, digit: char) {

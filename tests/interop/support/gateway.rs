@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) first_message: &'static str,
     /// The network whose calls are taken as the trunk's.
     pub(crate) allow: &'static str,
+    /// Phones that register with the gateway; the password is the number.
+    pub(crate) extensions: &'static [&'static str],
     pub(crate) max_calls: u32,
     /// How long a stop waits for calls to end by themselves.
     pub(crate) grace_s: u32,
@@ -45,6 +47,7 @@ impl Plan {
             prompt: "You answer the telephone of a plumber. Use one short sentence.",
             first_message: "Good morning, this is the front desk. How can I help you today?",
             allow: "127.0.0.0/8",
+            extensions: &[],
             max_calls: 10,
             grace_s: 1,
             sip: free_port(HERE),
@@ -90,12 +93,15 @@ impl Plan {
         };
         let (data, sip, http) = (data.display(), self.sip, self.http);
         let (first, last) = self.media;
+        let extension = |number| format!("[[extension]]\nnumber = \"{number}\"\npassword = \"{number}\"\n");
+        let extensions: String = self.extensions.iter().map(extension).collect();
         let Plan { allow, prompt, first_message, max_calls, grace_s, .. } = self;
         format!(
             r#"data = "{data}"
 [sip]
 listen = "{sip}"
 strangers = "refuse"
+digests = ["MD5"]
 [media]
 ports = "{first}-{last}"
 [http]
@@ -105,6 +111,7 @@ name = "carrier"
 {registrar}
 allow = ["{allow}"]
 {definition}
+{extensions}
 [[agent]]
 name = "front-desk"
 prompt = "{prompt}"
