@@ -91,12 +91,14 @@ bench-turn: setup engines build models
 ## bench-sip: measure what signalling costs: calls a second, set-up time, CPU and memory of a call (about 4 minutes)
 bench-sip: setup-test
 	@$(PHASE) -q 'build of bench-sip' cargo bench --no-run -p sip --bench signalling
-	$(PHASE) 'bench-sip' cargo bench --quiet -p sip --bench signalling
+	printf '==> bench-sip\n'
+	cargo bench --quiet -p sip --bench signalling
 
 ## fuzz-smoke: a million hostile inputs for every parser and both state machines (INPUTS=… for more)
 fuzz-smoke:
 	@$(PHASE) -q 'build of fuzz-smoke' cargo build --release -p offhook-smoke
-	$(PHASE) 'fuzz-smoke' $(BIN)/offhook-smoke $(INPUTS)
+	printf '==> fuzz-smoke\n'
+	$(BIN)/offhook-smoke $(INPUTS)
 
 ## fuzz: the same with libFuzzer, for as long as SECONDS_EACH says (needs a nightly toolchain and cargo-fuzz)
 fuzz:
