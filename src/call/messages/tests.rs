@@ -17,14 +17,14 @@ const NUMBER: &str = "+15550100001";
 /// What a test waits for, at most.
 const FENCE: Duration = Duration::from_secs(30);
 
-/// So fast that nobody answers after 1.3 s.
+/// So fast that a transaction is over after 1.3 s: for those who wait for that.
 fn quick() -> Timers {
     Timers { t1: Duration::from_millis(20), t2: Duration::from_millis(160), t4: Duration::from_millis(200) }
 }
 
-async fn stack(types: &[&str]) -> (Stack, mpsc::Receiver<sip::Event>) {
+async fn stack(types: &[&str], timers: Timers) -> (Stack, mpsc::Receiver<sip::Event>) {
     let endpoint = sip::Config {
-        timers: quick(),
+        timers,
         message_types: types.iter().map(|one| (*one).to_owned()).collect(),
         ..sip::Config::default()
     };
@@ -43,10 +43,14 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        Self::allowing("127.0.0.0/8").await
+        Self::with("127.0.0.0/8", Timers::default()).await
     }
 
-    async fn allowing(network: &str) -> Self {
+    async fn quick() -> Self {
+        Self::with("127.0.0.0/8", quick()).await
+    }
+
+    async fn with(network: &str, timers: Timers) -> Self {
         let config = Config::parse(&format!(
             "[[trunk]]\nname='lan'\nallow=['{network}']\n[[agent]]\nname='a'\n\
              [[number]]\nnumber='{NUMBER}'\naliases=['100']\nagent='a'\ntrunk='lan'"
@@ -55,7 +59,7 @@ impl World {
         let disk_is_broken = Arc::new(AtomicBool::new(false));
         let store = Store::on_a_bad_disk(disk_is_broken.clone());
         let (journal, _) = Journal::start(store.clone());
-        let (stack, mut told) = stack(&["text/plain", "application/x-bytes"]).await;
+        let (stack, mut told) = stack(&["text/plain", "application/x-bytes"], timers).await;
         let ids = AtomicU8::new(1);
         let post = Post {
             trunks: Trunks::new(&config),
@@ -139,7 +143,7 @@ struct Peer {
 
 impl Peer {
     async fn new() -> Self {
-        let (stack, events) = stack(&["text/plain"]).await;
+        let (stack, events) = stack(&["text/plain"], Timers::default()).await;
         Self { stack, events }
     }
 
@@ -208,7 +212,7 @@ async fn what_is_not_for_us_is_refused_and_leaves_nothing() {
     let outcome = peer.send(&world, "100", "text/plain;charset=utf-16", b"\0x").await;
     assert_eq!((outcome.status, outcome.reason.as_deref()), (415, Some("Unsupported Charset")));
     assert_eq!(peer.send(&world, "100", "text/plain;charset=utf-8", b"\xff").await.status, 400);
-    let elsewhere = World::allowing("192.0.2.0/24").await;
+    let elsewhere = World::with("192.0.2.0/24", Timers::default()).await;
     assert_eq!(peer.send(&elsewhere, "100", "text/plain", b"x").await.status, 403);
     for mut world in [world, elsewhere] {
         assert!(world.events.try_recv().is_err() && world.stored().is_empty());
@@ -233,7 +237,7 @@ async fn what_cannot_be_written_is_put_off_and_told_to_nobody() {
 
 #[tokio::test]
 async fn a_message_that_comes_again_is_accepted_again_and_kept_once() {
-    let world = World::start().await;
+    let world = World::quick().await;
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at = socket.local_addr().unwrap();
     let mut statuses = Vec::new();
@@ -314,7 +318,7 @@ async fn where_one_server_is_busy_the_next_is_asked() {
 
 #[tokio::test]
 async fn where_nobody_answers_it_fails_after_the_last_try() {
-    let mut world = World::start().await;
+    let mut world = World::quick().await;
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     world.send(silent.local_addr().unwrap(), "x").await.unwrap();
     let event = world.next().await;
