@@ -195,6 +195,11 @@ impl Appliance {
         self.exchange.stack.local_addr()
     }
 
+    /// Where TCP is spoken, if it is.
+    pub fn sip_address_by_tcp(&self) -> Option<SocketAddr> {
+        self.exchange.stack.local_addrs(sip::Transport::Tcp).first().copied()
+    }
+
     pub fn http_address(&self) -> SocketAddr {
         self.http
     }

@@ -70,7 +70,8 @@ pub fn stranger(start: Instant, messages: &[Vec<u8>]) {
     let mut endpoint = Endpoint::new(config, [3; 32]);
     if messages.len().is_multiple_of(2) {
         // Then everybody is asked for a password, and nobody gets far.
-        let account = Account { username: "a".into(), password: "p".into(), register: true };
+        let account =
+            Account { username: "a".into(), password: "p".into(), register: true, max_contacts: None };
         endpoint.set_accounts(vec![account]);
     }
     let at = |last: u8| SocketAddr::from(([192, 0, 2, last], 5060));
@@ -144,6 +145,7 @@ pub fn endpoint(start: Instant, script: &[u8]) {
         username: if n & 1 == 0 { "a".into() } else { "b".into() },
         password: "p".into(),
         register: n & 2 == 0,
+        max_contacts: None,
     };
     let everybody: Vec<Network> = [addr(1), addr(2)].iter().map(|addr| addr.ip().into()).collect();
     for end in &mut ends {

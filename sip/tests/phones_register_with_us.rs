@@ -195,6 +195,11 @@ fn an_account_has_so_many_contacts_and_no_more() {
     let mut other = Phone::new("198.51.100.21:5060", "202", "secret-2");
     assert_eq!(reason(&other.register(&mut world, "Contact: <sip:0@h>\r\n")), "200 OK");
     assert_eq!(world.endpoints[&addr(BOB)].stats().bindings, 6);
+    // And may have fewer than others.
+    let mut few = accounts();
+    few[1].max_contacts = Some(1);
+    world.act(BOB, |e, _| e.set_accounts(few));
+    assert_eq!(reason(&other.register(&mut world, "Contact: <sip:1@h>\r\n")), "403 Too Many Contacts");
 }
 
 #[test]
@@ -342,7 +347,7 @@ fn accounts_come_and_go_while_it_runs() {
     let mut phone = Phone::new(PHONE, "202", "other");
     assert_eq!(reason(&phone.register(&mut world, &phone.contact())), "200 OK");
     // One is no phone any more, and one is gone.
-    let carrier = Account { username: "201".into(), password: "secret-1".into(), register: false };
+    let carrier = Account { register: false, ..accounts().swap_remove(0) };
     world.take(BOB);
     world.act(BOB, |e, _| e.set_accounts(vec![carrier]));
     assert_eq!(bound(&world.take(BOB)).len(), 2);

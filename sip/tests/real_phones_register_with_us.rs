@@ -21,7 +21,8 @@ async fn registrar() -> (Stack, Receiver<Event>) {
     let endpoint = Config { registrar: Some(Registrar::default()), ..Config::default() };
     let config = StackConfig { endpoint, udp: here.clone(), tcp: here, ..StackConfig::default() };
     let (stack, events) = bind(config).await.expect("free ports");
-    let account = Account { username: "201".into(), password: "secret-1".into(), register: true };
+    let account =
+        Account { username: "201".into(), password: "secret-1".into(), register: true, max_contacts: None };
     stack.set_accounts(vec![account]).await.expect("open");
     (stack, events)
 }

@@ -15,7 +15,12 @@ async fn registrar() -> Stage {
         config.endpoint.registrar = Some(Registrar { algorithms, ..Registrar::default() });
     })
     .await;
-    let alice = Account { username: "alice".into(), password: Password::new("secret"), register: true };
+    let alice = Account {
+        username: "alice".into(),
+        password: Password::new("secret"),
+        register: true,
+        max_contacts: None,
+    };
     stage.stack.set_accounts(vec![alice]).await.expect("open");
     stage
 }

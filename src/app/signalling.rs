@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
-use sip::net::{Identity, Roots, StackConfig, TlsConfig};
+use sip::net::{Identity, Roots, StackConfig, StunConfig, TlsConfig};
 use sip::{Advertised, Guard, Rate, Registrar, Transport};
 
 use crate::config::{Config, Strangers};
 
 /// So many requests at once for each that is allowed in a second: a phone that starts has a few to send.
 const BURST: u32 = 10;
+/// Often enough to keep a NAT's binding open (RFC 5626 §4.4.2).
+const ASK_STUN: Duration = Duration::from_secs(25);
 
 pub(super) fn stack(config: &Config) -> anyhow::Result<StackConfig> {
     Ok(StackConfig {
@@ -18,6 +21,7 @@ pub(super) fn stack(config: &Config) -> anyhow::Result<StackConfig> {
         udp: vec![config.sip.listen],
         tcp: config.sip.tcp.into_iter().collect(),
         tls: tls(config)?,
+        stun: config.sip.stun.clone().map(|server| StunConfig { server, every: ASK_STUN }),
         ..StackConfig::default()
     })
 }
@@ -68,6 +72,7 @@ fn guard(config: &Config) -> Guard {
         total: rate(settings.total),
         scanners: settings.scanners.clone(),
         strikes: settings.strikes,
+        failures: settings.failed_logins,
         ban: settings.ban,
         answer: config.sip.strangers == Strangers::Refuse,
         ..Guard::default()

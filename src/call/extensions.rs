@@ -71,14 +71,15 @@ impl Extensions {
 
 /// Everybody who can prove a password: extensions, which register, and trunks, which only call.
 pub fn accounts(config: &Config) -> Vec<Account> {
-    let account = |login: &Login, register| Account {
+    let account = |login: &Login, max_contacts: Option<usize>| Account {
         username: login.username.clone(),
         password: Password::new(login.password.reveal()),
-        register,
+        register: max_contacts.is_some(),
+        max_contacts,
     };
-    let extensions = config.extensions.iter().map(|extension| account(&extension.login, true));
+    let extensions = config.extensions.iter().map(|one| account(&one.login, Some(one.max_contacts)));
     let trunks = config.trunks.iter().filter_map(|trunk| trunk.auth.as_ref());
-    extensions.chain(trunks.map(|login| account(login, false))).collect()
+    extensions.chain(trunks.map(|login| account(login, None))).collect()
 }
 
 /// Whom an extension has dialled.

@@ -202,6 +202,13 @@ impl Switchboard {
 }
 
 impl Exchange {
+    /// Where this peer is told to send its sound. What STUN has found is for those beyond the NAT.
+    fn told_ip(&self, peer: SocketAddr) -> std::io::Result<IpAddr> {
+        let fixed = self.config.media.advertise.or(self.config.sip.advertise);
+        let seen = || self.trunks.public().filter(|_| !is_near(peer.ip()));
+        fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
+    }
+
     /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if recording is on.
     pub(super) fn open(&self, peer: SocketAddr, recording: Option<PathBuf>) -> Result<Media, String> {
         let chance = u128::from_le_bytes((self.chance)());
@@ -215,8 +222,7 @@ impl Exchange {
                 recording.clone().map(|path| media::wav::Recording { path }),
             )
             .map_err(|error| error.to_string())?;
-        let ip = self.config.media.advertise.or(self.config.sip.advertise);
-        let ip = ip.map_or_else(|| local_ip_towards(peer), Ok).map_err(|error| error.to_string())?;
+        let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
         Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
     }
@@ -366,6 +372,10 @@ impl Desk {
             Event::ServiceRoute { id, route } => self.exchange.trunks.service_route(id, route),
             Event::Pong { id, status, round_trip } => self.exchange.trunks.pong(id, status, round_trip),
             Event::Bound { username, bindings } => self.exchange.extensions.bound(username, bindings),
+            Event::PublicAddress { addr, .. } => {
+                info!(%addr, "this is our public address");
+                self.exchange.trunks.seen_as(addr.ip());
+            }
             Event::Banned { ip, reason, time } => {
                 warn!(%ip, ?reason, for_s = time.as_secs(), "an address is banned");
             }
@@ -591,6 +601,14 @@ fn reason(cause: &sip::Cause, outbound: bool) -> EndReason {
     }
 }
 
+/// On our side of any NAT.
+fn is_near(peer: IpAddr) -> bool {
+    match peer.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
 /// The address of ours that packets to `peer` leave from. Asks the routing table; sends nothing.
 pub fn local_ip_towards(peer: SocketAddr) -> std::io::Result<IpAddr> {
     let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -618,6 +636,19 @@ mod tests {
             assert_eq!(reason(&cause(kind, status), true), expected, "{kind:?} {status:?}");
         }
         assert_eq!(reason(&cause(CauseKind::Bye, None), false), EndReason::CallerHungUp);
+    }
+
+    #[test]
+    fn peers_beyond_the_nat_are_told_apart() {
+        for (peer, expected) in [
+            ("192.168.1.20", true),
+            ("::ffff:10.0.0.1", true),
+            ("fd00::1", true),
+            ("203.0.113.7", false),
+            ("2001:db8::7", false),
+        ] {
+            assert_eq!(is_near(peer.parse().unwrap()), expected, "{peer}");
+        }
     }
 
     #[test]

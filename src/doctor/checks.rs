@@ -209,43 +209,53 @@ pub(super) fn ports(config: &Config, probe: &dyn Probe) -> Vec<Check> {
         ),
         _ => ok("port media.ports", format!("{} of {all} ports are free", all - busy)),
     };
-    vec![
-        judge("sip.listen", config.sip.listen, "UDP", probe.bind_udp(config.sip.listen)),
-        judge("http.listen", config.http.listen, "TCP", probe.bind_tcp(config.http.listen)),
-        media,
-    ]
+    let tcp = [
+        ("sip.tcp", config.sip.tcp),
+        ("sip.tls.listen", config.sip.tls.listen),
+        ("http.listen", Some(config.http.listen)),
+    ];
+    let mut checks = vec![judge("sip.listen", config.sip.listen, "UDP", probe.bind_udp(config.sip.listen))];
+    for (key, addr) in tcp {
+        checks.extend(addr.map(|addr| judge(key, addr, "TCP", probe.bind_tcp(addr))));
+    }
+    checks.push(media);
+    checks
 }
 
 pub(super) fn trunks(config: &Config, probe: &dyn Probe) -> Vec<Check> {
     if config.trunks.is_empty() {
         return vec![note("trunk", "none is declared")];
     }
-    let check = |trunk: &crate::config::Trunk| {
-        let name = format!("trunk {}", trunk.name);
-        let Some(uri) = trunk.outbound() else {
-            return note(&name, "has neither registrar nor proxy, so there is nobody to be asked");
-        };
-        match probe.options(uri) {
-            Reach::Answered { status, after } => {
-                ok(&name, format!("{uri} answered {status} after {} ms", after.as_millis()))
-            }
-            Reach::Silent { after } => fail(
-                &name,
-                format!("{uri} did not answer OPTIONS within {:.1} s", after.as_secs_f32()),
-                "check the address and that a firewall lets UDP out and its answers in; some carriers answer only to \
-                 addresses that they know",
-            ),
-            Reach::Unresolved(reason) => fail(
-                &name,
-                format!("{uri} has no address: {reason}"),
-                "check the name and this machine's DNS (`getent hosts NAME`)",
-            ),
-            Reach::Failed(reason) => {
-                fail(&name, format!("{uri}: {reason}"), "check this machine's network and routes")
-            }
-        }
+    let check = |trunk: &crate::config::Trunk| match trunk.servers.as_slice() {
+        [] => vec![note(&format!("trunk {}", trunk.name), "has no servers, so there is nobody to be asked")],
+        servers => servers.iter().map(|uri| server(trunk, uri, probe)).collect(),
     };
-    config.trunks.iter().map(check).collect()
+    config.trunks.iter().flat_map(check).collect()
+}
+
+fn server(trunk: &crate::config::Trunk, uri: &sip::Uri, probe: &dyn Probe) -> Check {
+    let name = format!("trunk {}", trunk.name);
+    match probe.options(uri, trunk.ca.as_deref()) {
+        Reach::Answered { status, after } => {
+            ok(&name, format!("{uri} answered {status} after {} ms", after.as_millis()))
+        }
+        Reach::Silent { after } => fail(
+            &name,
+            format!("{uri} did not answer OPTIONS within {:.1} s", after.as_secs_f32()),
+            "check the address and that a firewall lets SIP out and its answers in; some carriers answer only to \
+                 addresses that they know",
+        ),
+        Reach::Unresolved(reason) => fail(
+            &name,
+            format!("{uri} has no address: {reason}"),
+            "check the name and this machine's DNS (`getent hosts NAME`)",
+        ),
+        Reach::Failed(reason) => fail(
+            &name,
+            format!("{uri}: {reason}"),
+            "check this machine's network and routes; where a certificate is meant, its name and trunk.ca",
+        ),
+    }
 }
 
 pub(super) fn clock(probe: &dyn Probe) -> Check {
@@ -383,7 +393,7 @@ mod tests {
         fn bind_tcp(&self, _: SocketAddr) -> Bind {
             self.bind.clone()
         }
-        fn options(&self, _: &sip::Uri) -> Reach {
+        fn options(&self, _: &sip::Uri, _: Option<&Path>) -> Reach {
             self.reach.clone()
         }
         fn clocks(&self) -> Clocks {

@@ -1,7 +1,7 @@
 //! The probe that looks at the real box.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,15 +10,12 @@ use models::catalog;
 use models::fetch::{self, VerifyError};
 
 use super::probe::{Bind, Clocks, Memory, ModelState, Probe, Reach, Runtime};
+use super::reach;
 use crate::config::Config;
 
 /// This machine, as the user who runs the doctor sees it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine;
-
-/// Three tries, as a UDP request deserves; then the trunk counts as silent.
-const TRIES: u32 = 3;
-const PATIENCE: Duration = Duration::from_millis(1000);
 
 impl Probe for Machine {
     fn cpu(&self) -> (usize, Vec<&'static str>) {
@@ -85,20 +82,8 @@ impl Probe for Machine {
         judge(TcpListener::bind(addr).map(drop))
     }
 
-    fn options(&self, uri: &sip::Uri) -> Reach {
-        let host = match uri.host() {
-            None => return Reach::Unresolved("it is no SIP URI".into()),
-            Some(sip::Host::Name(name)) => name.clone(),
-            Some(sip::Host::V4(ip)) => ip.to_string(),
-            Some(sip::Host::V6(ip)) => ip.to_string(),
-        };
-        let port = uri.port().unwrap_or(5060);
-        let remote = match (host.as_str(), port).to_socket_addrs().map(|mut addrs| addrs.next()) {
-            Ok(Some(remote)) => remote,
-            Ok(None) => return Reach::Unresolved("the name has no address".into()),
-            Err(error) => return Reach::Unresolved(error.to_string()),
-        };
-        ask(uri, remote).unwrap_or_else(|error| Reach::Failed(error.to_string()))
+    fn options(&self, uri: &sip::Uri, ca: Option<&Path>) -> Reach {
+        reach::ask(uri, ca)
     }
 
     fn clocks(&self) -> Clocks {
@@ -171,45 +156,6 @@ fn judge(bound: std::io::Result<()>) -> Bind {
     }
 }
 
-/// One OPTIONS by hand: no transaction layer is needed to learn whether somebody is there.
-fn ask(uri: &sip::Uri, remote: SocketAddr) -> std::io::Result<Reach> {
-    let any: SocketAddr =
-        if remote.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().expect("is an address");
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(remote)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let local = socket.local_addr()?;
-    let tag = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |d| d.as_nanos());
-    let request = format!(
-        "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};rport;branch=z9hG4bK{tag:x}\r\nMax-Forwards: 70\r\n\
-         From: <sip:doctor@{local}>;tag={tag:x}\r\nTo: <{uri}>\r\nCall-ID: {tag:x}@{local}\r\nCSeq: 1 OPTIONS\r\n\
-         Contact: <sip:doctor@{local}>\r\nAccept: application/sdp\r\nContent-Length: 0\r\n\r\n"
-    );
-    let start = Instant::now();
-    let mut buffer = [0; 4096];
-    for _ in 0..TRIES {
-        socket.send(request.as_bytes())?;
-        match socket.recv(&mut buffer) {
-            Ok(n) => {
-                if let Some(status) = status(&buffer[..n]) {
-                    return Ok(Reach::Answered { status, after: start.elapsed() });
-                }
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                return Ok(Reach::Failed("nothing listens on that port".into()));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Reach::Silent { after: start.elapsed() })
-}
-
-fn status(bytes: &[u8]) -> Option<u16> {
-    let line = bytes.strip_prefix(b"SIP/2.0 ")?;
-    std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
-}
-
 fn synchronized() -> Option<bool> {
     let output = Command::new("timedatectl")
         .args(["show", "-p", "NTPSynchronized", "--value"])
@@ -232,24 +178,6 @@ fn existing(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_peer_that_answers_options_is_told_from_one_that_does_not() {
-        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let addr = peer.local_addr().unwrap();
-        let uri: sip::Uri = format!("sip:{addr}").parse().unwrap();
-        let answer = std::thread::spawn(move || {
-            let mut buffer = [0; 2048];
-            let (n, from) = peer.recv_from(&mut buffer).unwrap();
-            peer.send_to(b"SIP/2.0 200 OK\r\n\r\n", from).unwrap();
-            String::from_utf8(buffer[..n].to_vec()).unwrap()
-        });
-        assert!(matches!(Machine.options(&uri), Reach::Answered { status: 200, .. }));
-        let request = answer.join().unwrap();
-        assert!(request.starts_with(&format!("OPTIONS sip:{addr} SIP/2.0\r\n")), "{request}");
-        // The socket is closed now, so the port refuses.
-        assert!(matches!(Machine.options(&uri), Reach::Failed(_) | Reach::Silent { .. }));
-    }
 
     #[test]
     fn a_port_that_is_taken_is_in_use() {

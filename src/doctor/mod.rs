@@ -6,6 +6,7 @@
 mod checks;
 mod machine;
 mod probe;
+mod reach;
 
 use std::path::Path;
 

@@ -20,8 +20,8 @@ pub trait Probe {
     fn model(&self, config: &Config, name: &str) -> ModelState;
     fn bind_udp(&self, addr: SocketAddr) -> Bind;
     fn bind_tcp(&self, addr: SocketAddr) -> Bind;
-    /// Sends OPTIONS and waits.
-    fn options(&self, uri: &sip::Uri) -> Reach;
+    /// Sends OPTIONS and waits. `ca`: PEM, whom to trust in place of the system's authorities.
+    fn options(&self, uri: &sip::Uri, ca: Option<&Path>) -> Reach;
     fn clocks(&self) -> Clocks;
     /// Bytes that can be written to the file system of this path, or of the nearest parent that exists.
     fn free_bytes(&self, path: &Path) -> Option<u64>;

@@ -19,7 +19,8 @@ async fn office() -> World {
         allow: "192.0.2.0/24",
         more: "[[extension]]\nnumber='201'\npassword='201'\n\
                [[extension]]\nnumber='202'\npassword='202'\n\
-               [[extension]]\nnumber='203'\npassword='203'\nmay_dial=['desk']\n",
+               [[extension]]\nnumber='203'\npassword='203'\nmay_dial=['desk']\n"
+            .into(),
         ..Setting::default()
     })
     .await

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 async fn world() -> World {
     let more = "[[agent]]\nname = 'boss'\n[[extension]]\nnumber = '201'\npassword = 'secret-201'\n\
          [[extension]]\nnumber = '202'\npassword = 'secret-202'\nmay_dial = ['boss']\n";
-    World::start(Setting { more, ..Setting::default() }).await
+    World::start(Setting { more: more.into(), ..Setting::default() }).await
 }
 
 struct Phone {

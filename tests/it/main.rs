@@ -6,9 +6,11 @@ mod support;
 
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
+mod a_real_phone_is_an_extension;
 mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
+mod extensions_call_and_are_called;
 mod extensions_call_one_another;
 mod extensions_send_and_get_messages;
 mod laws_of_the_house;
@@ -16,3 +18,4 @@ mod messages_come_and_go;
 mod peers_send_calls_on;
 mod real_engines;
 mod the_control_api;
+mod trunks_that_fail;

@@ -38,7 +38,7 @@ pub struct Registrar {
     pub default_expires: Duration,
     /// Longer ones are made as short as this.
     pub max_expires: Duration,
-    /// Bindings of one account at once.
+    /// Bindings of one account at once, unless the account says otherwise.
     pub max_contacts: usize,
     /// How long a challenge may be answered.
     pub nonce_life: Duration,
@@ -69,6 +69,8 @@ pub struct Account {
     pub password: Password,
     /// May they register? `false`: a peer (a trunk) that is only challenged.
     pub register: bool,
+    /// Bindings at once; `None`: as many as [`Registrar::max_contacts`].
+    pub max_contacts: Option<usize>,
 }
 
 /// Where an account is to be called.
@@ -119,6 +121,7 @@ struct Known {
     /// H(A1) for each algorithm that is offered, in that order.
     secrets: Vec<Password>,
     register: bool,
+    max_contacts: Option<usize>,
     place: Place,
 }
 
@@ -146,11 +149,11 @@ impl Endpoint {
         let nobody = secrets("", &random.long_token().into());
         let mut before = std::mem::take(&mut self.registry.accounts.known);
         let mut known = BTreeMap::new();
-        for Account { username, password, register } in accounts {
+        for Account { username, password, register, max_contacts } in accounts {
             let secrets = secrets(&username, &password);
             let kept = before.get_mut(&username).filter(|old| old.secrets == secrets && register);
             let place = kept.map(|old| std::mem::take(&mut old.place)).unwrap_or_default();
-            known.insert(username, Known { secrets, register, place });
+            known.insert(username, Known { secrets, register, max_contacts, place });
         }
         for (username, _) in before.into_iter().filter(|(_, old)| !old.place.entries().is_empty()) {
             self.cx.emit(Event::Bound { username, bindings: Vec::new() });
@@ -301,6 +304,8 @@ impl Endpoint {
             // Not reached: who they are was found out just now.
             return cx.respond_status(now, id, 403);
         };
+        let own = known.max_contacts.map(|max_contacts| Registrar { max_contacts, ..registrar.clone() });
+        let registrar = own.as_ref().unwrap_or(registrar);
         self.registry.serial += 1;
         let serial = self.registry.serial;
         match known.place.after(now, registrar, path, request, head, serial) {

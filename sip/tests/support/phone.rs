@@ -14,6 +14,7 @@ pub fn accounts() -> Vec<Account> {
         username: username.into(),
         password: password.into(),
         register,
+        max_contacts: None,
     };
     vec![
         account("201", "secret-1", true),

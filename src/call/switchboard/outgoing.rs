@@ -4,9 +4,7 @@ use media::sdp::{self, LocalMedia};
 use sip::{Body, Cause, CauseKind, EndedBy, LegId};
 use tracing::{info, warn};
 
-use super::{
-    Attached, Desk, Dialled, Further, PlaceError, Placement, SideId, local_ip_towards, new_call, reason,
-};
+use super::{Attached, Desk, Dialled, Further, PlaceError, Placement, SideId, new_call, reason};
 use crate::call::actor::{Command, Signal};
 use crate::call::hunt::{Hunt, Step, nobody_was_there};
 use crate::call::route::{CALL_ID, Place, Waves};
@@ -94,10 +92,7 @@ impl Desk {
                 }
             }
             let (path, mut local) = (invite.path, prospect.local);
-            let config = &self.exchange.config;
-            if config.media.advertise.or(config.sip.advertise).is_none()
-                && let Ok(ip) = local_ip_towards(path.remote)
-            {
+            if let Ok(ip) = self.exchange.told_ip(path.remote) {
                 local.ip = ip;
             }
             let offer = sdp::offer(&prospect.capabilities, &local, sdp::Direction::SendRecv);

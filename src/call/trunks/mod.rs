@@ -123,6 +123,8 @@ struct State {
     /// What was told of registrations before we knew that they are ours.
     unclaimed: HashMap<RegistrationId, Unclaimed>,
     called: VecDeque<IpAddr>,
+    /// Our own address, as a STUN server beyond the NAT sees it.
+    public: Option<IpAddr>,
 }
 
 /// Shared by the switchboard, which reads it for each call, and the tasks that look after trunks. Each access is a few
@@ -388,6 +390,14 @@ impl Trunks {
         if is_new && self.at_source(ip).is_empty() {
             self.tell_sources(stack).await;
         }
+    }
+
+    pub(super) fn seen_as(&self, public: IpAddr) {
+        self.lock().public = Some(public);
+    }
+
+    pub(super) fn public(&self) -> Option<IpAddr> {
+        self.lock().public
     }
 
     /// Each trunk in the order of the configuration.

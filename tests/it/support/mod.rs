@@ -1,12 +1,14 @@
 //! [`World`]: a gateway with scripted models. [`Caller`]: a softphone. [`Pager`]: a phone for messages.
-//! [`Peer`]: a phone that does what it is told.
+//! [`Peer`]: a phone that does what it is told. [`Server`]: a carrier that refuses.
 
 mod caller;
 mod pager;
 mod peer;
+mod server;
 mod world;
 
 pub(crate) use caller::{Caller, prompt};
 pub(crate) use pager::Pager;
 pub(crate) use peer::Peer;
+pub(crate) use server::Server;
 pub(crate) use world::{NUMBER, Setting, World};

@@ -34,8 +34,10 @@ pub(crate) struct Setting {
     pub(crate) allow: &'static str,
     /// Further lines of the trunk's table.
     pub(crate) trunk: &'static str,
+    /// Further lines of the table [sip].
+    pub(crate) sip: &'static str,
     /// Further tables of the file.
-    pub(crate) more: &'static str,
+    pub(crate) more: String,
     pub(crate) max_calls: usize,
 }
 
@@ -48,7 +50,8 @@ impl Default for Setting {
             agent: "",
             allow: "127.0.0.0/8",
             trunk: "",
-            more: "",
+            sip: "",
+            more: String::new(),
             max_calls: 10,
         }
     }
@@ -70,7 +73,7 @@ impl World {
         let first = PORTS.fetch_add(40, Ordering::Relaxed);
         let text = format!(
             "data = {:?}\n\
-             [sip]\nlisten = '127.0.0.1:0'\n\
+             [sip]\nlisten = '127.0.0.1:0'\n{}\n\
              [http]\nlisten = '127.0.0.1:0'\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
@@ -78,6 +81,7 @@ impl World {
              [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{}\n\
              [[number]]\nnumber = '{NUMBER}'\naliases = ['100']\nagent = 'desk'\ntrunk = 'lan'\n{}\n",
             data.path().display().to_string(),
+            setting.sip,
             first + 39,
             setting.max_calls,
             setting.allow,
@@ -104,6 +108,11 @@ impl World {
             appliance,
             data,
         }
+    }
+
+    /// For a world whose table [sip] has `tcp`.
+    pub(crate) fn sip_by_tcp(&self) -> SocketAddr {
+        self.appliance.sip_address_by_tcp().unwrap()
     }
 
     /// The first event that fits, of those seen so far or still to come.
