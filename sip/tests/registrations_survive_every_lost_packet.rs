@@ -5,11 +5,11 @@ mod support;
 
 use std::time::Duration;
 
-use sip::Config;
+use sip::{Config, RegistrationId};
 use support::phone::registrar;
 use support::*;
 
-fn play(what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
+fn world(fate: impl FnMut(usize) -> Fate + 'static) -> (World, RegistrationId) {
     let mut world = World::with_fate(fate);
     std::mem::swap(&mut world.endpoints, &mut registrar(Config::default()).endpoints);
     world.add(ALICE, Config::default());
@@ -20,6 +20,11 @@ fn play(what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
         ..register(ALICE, BOB)
     };
     let id = world.act(ALICE, |e, now| e.register(now, register));
+    (world, id)
+}
+
+fn play(what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
+    let (mut world, id) = world(fate);
     let mut most = 0;
     for _ in 0..1_000 {
         world.run_for(Duration::from_secs(1));
@@ -38,16 +43,7 @@ fn play(what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
 
 /// As `play`, and the phone must have been bound from the first half minute on, to its end.
 fn play_through(what: &str, fate: impl FnMut(usize) -> Fate + 'static) -> usize {
-    let mut world = World::with_fate(fate);
-    std::mem::swap(&mut world.endpoints, &mut registrar(Config::default()).endpoints);
-    world.add(ALICE, Config::default());
-    let register = sip::Register {
-        aor: uri("sip:201@offhook"),
-        credentials: sip::Credentials { username: "201".into(), password: "secret-1".into() },
-        expires: Duration::from_secs(600),
-        ..register(ALICE, BOB)
-    };
-    world.act(ALICE, |e, now| e.register(now, register));
+    let (mut world, _) = world(fate);
     world.run_for(Duration::from_secs(30));
     for second in 30..1_300 {
         world.run_for(Duration::from_secs(1));
