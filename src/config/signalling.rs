@@ -85,7 +85,7 @@ impl Default for Sip {
             stun: None,
             strangers: Strangers::Drop,
             realm: "offhook".into(),
-            digests: vec![sip::Algorithm::Sha256, sip::Algorithm::Md5],
+            digests: vec![sip::Algorithm::Md5],
             session_expires: Duration::from_secs(1800),
             min_session_expires: Duration::from_secs(90),
             reliable_provisional: true,

@@ -8,6 +8,7 @@ mod a_phone_calls_the_number_and_is_answered;
 mod a_phone_that_holds_and_comes_back_is_heard;
 mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;
+mod an_agent_serves_the_phones_of_the_house;
 mod an_extension_holds_and_hands_on_its_call;
 mod an_interrupt_says_goodbye;
 mod digits_pressed_on_the_phone_arrive;

@@ -101,7 +101,6 @@ impl Plan {
 [sip]
 listen = "{sip}"
 strangers = "refuse"
-digests = ["MD5"]
 [media]
 ports = "{first}-{last}"
 [http]
@@ -292,10 +291,17 @@ impl Gateway {
     }
 
     pub(crate) fn hang_up(&self, call: &str) {
-        let response =
-            http::post(self.http, &format!("/v1/calls/{call}/hangup"), Some(&self.key), &json!({}))
-                .unwrap_or_else(|error| panic!("hangup: {error}\n{}", self.tail()));
-        assert!((200..300).contains(&response.status), "hangup: {response:?}\n{}", self.tail());
+        self.order(&format!("/v1/calls/{call}/hangup"), &json!({}));
+    }
+
+    pub(crate) fn transfer(&self, call: &str, to: &str) {
+        self.order(&format!("/v1/calls/{call}/transfer"), &json!({ "to": to }));
+    }
+
+    fn order(&self, path: &str, body: &Value) {
+        let response = http::post(self.http, path, Some(&self.key), body)
+            .unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.tail()));
+        assert!((200..300).contains(&response.status), "POST {path}: {response:?}\n{}", self.tail());
     }
 
     /// The record of a call that has ended: it is complete when its transcript and its recording are.
