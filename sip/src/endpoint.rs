@@ -706,9 +706,15 @@ impl Endpoint {
         let Some(replaces) = Replaces::of(&request.headers).map_err(|_| 400_u16)? else {
             return Ok(None);
         };
-        let id = *self.dialogs.get(&(replaces.call_id, replaces.to_tag)).ok_or(481_u16)?;
-        let leg = self.legs.get(&id).filter(|leg| leg.is_peer(Some(&replaces.from_tag))).ok_or(481_u16)?;
-        leg.may_be_replaced(replaces.early_only).map(|()| Some(id))
+        let early_only = replaces.early_only;
+        let id = self.leg_of(replaces).ok_or(481_u16)?;
+        self.legs[&id].may_be_replaced(early_only).map(|()| Some(id))
+    }
+
+    /// The leg of ours whose dialog that is, as its far end names it.
+    pub fn leg_of(&self, dialog: Replaces) -> Option<LegId> {
+        let id = *self.dialogs.get(&(dialog.call_id, dialog.to_tag))?;
+        self.legs.get(&id)?.is_peer(Some(&dialog.from_tag)).then_some(id)
     }
 
     fn is_full(&self) -> bool {

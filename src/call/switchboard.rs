@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::actor::{Actor, Command, Company, Media, Persona, Signal, Transfer};
+use super::actor::{Actor, Command, Company, Given, Media, Persona, Signal, Transfer};
 use super::bridge::NotNow;
 use super::extensions::Extensions;
 use super::ledger::{Journal, Ledger, close_abandoned};
@@ -107,9 +107,16 @@ enum Order {
     Place(Box<Placement>, oneshot::Sender<Result<CallId, PlaceError>>),
     Dial(Box<Further>, oneshot::Sender<Result<Dialled, PlaceError>>),
     Transfer(CallId, Box<Transfer>, oneshot::Sender<Result<(), TransferError>>),
+    /// The leg that this one is joined with, for another call of its peer.
+    AskFor(LegId, oneshot::Sender<Given>),
+    /// The leg belongs to that call from now on. False where the leg is over.
+    Adopt(CallId, LegId, oneshot::Sender<bool>),
     HangUp(CallId, oneshot::Sender<bool>),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
-    Drain { grace: Duration, done: oneshot::Sender<()> },
+    Drain {
+        grace: Duration,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// The way to the switchboard.
@@ -184,6 +191,19 @@ impl Switchboard {
         let order = Order::Transfer(id, Box::new(transfer), reply);
         self.orders.send(order).await.map_err(|_| TransferError::NotUp)?;
         answer.await.unwrap_or(Err(TransferError::NotUp))
+    }
+
+    /// Asks the call of this leg for the leg that it is joined with. As with [`dial`](Self::dial), an actor may wait for it.
+    pub(super) async fn ask_for(&self, leg: LegId) -> Option<Given> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::AskFor(leg, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// From now on a call is told what happens to this leg. False where the leg is over.
+    pub(super) async fn adopt(&self, call: CallId, leg: LegId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order::Adopt(call, leg, reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
     /// False where the call is not up.
@@ -447,6 +467,18 @@ impl Desk {
                     let began = began.await.map_err(|_| TransferError::NotUp);
                     let _ = reply.send(began.and_then(|began| began.map_err(TransferError::from)));
                 });
+            }
+            Order::AskFor(leg, reply) => {
+                if let Some((call, side)) = self.legs.get(&leg).map(|of| (of.call.clone(), of.side)) {
+                    self.tell(&call, Command::Give(side, reply)).await;
+                }
+            }
+            Order::Adopt(call, leg, reply) => {
+                let attached = self.legs.get_mut(&leg).filter(|_| self.live.contains_key(&call));
+                let _ = reply.send(attached.is_some());
+                if let Some(attached) = attached {
+                    attached.call = call;
+                }
             }
             Order::HangUp(id, reply) => {
                 let _ = reply.send(self.tell(&id, Command::HangUp(EndReason::ApiHungUp)).await);

@@ -1,15 +1,16 @@
-//! baresip, a phone that others have written, registers with us by TCP and calls an agent.
+//! baresip, a phone that others have written, registers with us by TCP, calls an agent and is called.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
-use offhook::domain::Direction;
+use offhook::domain::{Direction, Private, Status};
+use offhook::gateway::PlaceCall;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::support::{Setting, World};
+use crate::support::{NUMBER, Setting, World};
 
 /// Only a fence.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,9 +39,9 @@ fn baresip(world: &World, command: Option<&str>) -> (Child, TempDir) {
     );
     let config = format!(
         "poll_method epoll\nsip_listen {ip}:{port}\nnet_interface {ip}\ncall_local_timeout 120\ncall_max_calls 4\n\
-         audio_source ausine,440\naudio_player aubridge,ear\naudio_alert aubridge,alert\nausrc_srate 8000\n\
+         audio_source aubridge,mouth\naudio_player aubridge,ear\naudio_alert aubridge,alert\nausrc_srate 8000\n\
          auplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nrtp_ports 9000-9100\n\
-         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule ausine.so\nmodule aubridge.so\n\
+         module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aubridge.so\n\
          module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n"
     );
     std::fs::write(folder.path().join("accounts"), account).unwrap();
@@ -55,8 +56,8 @@ fn baresip(world: &World, command: Option<&str>) -> (Child, TempDir) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn baresip_registers_by_tcp() {
-    let world = world().await;
+async fn baresip_registers_by_tcp_and_is_called() {
+    let mut world = world().await;
     let (_phone, _folder) = baresip(&world, None);
     let registered = async {
         while world.gateway.report().await.extensions[0].phones.is_empty() {
@@ -67,6 +68,13 @@ async fn baresip_registers_by_tcp() {
     let phone = world.gateway.report().await.extensions.swap_remove(0).phones.swap_remove(0);
     assert_eq!(phone.transport, "TCP");
     assert!(phone.user_agent.is_some_and(|agent| agent.contains("baresip")));
+    let order = PlaceCall { from: Private::new(NUMBER.into()), to: Private::new("201".into()), agent: None };
+    let id = world.gateway.place(order).await.unwrap();
+    world.named("call.started").await;
+    world.gateway.hang_up(id).await.unwrap();
+    let (call, _) = world.until_ended().await;
+    assert_eq!((call.direction, call.status), (Direction::Outbound, Status::Completed));
+    assert_eq!(call.trunk, "extension 201");
     world.stop().await;
 }
 

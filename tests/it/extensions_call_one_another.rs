@@ -11,6 +11,7 @@ use crate::support::{NUMBER, Peer, Setting, World};
 
 const ALICE: f32 = 700.0;
 const BOB: f32 = 1_100.0;
+const CAROL: f32 = 500.0;
 
 async fn office() -> World {
     World::start(Setting {
@@ -101,5 +102,66 @@ async fn an_agent_puts_an_extension_through_to_another() {
     alice.ended().await;
     let (call, _) = world.until_ended().await;
     assert_eq!(call.end_reason, Some(EndReason::TargetHungUp));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_has_asked_a_third_joins_the_two() {
+    let mut world = office().await;
+    let mut alice = Peer::registered("201", world.sip).await;
+    let mut bob = Peer::registered("202", world.sip).await;
+    let mut carol = Peer::registered("203", world.sip).await;
+    alice.dial(world.sip, "202").await;
+    bob.answer().await;
+    alice.answered().await;
+    let with_bob = alice.leg.unwrap();
+    alice.dial(world.sip, "203").await;
+    carol.answer().await;
+    alice.answered().await;
+    let with_carol = alice.leg.unwrap();
+    carol.sing(CAROL).await;
+    alice.hears(CAROL).await;
+    alice.stack.refer_to_leg(with_bob, with_carol).await.unwrap();
+    assert_eq!(alice.referred().await, 200);
+    alice.ended().await;
+    alice.leg = Some(with_bob);
+    alice.ended().await;
+    carol.sing(CAROL).await;
+    bob.hears(CAROL).await;
+    bob.sing(BOB).await;
+    carol.hears(BOB).await;
+    // The question is over as a call of its own; the first call goes on.
+    let (question, _) = world.until_ended().await;
+    assert_eq!((question.to.reveal().as_str(), question.end_reason), ("203", Some(EndReason::Transferred)));
+    carol.hang_up().await;
+    bob.ended().await;
+    let first = world
+        .event("the end of the first call", |event| {
+            event.kind.name() == "call.ended" && event.call() != Some(&question.id)
+        })
+        .await;
+    let first = world.call(first.call().unwrap()).await;
+    assert_eq!((first.to.reveal().as_str(), first.transferred_to.is_some()), ("202", true));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_is_not_handed_on_like_a_phone() {
+    let world = office().await;
+    let mut alice = Peer::registered("201", world.sip).await;
+    let mut bob = Peer::registered("202", world.sip).await;
+    alice.dial(world.sip, "202").await;
+    bob.answer().await;
+    alice.answered().await;
+    let with_bob = alice.leg.unwrap();
+    alice.call(world.sip, NUMBER).await;
+    alice.hears(300.0).await;
+    // An agent belongs to its call: both calls stay.
+    alice.stack.refer_to_leg(with_bob, alice.leg.unwrap()).await.unwrap();
+    assert!(alice.referred().await >= 400);
+    bob.sing(BOB).await;
+    alice.leg = Some(with_bob);
+    alice.hang_up().await;
+    bob.ended().await;
     world.stop().await;
 }

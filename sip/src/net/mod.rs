@@ -38,6 +38,7 @@ use crate::event::{
 use crate::message::Uri;
 use crate::random::Random;
 use crate::registrar::{Account, Binding};
+use crate::replaces::Replaces;
 use crate::source::{Network, Sources};
 
 pub use resolve::{
@@ -283,6 +284,11 @@ impl Stack {
 
     pub async fn refer_to_leg(&self, leg: LegId, other: LegId) -> Result<(), Closed> {
         self.ask(move |endpoint, now| endpoint.refer_to_leg(now, leg, other)).await
+    }
+
+    /// See [`Endpoint::leg_of`].
+    pub async fn leg_of(&self, dialog: Replaces) -> Result<Option<LegId>, Closed> {
+        self.ask(move |endpoint, _| endpoint.leg_of(dialog)).await
     }
 
     pub async fn accept_refer(&self, leg: LegId) -> Result<(), Closed> {

@@ -2,22 +2,23 @@
 
 use std::time::Instant;
 
-use sip::{Body, ReferRequest};
+use sip::{Body, LegId, ReferRequest};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
-use super::{Running, Side, TakeOver, Target, Transfer};
+use super::{Given, Running, Side, TakeOver, Target, Transfer, Way};
 use crate::call::bridge::{Action, Input, NotNow, Note, Role};
 use crate::call::ringback;
-use crate::call::route::{RouteError, Waves};
-use crate::call::switchboard::{Dialled, Further, PlaceError, SideId};
-use crate::domain::{EndReason, EventKind, Private, TransferMode};
+use crate::call::route::RouteError;
+use crate::call::switchboard::{Dialled, Further, PlaceError, SideId, Switchboard};
+use crate::domain::{CallId, EndReason, EventKind, Private, TransferMode};
 
 /// The way to a target, once it is known; never, where none is looked for.
-pub(super) async fn routed(routing: Option<&mut JoinHandle<Result<Waves, RouteError>>>) -> Option<Waves> {
+pub(super) async fn routed(routing: Option<&mut JoinHandle<Result<Way, RouteError>>>) -> Option<Way> {
     match routing {
         Some(task) => match task.await {
-            Ok(Ok(waves)) => Some(waves),
+            Ok(Ok(way)) => Some(way),
             Ok(Err(error)) => {
                 info!(%error, "the target of a transfer cannot be called");
                 None
@@ -29,6 +30,15 @@ pub(super) async fn routed(routing: Option<&mut JoinHandle<Result<Waves, RouteEr
         },
         None => std::future::pending().await,
     }
+}
+
+/// Out of another call, the leg that is joined with this one.
+async fn fetch(switchboard: &Switchboard, call: CallId, leg: LegId) -> Result<Side, RouteError> {
+    let refused = || RouteError::Refused("the other call does not give its leg away".into());
+    let Given { side, taken } = switchboard.ask_for(leg).await.ok_or_else(refused)?;
+    let is_up = switchboard.adopt(call, side.leg).await;
+    let _ = taken.send(());
+    if is_up { Ok(side) } else { Err(RouteError::Unreachable("the leg was gone before it arrived".into())) }
 }
 
 impl Running {
@@ -63,7 +73,39 @@ impl Running {
         self.ledger.later(EventKind::Transferring { to: to.clone(), mode: TransferMode::Bridge });
         self.target = Some(Target { to, refer_to: None, waves: None });
         let (exchange, call) = (self.exchange.clone(), self.ledger.call.clone());
-        self.routing = Some(tokio::spawn(async move { exchange.route_referred(&call, &refer).await }));
+        let switchboard = self.switchboard.clone();
+        self.routing = Some(tokio::spawn(async move {
+            let leg = match &refer.replaces {
+                Some(dialog) => exchange.stack.leg_of(dialog.clone()).await.ok().flatten(),
+                None => None,
+            };
+            match leg {
+                Some(leg) => Ok(Way::Have(Box::new(fetch(&switchboard, call.id, leg).await?))),
+                None => Ok(Way::Call(exchange.route_referred(&call, &refer).await?)),
+            }
+        }));
+    }
+
+    /// Attended transfer between two calls that both go through us: the far leg leaves for the call that its peer has asked for, and
+    /// this one is over. An agent stays where it is, and so does a leg whose line is being recorded for this call.
+    pub(super) async fn give(&mut self, asked_by: SideId, reply: oneshot::Sender<Given>) {
+        if self.role_of(asked_by) != Some(Role::Near) || !self.bridge.may_give() {
+            return debug!(call = %self.ledger.call.id, "a leg is not given away");
+        }
+        let Some(side) = self.far.take_if(|far| far.recording.is_none()) else { return };
+        let _ = self.near.line.unbridge().await;
+        let (taken, is_taken) = oneshot::channel();
+        match reply.send(Given { side, taken }) {
+            Ok(()) => {
+                let _ = is_taken.await;
+                self.bridge.handle(Instant::now(), Input::End(EndReason::Transferred));
+            }
+            // The other call is gone meanwhile: all stays as it was.
+            Err(given) => {
+                self.far = Some(given.side);
+                self.join().await;
+            }
+        }
     }
 
     /// INVITE with Replaces: whoever called is put where the leg is that they named.
@@ -86,12 +128,16 @@ impl Running {
         }
     }
 
-    pub(super) async fn routed(&mut self, waves: Option<Waves>) {
+    pub(super) async fn routed(&mut self, way: Option<Way>) {
         self.routing = None;
-        match (waves, &mut self.target) {
-            (Some(waves), Some(target)) => {
+        match (way, &mut self.target) {
+            (Some(Way::Call(waves)), Some(target)) => {
                 target.waves = Some(waves);
                 self.dial().await;
+            }
+            (Some(Way::Have(side)), _) => {
+                self.new = Some(*side);
+                self.bridge.handle(Instant::now(), Input::Answered);
             }
             _ => self.not_dialled(EndReason::Unreachable),
         }

@@ -41,6 +41,8 @@ pub(super) enum Command {
     Transfer(Box<Transfer>, oneshot::Sender<Result<(), NotNow>>),
     /// A call that has come in wants the place of one of our legs (RFC 3891).
     TakeOver(Box<TakeOver>),
+    /// Whoever has this leg wants the one that it is joined with to go to another call of theirs.
+    Give(SideId, oneshot::Sender<Given>),
 }
 
 /// What happens on a leg.
@@ -88,6 +90,19 @@ pub(super) struct TakeOver {
 impl std::fmt::Debug for TakeOver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "TakeOver({:?} by {:?})", self.place, self.leg)
+    }
+}
+
+/// A leg on its way from one call to another.
+pub(super) struct Given {
+    side: Side,
+    /// Told, or dropped, when the other call has it: until then the call that gave it does not end.
+    taken: oneshot::Sender<()>,
+}
+
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Given({:?})", self.side.leg)
     }
 }
 
@@ -172,6 +187,14 @@ impl Target {
     }
 }
 
+/// How a target that a peer has named is reached.
+enum Way {
+    /// It is called.
+    Call(Waves),
+    /// The peer talks with it already, in another call of ours.
+    Have(Box<Side>),
+}
+
 struct Running {
     exchange: Arc<Exchange>,
     switchboard: Switchboard,
@@ -184,7 +207,7 @@ struct Running {
     bridge: Bridge,
     target: Option<Target>,
     /// Finds the way to a target that a peer has named.
-    routing: Option<JoinHandle<Result<Waves, RouteError>>>,
+    routing: Option<JoinHandle<Result<Way, RouteError>>>,
     ringback: Option<(Role, JoinHandle<()>)>,
     /// One for each line that the call was recorded on.
     recordings: Vec<PathBuf>,
@@ -220,7 +243,7 @@ impl Running {
                     None => self.end = Some(EndReason::Interrupted),
                 },
                 input = report(self.mind.as_mut()) => self.converse(Instant::now(), input),
-                waves = hand::routed(self.routing.as_mut()) => self.routed(waves).await,
+                way = hand::routed(self.routing.as_mut()) => self.routed(way).await,
                 () = sleep_until(deadline.unwrap_or_else(far_future).into()), if deadline.is_some() => self.time(),
             }
             self.act().await;
@@ -301,6 +324,7 @@ impl Running {
                 let _ = reply.send(self.transfer(*transfer));
             }
             Command::TakeOver(request) => self.take_over(*request).await,
+            Command::Give(asked_by, reply) => self.give(asked_by, reply).await,
         }
     }
 

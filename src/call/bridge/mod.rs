@@ -207,6 +207,11 @@ impl Bridge {
         matches!(self.state, State::Joined | State::Handing { .. })
     }
 
+    /// Whether the far leg may leave for another call: it is joined, and nothing else is under way.
+    pub(super) fn may_give(&self) -> bool {
+        self.state == State::Joined
+    }
+
     /// Whether the call goes on without near: it asked to be replaced, and is gone before it was.
     pub(super) fn survives_near(&self) -> bool {
         matches!(self.state, State::Swapping { place: Role::Near, tell: true, .. })
