@@ -195,6 +195,11 @@ impl Appliance {
         self.exchange.stack.local_addr()
     }
 
+    /// Every address that UDP is spoken on.
+    pub fn sip_addresses(&self) -> &[SocketAddr] {
+        self.exchange.stack.local_addrs(sip::Transport::Udp)
+    }
+
     /// Where TCP is spoken, if it is.
     pub fn sip_address_by_tcp(&self) -> Option<SocketAddr> {
         self.exchange.stack.local_addrs(sip::Transport::Tcp).first().copied()
@@ -257,7 +262,7 @@ async fn bind_sip(
 
 fn start_media(config: &Config) -> anyhow::Result<media::net::Engine> {
     let engine = media::net::EngineConfig {
-        bind: config.media.bind.unwrap_or(config.sip.listen.ip()),
+        bind: config.media_ip(),
         ports: config.media.ports.clone(),
         threads: config.media.threads,
         ..media::net::EngineConfig::default()

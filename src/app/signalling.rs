@@ -18,8 +18,8 @@ const ASK_STUN: Duration = Duration::from_secs(25);
 pub(super) fn stack(config: &Config) -> anyhow::Result<StackConfig> {
     Ok(StackConfig {
         endpoint: endpoint(config),
-        udp: vec![config.sip.listen],
-        tcp: config.sip.tcp.into_iter().collect(),
+        udp: std::iter::once(config.sip.listen).chain(config.sip.also.iter().copied()).collect(),
+        tcp: config.sip.tcp.clone(),
         tls: tls(config)?,
         stun: config.sip.stun.clone().map(|server| StunConfig { server, every: ASK_STUN }),
         ..StackConfig::default()
@@ -84,7 +84,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<TlsConfig>> {
     let settings = &config.sip.tls;
     let servers = || config.trunks.iter().flat_map(|trunk| trunk.servers.iter().map(move |uri| (trunk, uri)));
     let is_dialled = servers().any(|(_, uri)| uri.transport() == Some(Transport::Tls));
-    if settings.listen.is_none() && !is_dialled {
+    if settings.listen.is_empty() && !is_dialled {
         return Ok(None);
     }
     let identity = match (&settings.certificate, &settings.key) {
@@ -99,8 +99,7 @@ fn tls(config: &Config) -> anyhow::Result<Option<TlsConfig>> {
             roots_of.insert(host.to_string(), Roots::Pem(read(ca, "trunk.ca")?));
         }
     }
-    let listen = settings.listen.into_iter().collect();
-    Ok(Some(TlsConfig { listen, identity, roots: Roots::System, roots_of }))
+    Ok(Some(TlsConfig { listen: settings.listen.clone(), identity, roots: Roots::System, roots_of }))
 }
 
 fn read(path: &Path, key: &str) -> anyhow::Result<Vec<u8>> {

@@ -235,6 +235,18 @@ impl Section {
         value
     }
 
+    /// One text that must parse, or a list of them; none where the key is absent or wrong.
+    pub(super) fn one_or_more<T: FromStr>(&self, key: &'static str, allowed: &str) -> Vec<T> {
+        match self.take(key) {
+            Some(Value::Array(items)) if items.is_empty() => {
+                self.wrong(key, format!("is an empty list, and must be {allowed}, or several"));
+                Vec::new()
+            }
+            Some(Value::Array(_)) => self.all_parsed(key, &[], allowed),
+            _ => self.maybe(key, allowed).into_iter().collect(),
+        }
+    }
+
     pub(super) fn texts(&self, key: &'static str, default: &[&str]) -> Vec<String> {
         let Some(value) = self.take(key) else { return default.iter().map(|s| (*s).to_owned()).collect() };
         let texts = value.as_array().and_then(|items| {

@@ -10,7 +10,7 @@ mod signalling;
 mod trunk;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub struct Config {
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Media {
-    /// Address of the RTP sockets; absent: that of `sip.listen`.
+    /// Address of the RTP sockets; absent: see [`Config::media_ip`].
     pub bind: Option<IpAddr>,
     pub advertise: Option<IpAddr>,
     /// Even ports carry RTP, the odd ones above them RTCP.
@@ -255,6 +255,14 @@ impl Config {
         read::config(text)
     }
 
+    /// What the RTP sockets are bound to: as `media.bind` says, or the address of `sip.listen`. Where those are of both families it
+    /// is `::`, which takes both.
+    pub fn media_ip(&self) -> IpAddr {
+        let first = self.sip.listen.ip();
+        let is_mixed = self.sip.also.iter().any(|addr| addr.is_ipv4() != first.is_ipv4());
+        self.media.bind.unwrap_or(if is_mixed { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { first })
+    }
+
     pub fn agent(&self, name: &str) -> Option<&Agent> {
         self.agents.iter().find(|agent| agent.name == name)
     }
@@ -340,6 +348,27 @@ mod tests {
         let plain = Identity { name: None, from: None, headers: Vec::new(), ..carrier.identity.clone() };
         assert_eq!(plain, bare.trunks[0].identity);
         assert!(parsed.sip.advertise.is_some() && parsed.engines.folder.is_some());
+    }
+
+    #[test]
+    fn listening_on_both_families_takes_sound_of_both() {
+        for (listen, ip, also) in [
+            ("'192.0.2.1:5060'", "192.0.2.1", 0),
+            ("['192.0.2.1:5060', '192.0.2.2:5060']", "192.0.2.1", 1),
+            ("['0.0.0.0:5060', '[::]:5060']", "::", 1),
+        ] {
+            let config = Config::parse(&format!("[sip]\nlisten = {listen}")).unwrap();
+            assert_eq!(
+                (config.media_ip().to_string().as_str(), config.sip.also.len()),
+                (ip, also),
+                "{listen}"
+            );
+        }
+        assert!(
+            mistakes("[sip]\nlisten = []")
+                .iter()
+                .any(|line| line.starts_with("sip.listen: is an empty list"))
+        );
     }
 
     #[test]

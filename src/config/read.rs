@@ -295,7 +295,7 @@ fn agree(root: &Section, config: &Config) {
 fn transports(root: &Section, config: &Config) {
     for (i, trunk) in config.trunks.iter().enumerate() {
         let by_tcp = |uri: &&sip::Uri| uri.transport() == Some(sip::Transport::Tcp);
-        if config.sip.tcp.is_none()
+        if config.sip.tcp.is_empty()
             && let Some(server) = trunk.servers.iter().find(by_tcp)
         {
             let reason = format!("holds \"{server}\", and without sip.tcp no TCP is spoken");

@@ -11,8 +11,10 @@ use super::read::{ADDRESS, IP, size};
 pub struct Sip {
     /// UDP.
     pub listen: SocketAddr,
-    /// `None`: TCP is not spoken.
-    pub tcp: Option<SocketAddr>,
+    /// Further addresses of UDP: IPv6 beside IPv4, for instance.
+    pub also: Vec<SocketAddr>,
+    /// None: TCP is not spoken.
+    pub tcp: Vec<SocketAddr>,
     pub tls: Tls,
     /// The address that peers are told, where it is not `listen` itself (NAT).
     pub advertise: Option<IpAddr>,
@@ -40,7 +42,7 @@ pub struct Sip {
 /// Listening needs all three; connecting to a trunk by TLS needs none.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Tls {
-    pub listen: Option<SocketAddr>,
+    pub listen: Vec<SocketAddr>,
     /// PEM, our own certificate first.
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
@@ -79,7 +81,8 @@ impl Default for Sip {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)),
-            tcp: None,
+            also: Vec::new(),
+            tcp: Vec::new(),
             tls: Tls::default(),
             advertise: None,
             stun: None,
@@ -114,9 +117,11 @@ pub(super) fn sip(s: Section, default: Sip) -> Sip {
             default.strangers
         }
     };
+    let mut listen = s.one_or_more("listen", ADDRESS).into_iter();
     let sip = Sip {
-        listen: s.parsed("listen", default.listen, ADDRESS),
-        tcp: s.maybe("tcp", ADDRESS),
+        listen: listen.next().unwrap_or(default.listen),
+        also: listen.collect(),
+        tcp: s.one_or_more("tcp", ADDRESS),
         tls: tls(s.section("tls")),
         advertise: s.maybe("advertise", IP),
         stun: s.text("stun"),
@@ -190,16 +195,16 @@ fn message_types(s: &Section, default: &[String]) -> Vec<String> {
 
 fn tls(s: Section) -> Tls {
     let tls = Tls {
-        listen: s.maybe("listen", "an address and a port, as in \"0.0.0.0:5061\""),
+        listen: s.one_or_more("listen", "an address and a port, as in \"0.0.0.0:5061\""),
         certificate: file(&s, "certificate"),
         key: file(&s, "key"),
     };
     for (key, path) in [("certificate", &tls.certificate), ("key", &tls.key)] {
-        if tls.listen.is_some() && path.is_none() {
+        if !tls.listen.is_empty() && path.is_none() {
             s.wrong(key, "is missing; listening for TLS needs a certificate and its key, in PEM files");
         }
     }
-    if tls.certificate.is_some() != tls.key.is_some() && tls.listen.is_none() {
+    if tls.certificate.is_some() != tls.key.is_some() && tls.listen.is_empty() {
         s.wrong("key", "and certificate belong together; give both or neither");
     }
     s.finish();

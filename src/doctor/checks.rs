@@ -191,7 +191,7 @@ pub(super) fn ports(config: &Config, probe: &dyn Probe) -> Vec<Check> {
             ),
         }
     };
-    let media_ip = config.media.bind.unwrap_or(config.sip.listen.ip());
+    let media_ip = config.media_ip();
     let first = SocketAddr::new(media_ip, *config.media.ports.start());
     let busy = config
         .media
@@ -209,14 +209,17 @@ pub(super) fn ports(config: &Config, probe: &dyn Probe) -> Vec<Check> {
         ),
         _ => ok("port media.ports", format!("{} of {all} ports are free", all - busy)),
     };
+    let sip = &config.sip;
+    let udp = std::iter::once(&sip.listen).chain(&sip.also);
+    let mut checks: Vec<_> =
+        udp.map(|&addr| judge("sip.listen", addr, "UDP", probe.bind_udp(addr))).collect();
     let tcp = [
-        ("sip.tcp", config.sip.tcp),
-        ("sip.tls.listen", config.sip.tls.listen),
-        ("http.listen", Some(config.http.listen)),
+        ("sip.tcp", sip.tcp.as_slice()),
+        ("sip.tls.listen", sip.tls.listen.as_slice()),
+        ("http.listen", &[config.http.listen]),
     ];
-    let mut checks = vec![judge("sip.listen", config.sip.listen, "UDP", probe.bind_udp(config.sip.listen))];
-    for (key, addr) in tcp {
-        checks.extend(addr.map(|addr| judge(key, addr, "TCP", probe.bind_tcp(addr))));
+    for (key, addrs) in tcp {
+        checks.extend(addrs.iter().map(|&addr| judge(key, addr, "TCP", probe.bind_tcp(addr))));
     }
     checks.push(media);
     checks

@@ -7,6 +7,7 @@ mod support;
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
 mod a_real_phone_is_an_extension;
+mod both_families_meet;
 mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;

@@ -1,6 +1,6 @@
 //! A phone made of the bare stack: it does what it is told, also REFER and Replaces, and hears which tone is on the line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -32,17 +32,22 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn new(name: &'static str) -> Self {
+        Self::at(name, Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    pub(crate) async fn at(name: &'static str, ip: IpAddr) -> Self {
         let endpoint = sip::Config {
             contact_user: name.into(),
             take_refers: true,
             take_replaces: true,
             ..sip::Config::default()
         };
-        let udp = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+        let udp = vec![SocketAddr::new(ip, 0)];
         let config = sip::net::StackConfig { endpoint, udp, ..Default::default() };
         let (stack, events) = sip::net::bind(config).await.unwrap();
         let first = PORTS.fetch_add(4, Ordering::Relaxed);
-        let engine = Engine::start(EngineConfig { ports: first..=first + 3, ..Default::default() }).unwrap();
+        let engine =
+            Engine::start(EngineConfig { bind: ip, ports: first..=first + 3, ..Default::default() }).unwrap();
         let seed = u64::from(first);
         let (line, sounds) =
             engine.open(SessionConfig { ssrc_seed: seed, ..SessionConfig::default() }, None).unwrap();

@@ -34,6 +34,8 @@ pub(crate) struct Setting {
     pub(crate) allow: &'static str,
     /// Further lines of the trunk's table.
     pub(crate) trunk: &'static str,
+    /// The addresses of UDP, as they stand in the file.
+    pub(crate) listen: &'static str,
     /// Further lines of the table [sip].
     pub(crate) sip: &'static str,
     /// Further tables of the file.
@@ -50,6 +52,7 @@ impl Default for Setting {
             agent: "",
             allow: "127.0.0.0/8",
             trunk: "",
+            listen: "'127.0.0.1:0'",
             sip: "",
             more: String::new(),
             max_calls: 10,
@@ -73,7 +76,7 @@ impl World {
         let first = PORTS.fetch_add(40, Ordering::Relaxed);
         let text = format!(
             "data = {:?}\n\
-             [sip]\nlisten = '127.0.0.1:0'\n{}\n\
+             [sip]\nlisten = {}\n{}\n\
              [http]\nlisten = '127.0.0.1:0'\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
@@ -81,6 +84,7 @@ impl World {
              [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{}\n\
              [[number]]\nnumber = '{NUMBER}'\naliases = ['100']\nagent = 'desk'\ntrunk = 'lan'\n{}\n",
             data.path().display().to_string(),
+            setting.listen,
             setting.sip,
             first + 39,
             setting.max_calls,
@@ -108,6 +112,11 @@ impl World {
             appliance,
             data,
         }
+    }
+
+    /// Every address of UDP.
+    pub(crate) fn sip_addresses(&self) -> Vec<SocketAddr> {
+        self.appliance.sip_addresses().to_vec()
     }
 
     /// For a world whose table [sip] has `tcp`.
