@@ -160,8 +160,7 @@ impl Ledger {
     /// Notes an event; it is written and announced by the next [`Ledger::flush`].
     pub(super) fn later(&mut self, kind: EventKind) {
         self.seq += 1;
-        let subject = self.call.id.clone().into();
-        self.pending.push(Event { subject, seq: self.seq, at: Utc::now(), kind });
+        self.pending.push(Event::of_call(&self.call, self.seq, Utc::now(), kind));
     }
 
     /// Writes the record as it stands, with these events.
@@ -332,7 +331,7 @@ mod tests {
         let message = |n| {
             let record = crate::domain::received(n, "+15550100001");
             let kind = EventKind::of_message(&record).unwrap();
-            let event = Event { subject: record.id.clone().into(), seq: 1, at: Utc::now(), kind };
+            let event = Event::of_message(&record, 1, Utc::now(), kind);
             Entry { record: Record::Message(Box::new(record)), events: vec![event] }
         };
         assert_eq!(journal.store(message(1)).await, Ok(()));

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use media::sdp::{self, LocalMedia};
 use sip::{Body, CauseKind, Event, LegId, Reject};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,7 +23,7 @@ use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
 use super::{Manners, Waves, trunks::Trunks};
 use crate::config::Config;
-use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private, Status};
+use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private};
 use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
@@ -584,36 +583,6 @@ fn post(exchange: Arc<Exchange>) -> Post {
         journal: exchange.journal.clone(),
         trunks: exchange.trunks.clone(),
         new_id: Box::new(move || MessageId::from_random(ten_bytes(&exchange))),
-    }
-}
-
-fn new_call(id: &CallId, direction: Direction, from: String, to: String, agent: &str, trunk: &str) -> Call {
-    Call {
-        id: id.clone(),
-        direction,
-        status: match direction {
-            Direction::Inbound => Status::Ringing,
-            Direction::Outbound => Status::Dialing,
-        },
-        from: Private::new(from),
-        to: Private::new(to),
-        agent: agent.to_owned(),
-        trunk: trunk.to_owned(),
-        created_at: Utc::now(),
-        answered_at: None,
-        ended_at: None,
-        duration_ms: 0,
-        end_reason: None,
-        fault: None,
-        sip_status: None,
-        transcript: Vec::new(),
-        turns: Vec::new(),
-        digits: Private::default(),
-        transferred_to: None,
-        recording: None,
-        line: None,
-        attestation: None,
-        diverted_from: None,
     }
 }
 

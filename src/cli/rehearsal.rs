@@ -144,7 +144,7 @@ impl Rehearsal {
         let recording = seen
             .iter()
             .find(|e| e["type"] == "call.recording.ready")
-            .and_then(|e| e["path"].as_str())
+            .and_then(|e| e["data"]["path"].as_str())
             .map(PathBuf::from)
             .map(|path| if path.exists() { path } else { self.config.data.join(path) });
         Ok(Held { outcome, turns, recording })
@@ -237,6 +237,7 @@ fn on_free_ports(mut config: Config, file: &Path) -> anyhow::Result<(Config, Pat
 }
 
 fn turn(event: &Value) -> Turn {
+    let event = &event["data"];
     let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
     Turn {
         heard: text("heard"),

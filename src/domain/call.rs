@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, EndReason, Private};
+use super::{AccountId, AgentId, CallId, EndReason, KeyId, Metadata, Money, NumberId, Private};
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     Inbound,
@@ -13,7 +13,7 @@ pub enum Direction {
 }
 
 /// `queued → dialing → ringing → in_progress → completed`, or one of the four other ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Queued,
@@ -50,7 +50,7 @@ impl Status {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Speaker {
     Caller,
@@ -58,7 +58,7 @@ pub enum Speaker {
 }
 
 /// How a call is handed on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferMode {
     /// The other side is asked to call the target itself (REFER); if it does, the call leaves us.
@@ -73,9 +73,10 @@ pub enum TransferMode {
 }
 
 /// One stretch of the transcript: what was heard of the caller, or what the caller's ear got of the agent.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fragment {
     pub speaker: Speaker,
+    #[schema(value_type = String)]
     pub text: Private<String>,
     /// From the answer, ms.
     pub at_ms: u64,
@@ -85,10 +86,12 @@ pub struct Fragment {
 }
 
 /// The times of one exchange, all in ms. What did not happen is absent.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Turn {
     pub turn: u32,
+    #[schema(value_type = String)]
     pub heard: Private<String>,
+    #[schema(value_type = String)]
     pub said: Private<String>,
     pub interrupted: bool,
     /// Request to words, of the transcription that the turn rests on.
@@ -102,7 +105,7 @@ pub struct Turn {
 }
 
 /// What the line was like.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LineReport {
     pub codec: String,
     pub packets_sent: u64,
@@ -116,7 +119,7 @@ pub struct LineReport {
 
 /// What the carrier where a call began says that it knows of its caller (STIR/SHAKEN, RFC 8588). As it was told: nobody
 /// here has verified the signature.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum Attestation {
     /// Its customer, who may use the number.
     #[serde(rename = "A")]
@@ -129,9 +132,31 @@ pub enum Attestation {
     Gateway,
 }
 
+/// What a call used that an operator may charge for, besides its minutes.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CallUsage {
+    /// Tokens that the brain read and wrote, as it says itself or, where it does not, as its pieces were counted.
+    pub tokens: u64,
+    /// Characters that were synthesized.
+    pub characters: u64,
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Call {
     pub id: CallId,
+    #[serde(default)]
+    pub account: AccountId,
+    /// The number of ours that it came to or went out from.
+    #[serde(default)]
+    pub number_id: Option<NumberId>,
+    #[serde(default)]
+    pub agent_id: Option<AgentId>,
+    /// The key that it was placed with.
+    #[serde(default)]
+    pub key_id: Option<KeyId>,
+    /// The client's own.
+    #[serde(default)]
+    pub metadata: Metadata,
     pub direction: Direction,
     pub status: Status,
     pub from: Private<String>,
@@ -139,6 +164,12 @@ pub struct Call {
     pub agent: String,
     pub trunk: String,
     pub created_at: DateTime<Utc>,
+    /// When the queue let it go.
+    #[serde(default)]
+    pub dialed_at: Option<DateTime<Utc>>,
+    /// When the far end first rang.
+    #[serde(default)]
+    pub rang_at: Option<DateTime<Utc>>,
     pub answered_at: Option<DateTime<Utc>>,
     pub ended_at: Option<DateTime<Utc>>,
     /// Answer to end, ms; zero where nobody answered.
@@ -155,6 +186,11 @@ pub struct Call {
     /// Path of the stereo WAV, under the data folder.
     pub recording: Option<String>,
     pub line: Option<LineReport>,
+    #[serde(default)]
+    pub usage: CallUsage,
+    /// At the operator's rates; absent while it lasts.
+    #[serde(default)]
+    pub cost: Option<Money>,
     /// Not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attestation: Option<Attestation>,
@@ -164,6 +200,46 @@ pub struct Call {
 }
 
 impl Call {
+    /// One that begins: it rings where it comes in, and is dialled where it goes out.
+    pub fn new(id: CallId, direction: Direction, from: String, to: String, at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            account: AccountId::house(),
+            number_id: None,
+            agent_id: None,
+            key_id: None,
+            metadata: Metadata::new(),
+            direction,
+            status: match direction {
+                Direction::Inbound => Status::Ringing,
+                Direction::Outbound => Status::Dialing,
+            },
+            from: Private::new(from),
+            to: Private::new(to),
+            agent: String::new(),
+            trunk: String::new(),
+            created_at: at,
+            dialed_at: None,
+            rang_at: None,
+            answered_at: None,
+            ended_at: None,
+            duration_ms: 0,
+            end_reason: None,
+            fault: None,
+            sip_status: None,
+            transcript: Vec::new(),
+            turns: Vec::new(),
+            digits: Private::default(),
+            transferred_to: None,
+            recording: None,
+            line: None,
+            usage: CallUsage::default(),
+            cost: None,
+            attestation: None,
+            diverted_from: None,
+        }
+    }
+
     /// Closes the record: state, reason and fault always agree.
     pub fn end(&mut self, reason: EndReason, sip_status: Option<u16>, at: DateTime<Utc>) {
         self.status = Status::at_end(reason, self.answered_at.is_some());

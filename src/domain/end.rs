@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Whose doing the end was.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// Nobody's: the call came to its natural end.
@@ -20,7 +20,7 @@ pub enum Fault {
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident $code:literal $fault:ident $status:literal;)*) => {
         /// Every way in which a call ends. The code is stable: clients match on it.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum EndReason { $($(#[$doc])* #[serde(rename = $code)] $name,)* }
 
         impl EndReason {

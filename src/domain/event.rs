@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Private, Speaker, Status,
-    TransferMode, Turn,
+    AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
+    NumberId, Private, Speaker, Status, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -15,6 +15,8 @@ pub enum Subject {
     Call(CallId),
     #[serde(rename = "message_id")]
     Message(MessageId),
+    #[serde(rename = "number_id")]
+    Number(NumberId),
 }
 
 impl Subject {
@@ -23,6 +25,7 @@ impl Subject {
         match self {
             Subject::Call(id) => id.as_str(),
             Subject::Message(id) => id.as_str(),
+            Subject::Number(id) => id.as_str(),
         }
     }
 }
@@ -33,17 +36,29 @@ impl From<CallId> for Subject {
     }
 }
 
+impl From<NumberId> for Subject {
+    fn from(id: NumberId) -> Self {
+        Subject::Number(id)
+    }
+}
+
 impl From<MessageId> for Subject {
     fn from(id: MessageId) -> Self {
         Subject::Message(id)
     }
 }
 
-/// One event of one call or message. `seq` rises by one within its subject, from 1.
+/// One event of one call, message or number. `seq` rises by one within its subject, from 1. What an event of this `type` tells
+/// stands in `data`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
     #[serde(flatten)]
     pub subject: Subject,
+    /// Whose it is.
+    #[serde(rename = "account_id")]
+    pub account: AccountId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
     pub seq: u64,
     pub at: DateTime<Utc>,
     #[serde(flatten)]
@@ -51,7 +66,7 @@ pub struct Event {
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", content = "data")]
 pub enum EventKind {
     #[serde(rename = "call.queued")]
     Queued { direction: Direction, from: Private<String>, to: Private<String>, agent: String },
@@ -99,14 +114,38 @@ pub enum EventKind {
     MessageSent(Box<Message>),
     #[serde(rename = "message.failed")]
     MessageFailed(Box<Message>),
+    #[serde(rename = "number.provisioned")]
+    NumberProvisioned(Box<Number>),
+    #[serde(rename = "number.released")]
+    NumberReleased(Box<Number>),
 }
 
 impl Event {
+    pub fn of_call(call: &Call, seq: u64, at: DateTime<Utc>, kind: EventKind) -> Self {
+        let (account, agent_id) = (call.account.clone(), call.agent_id.clone());
+        Event { subject: call.id.clone().into(), account, agent_id, seq, at, kind }
+    }
+
+    pub fn of_message(message: &Message, seq: u64, at: DateTime<Utc>, kind: EventKind) -> Self {
+        let (account, agent_id) = (message.account.clone(), message.agent_id.clone());
+        Event { subject: message.id.clone().into(), account, agent_id, seq, at, kind }
+    }
+
+    pub fn of_number(number: &Number, seq: u64, at: DateTime<Utc>, kind: EventKind) -> Self {
+        let (account, agent_id) = (number.account.clone(), number.agent_id.clone());
+        Event { subject: number.id.clone().into(), account, agent_id, seq, at, kind }
+    }
+
+    /// The same for every telling of it.
+    pub fn id(&self) -> String {
+        format!("evt_{}_{}", self.subject.as_str(), self.seq)
+    }
+
     /// The call that it tells of.
     pub fn call(&self) -> Option<&CallId> {
         match &self.subject {
             Subject::Call(id) => Some(id),
-            Subject::Message(_) => None,
+            Subject::Message(_) | Subject::Number(_) => None,
         }
     }
 
@@ -178,6 +217,8 @@ impl EventKind {
             EventKind::MessageReceived(_) => "message.received",
             EventKind::MessageSent(_) => "message.sent",
             EventKind::MessageFailed(_) => "message.failed",
+            EventKind::NumberProvisioned(_) => "number.provisioned",
+            EventKind::NumberReleased(_) => "number.released",
         }
     }
 }
@@ -191,16 +232,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wire_form_is_flat_and_named() {
+    fn the_wire_form_is_named_and_holds_its_data_apart() {
         let event = Event {
             subject: CallId::from_random([7; 10]).into(),
+            account: AccountId::house(),
+            agent_id: None,
             seq: 3,
             at: DateTime::UNIX_EPOCH,
             kind: EventKind::Turn(Turn { turn: 1, stt_ms: Some(150), ..Turn::default() }),
         };
         let json: serde_json::Value = serde_json::to_value(&event).unwrap();
         assert_eq!(json["type"], event.kind.name());
-        assert_eq!(json["stt_ms"], 150);
+        assert_eq!(json["data"]["stt_ms"], 150);
         assert_eq!((&json["seq"], json["call_id"].as_str()), (&3.into(), Some(event.subject.as_str())));
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
     }
@@ -209,10 +252,10 @@ mod tests {
     fn a_message_has_events_of_its_own() {
         let message = crate::domain::received(3, "+15550100001");
         let kind = EventKind::of_message(&message).unwrap();
-        let event = Event { subject: message.id.clone().into(), seq: 1, at: DateTime::UNIX_EPOCH, kind };
+        let event = Event::of_message(&message, 1, DateTime::UNIX_EPOCH, kind);
         let json: serde_json::Value = serde_json::to_value(&event).unwrap();
         assert_eq!(json["type"], "message.received");
-        assert_eq!((&json["message_id"], &json["text"]), (&json["id"], &"number 3".into()));
+        assert_eq!((&json["message_id"], &json["data"]["text"]), (&json["data"]["id"], &"number 3".into()));
         let back: Event = serde_json::from_value(json).unwrap();
         assert_eq!((back.call(), back.message()), (None, Some(&message)));
     }

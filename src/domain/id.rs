@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// Crockford's base 32: no letter that a person mistakes for a digit.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -23,10 +24,29 @@ macro_rules! ids {
                 Self(spell($prefix, bytes))
             }
 
+            /// The same every time for the same name: for what the configuration declares.
+            pub fn from_name(name: &str) -> Self {
+                let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+                Self::from_random(std::array::from_fn(|n| hash[n]))
+            }
+
             pub fn as_str(&self) -> &str {
                 &self.0
             }
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::schema::Type::String)
+                    .description(Some(concat!("`", $prefix, "` and sixteen letters")))
+                    .pattern(Some(concat!("^", $prefix, "[0-9abcdefghjkmnpqrstvwxyz]{16}$")))
+                    .examples([concat!($prefix, "0123456789abcdef")])
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl FromStr for $name {
             type Err = String;
@@ -72,6 +92,35 @@ ids! {
     CallId "call_" "call";
     /// `msg_` and sixteen letters.
     MessageId "msg_" "message";
+    /// `acct_` and sixteen letters.
+    AccountId "acct_" "account";
+    /// `key_` and sixteen letters.
+    KeyId "key_" "key";
+    /// `num_` and sixteen letters.
+    NumberId "num_" "number";
+    /// `agt_` and sixteen letters.
+    AgentId "agt_" "agent";
+    /// `conv_` and sixteen letters: the messages between one of our numbers and one contact.
+    ThreadId "conv_" "conversation";
+    /// `whk_` and sixteen letters.
+    WebhookId "whk_" "webhook";
+    /// `del_` and sixteen letters.
+    DeliveryId "del_" "delivery";
+    /// `crd_` and sixteen letters: one entry of an account's credits.
+    CreditId "crd_" "credit entry";
+}
+
+impl AccountId {
+    /// The account of the box itself: it owns what the configuration assigns. A single-tenant box has no other.
+    pub fn house() -> Self {
+        Self("acct_0000000000000000".to_owned())
+    }
+}
+
+impl Default for AccountId {
+    fn default() -> Self {
+        Self::house()
+    }
 }
 
 fn spell(prefix: &str, bytes: [u8; 10]) -> String {

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{CallId, Direction, E164, MessageId, Private};
+use super::{
+    AccountId, AgentId, CallId, Direction, E164, KeyId, MessageId, Metadata, Money, NumberId, Private,
+    ThreadId,
+};
 
 /// In: `received`. Out: `queued → sent | accepted | failed`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageStatus {
     /// It came in, and is kept.
@@ -40,6 +43,23 @@ pub enum Content {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Message {
     pub id: MessageId,
+    #[serde(default)]
+    pub account: AccountId,
+    #[serde(default)]
+    pub number_id: Option<NumberId>,
+    /// The conversation that it is part of.
+    #[serde(default)]
+    pub thread_id: Option<ThreadId>,
+    /// Whose number it was when it came or went.
+    #[serde(default)]
+    pub agent_id: Option<AgentId>,
+    #[serde(default)]
+    pub key_id: Option<KeyId>,
+    /// The client's own.
+    #[serde(default)]
+    pub metadata: Metadata,
+    #[serde(default)]
+    pub cost: Option<Money>,
     /// Ours: the inbox that it lies in.
     pub number: E164,
     pub direction: Direction,
@@ -95,6 +115,13 @@ pub(crate) mod tests {
     pub(crate) fn received(n: u8, number: &str) -> Message {
         Message {
             id: MessageId::from_random([n; 10]),
+            account: AccountId::house(),
+            number_id: None,
+            thread_id: None,
+            agent_id: None,
+            key_id: None,
+            metadata: Metadata::new(),
+            cost: None,
             number: number.parse().unwrap(),
             direction: Direction::Inbound,
             status: MessageStatus::Received,

@@ -1,22 +1,34 @@
 //! The nouns of the product. No IO here: values, their laws, and how they look on the wire.
 
+mod account;
+mod agent;
 mod call;
 mod end;
 mod event;
 mod id;
 mod message;
+mod money;
 mod number;
 mod private;
+mod webhook;
 
-pub use call::{Attestation, Call, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn};
+pub use account::{Account, Key, Principal, Scope};
+pub use agent::{Agent, BrainChoice, Metadata, Number, NumberKind, NumberStatus, Settings, Source, Thread};
+pub use call::{
+    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn,
+};
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};
-pub use id::{CallId, MessageId};
+pub use id::{
+    AccountId, AgentId, CallId, CreditId, DeliveryId, KeyId, MessageId, NumberId, ThreadId, WebhookId,
+};
 #[cfg(test)]
 pub(crate) use message::tests::received;
 pub use message::{Content, Message, MessageStatus};
+pub use money::Money;
 pub use number::{E164, NumberError};
 pub use private::{Private, show_in_logs};
+pub use webhook::{Delivery, DeliveryStatus, Vocabulary, Webhook};
 
 use std::time::Duration;
 

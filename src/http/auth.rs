@@ -11,7 +11,7 @@ use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use super::App;
-use super::handlers::Problem;
+use super::problem::Problem;
 
 /// `Debug` is not derived, so that it cannot reach a log.
 pub struct AdminKey(String);

@@ -19,13 +19,16 @@
 
 mod auth;
 mod handlers;
+mod problem;
+mod v1;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::gateway::Gateway;
 
@@ -54,20 +57,12 @@ pub async fn serve(
 }
 
 fn router(app: App) -> Router {
-    let v1 = Router::new()
-        .route("/calls", post(handlers::place).get(handlers::calls))
-        .route("/calls/{id}", get(handlers::call))
-        .route("/calls/{id}/hangup", post(handlers::hang_up))
-        .route("/calls/{id}/transfer", post(handlers::transfer))
-        .route("/messages", post(handlers::send).get(handlers::messages))
-        .route("/messages/{id}", get(handlers::message))
-        .route("/events", get(handlers::events))
-        .route("/stats", get(handlers::stats))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+    let v1 = v1::routes().layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+    let (v1, _) = OpenApiRouter::new().nest("/v1", v1).split_for_parts();
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/ready", get(handlers::ready))
-        .nest("/v1", v1)
+        .merge(v1)
         .fallback(handlers::not_found)
         .with_state(app)
 }

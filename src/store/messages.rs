@@ -103,8 +103,7 @@ impl Store {
             message.interrupt(now);
             let seq = self.events(&message.id)?.last().map_or(1, |event| event.seq + 1);
             let kind = EventKind::of_message(&message);
-            let subject = message.id.clone();
-            let event = kind.map(|kind| Event { subject: subject.into(), seq, at: now, kind });
+            let event = kind.map(|kind| Event::of_message(&message, seq, now, kind));
             self.record(&[Entry {
                 record: Record::Message(Box::new(message)),
                 events: event.into_iter().collect(),

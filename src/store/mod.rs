@@ -7,7 +7,10 @@
 //! `redb` refuses everything after the first error of the disk until it is opened again. So the database is closed on such an
 //! error, and opened again by whoever needs it next: a disk that was full and has room again needs no restart.
 
+mod collection;
 mod messages;
+
+pub use collection::{Cursor, Page};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -247,12 +250,7 @@ impl Store {
         for mut call in open.iter().cloned() {
             call.end(EndReason::Interrupted, None, now);
             let seq = self.events(&call.id)?.last().map_or(1, |event| event.seq + 1);
-            let event = Event {
-                subject: call.id.clone().into(),
-                seq,
-                at: now,
-                kind: EventKind::ended(&call, EndReason::Interrupted),
-            };
+            let event = Event::of_call(&call, seq, now, EventKind::ended(&call, EndReason::Interrupted));
             self.record(&[Entry { record: Record::Call(Box::new(call)), events: vec![event] }])?;
         }
         Ok(open.len())
@@ -331,33 +329,12 @@ mod bad_disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Direction, Private, Status};
+    use crate::domain::{Direction, Status};
 
     fn call(n: u8, status: Status) -> Call {
-        Call {
-            id: CallId::from_random([n; 10]),
-            direction: Direction::Inbound,
-            status,
-            from: Private::new("+14155550123".into()),
-            to: Private::new("+15550100001".into()),
-            agent: "front-desk".into(),
-            trunk: "lan".into(),
-            created_at: DateTime::UNIX_EPOCH + chrono::Duration::seconds(n.into()),
-            answered_at: None,
-            ended_at: None,
-            duration_ms: 0,
-            end_reason: None,
-            fault: None,
-            sip_status: None,
-            transcript: Vec::new(),
-            turns: Vec::new(),
-            digits: Private::default(),
-            transferred_to: None,
-            recording: None,
-            line: None,
-            attestation: None,
-            diverted_from: None,
-        }
+        let at = DateTime::UNIX_EPOCH + chrono::Duration::seconds(n.into());
+        let (from, to) = ("+14155550123".into(), "+15550100001".into());
+        Call { status, ..Call::new(CallId::from_random([n; 10]), Direction::Inbound, from, to, at) }
     }
 
     fn entry(n: u8, status: Status) -> Entry {

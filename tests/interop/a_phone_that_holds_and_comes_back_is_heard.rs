@@ -33,7 +33,7 @@ fn in_the_same_call() {
     phone.say(&NOBODY_IN.wav());
     gateway.wait("the answer after the hold", A_TURN, |events| {
         let turns = events.iter().filter(|event| event["type"] == "call.turn");
-        turns.filter(|turn| turn["said"] == ANSWER).count().eq(&1).then_some(())
+        turns.filter(|turn| turn["data"]["said"] == ANSWER).count().eq(&1).then_some(())
     });
     phone.hang_up();
     phone.wait_closed(SOON);

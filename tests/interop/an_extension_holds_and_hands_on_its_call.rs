@@ -39,7 +39,7 @@ fn to_a_third_who_hears_the_caller() {
     callee.transfer(&format!("sip:203@{}", gateway.sip));
     third.wait_established(SOON);
     let transferred = gateway.wait_event("call.transferred", &call, SOON);
-    assert_eq!(transferred["bridged"], true, "{transferred}");
+    assert_eq!(transferred["data"]["bridged"], true, "{transferred}");
     callee.wait_closed(SOON);
     let before = third.now();
     caller.say(&CHECK_NUMBER.wav());

@@ -33,7 +33,7 @@ fn each_press_is_one_event() {
     phone.wait_closed(SOON);
     let record = gateway.record(&call, SOON);
     let events = gateway.events_of("call.dtmf", &call);
-    let arrived: String = events.iter().filter_map(|event| event["digit"].as_str()).collect();
+    let arrived: String = events.iter().filter_map(|event| event["data"]["digit"].as_str()).collect();
     assert_eq!(arrived, pressed.iter().collect::<String>(), "each press once and in order");
     assert_eq!(record.text("digits"), arrived);
 }

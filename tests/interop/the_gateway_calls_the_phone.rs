@@ -57,9 +57,12 @@ fn a_phone_that_declines_is_written_down_as_busy() {
     phone.wait_event("CALL_INCOMING", 1, SOON);
     phone.hang_up();
     let ended = gateway.wait_event("call.ended", &call, SOON);
-    assert_eq!(ended["status"], "busy", "{ended}");
-    assert!(["busy", "declined"].contains(&ended["end_reason"].as_str().unwrap_or_default()), "{ended}");
-    assert_eq!(ended["fault"], "callee");
+    assert_eq!(ended["data"]["status"], "busy", "{ended}");
+    assert!(
+        ["busy", "declined"].contains(&ended["data"]["end_reason"].as_str().unwrap_or_default()),
+        "{ended}"
+    );
+    assert_eq!(ended["data"]["fault"], "callee");
 }
 
 #[test]
@@ -71,5 +74,9 @@ fn a_number_that_the_carrier_does_not_reach_is_the_callees_fault_or_the_carriers
     // Nobody has registered as the phone: Kamailio answers 480.
     let call = gateway.place_call(DID, PHONE_NUMBER);
     let ended = gateway.wait_event("call.ended", &call, SOON);
-    assert_eq!((&ended["end_reason"], &ended["sip_status"]), (&"no_answer".into(), &480.into()), "{ended}");
+    assert_eq!(
+        (&ended["data"]["end_reason"], &ended["data"]["sip_status"]),
+        (&"no_answer".into(), &480.into()),
+        "{ended}"
+    );
 }

@@ -25,7 +25,7 @@ fn the_phone_or_a_client_of_the_api() {
     phone.wait_closed(SOON);
     let ended = gateway.wait_event("call.ended", &call, SOON);
     assert_eq!(
-        (&ended["status"], &ended["end_reason"]),
+        (&ended["data"]["status"], &ended["data"]["end_reason"]),
         (&"completed".into(), &"caller_hung_up".into()),
         "{ended}"
     );

@@ -141,7 +141,7 @@ async fn a_call_is_placed_followed_and_ended() {
                     assert_eq!(status, 202);
                 }
                 if event["type"] == "call.ended" {
-                    assert_eq!(event["end_reason"], "api_hung_up");
+                    assert_eq!(event["data"]["end_reason"], "api_hung_up");
                     break;
                 }
             }
@@ -223,8 +223,8 @@ async fn messages_are_sent_and_listed() {
     assert!(answer.starts_with("SIP/2.0 202 "), "{answer}");
     let told = lines.next("data: ").await;
     let event: Value = serde_json::from_str(told.trim_start_matches("data: ")).unwrap();
-    assert_eq!((&event["type"], &event["text"]), (&json!("message.received"), &json!("hi")));
-    assert_eq!((&event["message_id"], &event["seq"]), (&event["id"], &json!(1)));
+    assert_eq!((&event["type"], &event["data"]["text"]), (&json!("message.received"), &json!("hi")));
+    assert_eq!((&event["message_id"], &event["seq"]), (&event["data"]["id"], &json!(1)));
     world.stop().await;
 }
 

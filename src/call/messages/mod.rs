@@ -26,7 +26,8 @@ use super::ledger::{Journal, NotWritten};
 use super::trunks::Trunks;
 use crate::config::Config;
 use crate::domain::{
-    CallId, Content, Direction, Event, EventKind, Message, MessageId, MessageStatus, Private,
+    AccountId, CallId, Content, Direction, Event, EventKind, Message, MessageId, MessageStatus, Metadata,
+    Private,
 };
 use crate::store::{Entry, Record};
 
@@ -251,6 +252,13 @@ impl Room {
         };
         Ok(Message {
             id: (self.post.new_id)(),
+            account: AccountId::house(),
+            number_id: None,
+            thread_id: None,
+            agent_id: None,
+            key_id: None,
+            metadata: Metadata::new(),
+            cost: None,
             number: number.number.clone(),
             direction: Direction::Inbound,
             status: MessageStatus::Received,
@@ -278,6 +286,13 @@ impl Room {
         let content_type = "text/plain;charset=utf-8".to_owned();
         let record = Message {
             id: (self.post.new_id)(),
+            account: AccountId::house(),
+            number_id: None,
+            thread_id: None,
+            agent_id: None,
+            key_id: None,
+            metadata: Metadata::new(),
+            cost: None,
             number: draft.number.clone(),
             direction: Direction::Outbound,
             status: MessageStatus::Queued,
@@ -370,7 +385,7 @@ impl Room {
 /// A record with what there is to tell of it.
 fn entry(record: Message) -> Entry {
     let kind = EventKind::of_message(&record);
-    let event = |kind| Event { subject: record.id.clone().into(), seq: 1, at: Utc::now(), kind };
+    let event = |kind| Event::of_message(&record, 1, Utc::now(), kind);
     let events = kind.map(event).into_iter().collect();
     Entry { record: Record::Message(Box::new(record)), events }
 }

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
+use chrono::Utc;
 use sip::{Body, IncomingCall, LegId, Reject};
 use tracing::{info, warn};
 
-use super::{Attached, Desk, SideId, new_call};
+use super::{Attached, Desk, SideId};
 use crate::call::actor::{Command, Company, Media, TakeOver};
 use crate::call::extensions::{Dialled, dialled};
 use crate::config::Extension;
-use crate::domain::{Attestation, Direction, EndReason, Private};
+use crate::domain::{Attestation, Call, Direction, EndReason, Private};
 
 /// An inbound call whose caller is known.
 struct Caller<'a> {
@@ -86,7 +87,9 @@ impl Desk {
             Wanted::Agent(agent) => agent,
             Wanted::Phones(_) => "",
         };
-        let mut call = new_call(&id, Direction::Inbound, from, to, agent, &trunk);
+        let mut call = Call::new(id.clone(), Direction::Inbound, from, to, Utc::now());
+        call.agent = agent.to_owned();
+        call.trunk.clone_from(&trunk);
         call.attestation = claimed.attestation.map(attestation).filter(|_| is_trusted);
         let diverted = claimed.diversion.first().filter(|_| is_trusted);
         let diverted = diverted.map(|turn| &turn.address.uri);

@@ -1,14 +1,15 @@
 //! Calls that we place, until somebody has taken them: which places are being called, and what the others are told then.
 
+use chrono::Utc;
 use media::sdp::{self, LocalMedia};
 use sip::{Body, Cause, CauseKind, EndedBy, LegId};
 use tracing::{info, warn};
 
-use super::{Attached, Desk, Dialled, Further, PlaceError, Placement, SideId, new_call, reason};
+use super::{Attached, Desk, Dialled, Further, PlaceError, Placement, SideId, reason};
 use crate::call::actor::{Command, Signal};
 use crate::call::hunt::{Hunt, Step, nobody_was_there};
 use crate::call::route::{CALL_ID, Place, Waves};
-use crate::domain::{CallId, Direction};
+use crate::domain::{Call, CallId, Direction};
 
 /// A side of a call that nobody has taken yet.
 pub(super) struct Prospect {
@@ -50,7 +51,9 @@ impl Desk {
         self.call_places(&mut prospect, first).await;
         let (leg, trunk) = prospect.first()?;
         let (from, to) = (placement.from.reveal().clone(), placement.to.reveal().clone());
-        let call = new_call(&id, Direction::Outbound, from, to, &placement.agent, &trunk);
+        let mut call = Call::new(id.clone(), Direction::Outbound, from, to, Utc::now());
+        call.agent.clone_from(&placement.agent);
+        call.trunk.clone_from(&trunk);
         info!(call = %id, from = %call.from, to = %call.to, trunk, "a call goes out");
         let company = self.agent(persona.clone());
         self.spawn(leg, call, company, media, None);

@@ -114,6 +114,7 @@ impl Stage {
         if event["type"] != "call.turn" {
             return;
         }
+        let event = &event["data"];
         let text = |key: &str| event[key].as_str().unwrap_or_default();
         let heard = text("heard");
         if !heard.is_empty() {

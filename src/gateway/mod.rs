@@ -1,0 +1,120 @@
+//! The verbs of the product: what can be asked of a running gateway, whoever asks. One file per noun.
+
+mod calls;
+mod error;
+mod messages;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+pub use calls::{PlaceCall, TransferCall};
+pub use error::{Error, Kind};
+pub use messages::{Messages, SendText};
+
+use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
+use crate::config::Number;
+use crate::domain::{E164, Event};
+use crate::store::{Store, StoreError};
+
+#[derive(Clone)]
+pub struct Gateway {
+    exchange: Arc<Exchange>,
+    switchboard: Switchboard,
+    journal: Journal,
+    store: Store,
+}
+
+/// Counters of the whole box.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Report {
+    pub calls: usize,
+    pub max_calls: usize,
+    pub sip: SipReport,
+    pub media: MediaReport,
+    pub trunks: Vec<TrunkReport>,
+    pub extensions: Vec<ExtensionReport>,
+    pub store_healthy: bool,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct SipReport {
+    pub received: u64,
+    pub sent: u64,
+    pub malformed: u64,
+    pub retransmits_sent: u64,
+    pub refused: u64,
+    pub legs: usize,
+    pub transactions: usize,
+}
+
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MediaReport {
+    pub sessions: usize,
+    pub ports_free: usize,
+    pub ports_resting: usize,
+    pub late_ticks: u64,
+    pub longest_tick_us: u64,
+    pub panics: u64,
+}
+
+impl Gateway {
+    pub fn new(exchange: Arc<Exchange>, switchboard: Switchboard, journal: Journal, store: Store) -> Self {
+        Self { exchange, switchboard, journal, store }
+    }
+
+    /// Places for a call or a message, the best first.
+    async fn route(&self, from: &Number, to: &str) -> Result<Waves, Error> {
+        self.exchange.route(from, to).await.map_err(Error::route)
+    }
+
+    fn number_of(&self, from: &str) -> Result<&Number, Error> {
+        let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
+        self.exchange.config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
+            Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || act(&store)).await;
+        Ok(read.map_err(|_| Error::new(Kind::Internal, "reading failed; see the log"))??)
+    }
+
+    /// Every event from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.journal.subscribe()
+    }
+
+    pub async fn report(&self) -> Report {
+        let sip = self.exchange.stack.stats().await.unwrap_or_default();
+        let media = self.exchange.engine.stats();
+        Report {
+            calls: self.switchboard.live(),
+            max_calls: self.exchange.config.limits.max_calls,
+            sip: SipReport {
+                received: sip.received,
+                sent: sip.sent,
+                malformed: sip.malformed,
+                retransmits_sent: sip.retransmits_sent,
+                refused: sip.refused_admission,
+                legs: sip.legs,
+                transactions: sip.transactions,
+            },
+            media: MediaReport {
+                sessions: media.sessions,
+                ports_free: media.ports_free,
+                ports_resting: media.ports_resting,
+                late_ticks: media.late_ticks,
+                longest_tick_us: media.longest_tick_us,
+                panics: media.panics,
+            },
+            trunks: self.exchange.trunks.report(),
+            extensions: self.exchange.extensions.report(),
+            store_healthy: self.journal.healthy(),
+        }
+    }
+}
