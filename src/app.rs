@@ -30,6 +30,7 @@ use crate::call::{
 use crate::config::{Agent, Brain, Config};
 use crate::gateway::{Gateway, Keyring, Secret};
 use crate::http;
+use crate::outside::Outside;
 use crate::store::Store;
 use crate::telemetry;
 
@@ -163,6 +164,7 @@ impl Appliance {
             extensions: Extensions::new(&config),
             journal: journal.clone(),
             store: store.clone(),
+            outside: Outside::new(&config.outside),
             chance: Box::new(chance::<16>),
             config,
         });
