@@ -7,6 +7,7 @@
 mod calls;
 mod collection;
 mod events;
+mod keys;
 mod messages;
 mod record;
 mod schema;

@@ -1,13 +1,13 @@
 //! Every table of the database, named once: what is made at the start, and what a backup copies.
 
-use redb::{Key, TableDefinition, Value, WriteTransaction};
+use redb::{TableDefinition, Value, WriteTransaction};
 
 use super::{StoreError, collection, events, schema};
-use crate::domain::{Call, Message};
+use crate::domain::{Account, Call, Key, Message};
 
 /// Something to be done with each table.
 pub(super) trait Visitor {
-    fn table<K: Key + 'static, V: Value + 'static>(
+    fn table<K: redb::Key + 'static, V: Value + 'static>(
         &mut self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<(), StoreError>;
@@ -18,6 +18,8 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(schema::META)?;
     visitor.table(events::EVENTS)?;
     visitor.table(events::ORDER)?;
+    collection::visit::<Account>(visitor)?;
+    collection::visit::<Key>(visitor)?;
     collection::visit::<Call>(visitor)?;
     collection::visit::<Message>(visitor)
 }
@@ -26,7 +28,7 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
 pub(super) struct Make<'a>(pub(super) &'a WriteTransaction);
 
 impl Visitor for Make<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(
+    fn table<K: redb::Key + 'static, V: Value + 'static>(
         &mut self,
         table: TableDefinition<'static, K, V>,
     ) -> Result<(), StoreError> {
