@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use models::llm::remote::{ChatCompletions, Timeouts};
 use models::{Generator, Synthesizer, Transcriber};
 
 use super::actor::Persona;
@@ -11,6 +12,7 @@ use super::stock::Stock;
 use super::{Manners, Mouth};
 use crate::config::{Agent, TurnTaking};
 use crate::domain::BrainChoice;
+use crate::outside::Outside;
 
 /// Shared by all calls.
 pub struct Cast {
@@ -19,6 +21,7 @@ pub struct Cast {
     generators: HashMap<Option<String>, Arc<dyn Generator>>,
     stock: Stock,
     timing: TurnTaking,
+    outside: Outside,
 }
 
 /// Why an agent cannot think.
@@ -30,7 +33,8 @@ pub enum NoBrain {
     Local,
     #[error("there is no brain {0:?} in the configuration")]
     Unknown(String),
-    #[error("the webhook cannot be called: {0}")]
+    /// Its URL is none that a client may have called.
+    #[error("the webhook {0}")]
     Webhook(String),
 }
 
@@ -40,8 +44,9 @@ impl Cast {
         synthesizer: Arc<dyn Synthesizer>,
         generators: HashMap<Option<String>, Arc<dyn Generator>>,
         timing: TurnTaking,
+        outside: Outside,
     ) -> Self {
-        Self { transcriber, generators, stock: Stock::start(synthesizer), timing }
+        Self { transcriber, generators, stock: Stock::start(synthesizer), timing, outside }
     }
 
     /// Whoever speaks on a call with these settings. Ready at once: what is not synthesized yet is so when it is said.
@@ -67,7 +72,12 @@ impl Cast {
                 let found = self.generators.get(&Some(name.clone()));
                 found.cloned().ok_or_else(|| NoBrain::Unknown(name.clone()))
             }
-            BrainChoice::Webhook { .. } => Err(NoBrain::Webhook("this box calls none yet".into())),
+            BrainChoice::Webhook { url } => {
+                let (url, client) =
+                    self.outside.client(url).map_err(|refused| NoBrain::Webhook(refused.to_string()))?;
+                let webhook = ChatCompletions::webhook(url, None, Timeouts::default());
+                Ok(Arc::new(webhook.through(client)))
+            }
         }
     }
 }

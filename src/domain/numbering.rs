@@ -68,6 +68,9 @@ impl E164 {
         let Some(code) = number.country_code() else {
             return Err(format!("is {text:?}, and no country has such a code"));
         };
+        if number.as_str().parse().is_ok_and(|number: PhoneNumber| number.is_valid()) {
+            return Ok(number);
+        }
         let lengths = lengths(code);
         let has = number.digits().len() - code.to_string().len();
         if !lengths.is_empty() && !lengths.contains(&has) {
@@ -125,10 +128,25 @@ impl E164 {
     }
 }
 
-/// Digits that numbers behind this code have, the least first.
+/// Kinds of numbers that can be called from abroad.
+const KINDS: [Type; 10] = [
+    Type::FixedLine,
+    Type::Mobile,
+    Type::TollFree,
+    Type::PremiumRate,
+    Type::SharedCost,
+    Type::PersonalNumber,
+    Type::Voip,
+    Type::Pager,
+    Type::Uan,
+    Type::Voicemail,
+];
+
+/// Digits that numbers of the country that the code is for have behind it, the least first.
 fn lengths(code: u16) -> Vec<usize> {
     let countries = DATABASE.by_code(&code).unwrap_or_default();
-    let lengths = countries.iter().flat_map(|country| country.descriptors().general().possible_length());
+    let kinds = countries.first().into_iter().flat_map(|main| KINDS.map(|kind| main.descriptors().get(kind)));
+    let lengths = kinds.flatten().flat_map(|kind| kind.possible_length());
     let mut lengths: Vec<_> = lengths.map(|length| usize::from(*length)).collect();
     lengths.sort_unstable();
     lengths.dedup();
