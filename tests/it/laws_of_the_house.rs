@@ -9,6 +9,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ORDER: &[&str] = &[
     "domain",
     "config",
+    "outside",
     "store",
     "call",
     "gateway",
