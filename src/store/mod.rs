@@ -12,6 +12,7 @@ mod keys;
 mod messages;
 
 pub use collection::{Cursor, Page};
+pub use keys::Revoked;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
