@@ -5,6 +5,7 @@
 
 mod extension;
 mod file;
+mod guards;
 mod read;
 mod signalling;
 mod trunk;
@@ -19,6 +20,7 @@ use crate::domain::E164;
 
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
+pub use guards::{Guards, Hours, Spend};
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 
@@ -31,6 +33,7 @@ pub struct Config {
     pub http: Http,
     pub engines: Engines,
     pub limits: Limits,
+    pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
@@ -218,6 +221,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            guards: Guards::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),

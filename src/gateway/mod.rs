@@ -2,6 +2,7 @@
 
 mod calls;
 mod error;
+mod guards;
 mod messages;
 
 use std::sync::Arc;
