@@ -19,7 +19,7 @@ mod turn;
 pub use actor::{Persona, Transfer};
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
 pub use extensions::{ExtensionReport, Extensions, accounts};
-pub use guards::{Errand, Funds, Guards, Pacer, Period, Purse, Refusal, Spent};
+pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
 pub use ledger::Journal;
 pub use messages::{Destination, Draft, SendError};
 pub use route::{Place, RouteError, Waves};

@@ -4,11 +4,9 @@
 //! |---|---|---|
 //! | [`Guards::destination`] | the number alone | [`Exchange::route`](super::Exchange::route), so that no way out leads around it |
 //! | [`Guards::occasion`] | the hour, the money | what begins: a call, a message |
-//! | [`Pacer::room`] | how many, how fast | the queue, before each call that it lets go |
 //!
 //! All are tables and comparisons: the time, what has been spent and what is up are arguments.
 
-mod pace;
 mod plan;
 mod refusal;
 #[cfg(test)]
@@ -16,7 +14,6 @@ mod tests;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeZone, Utc};
 
-pub use pace::Pacer;
 use plan::Danger;
 pub use refusal::{Period, Purse, Refusal};
 
@@ -174,19 +171,6 @@ impl Guards {
             Some(credits) if credits <= Money::ZERO => Err(Refusal::Credits),
             _ => Ok(()),
         }
-    }
-
-    /// Of the box, and of one key whose own limit this is.
-    pub fn max_calls(&self, of_the_key: Option<u32>, lines: usize) -> (u32, u32) {
-        let lines = u32::try_from(lines).unwrap_or(u32::MAX);
-        let on_the_box = self.rules.max_calls.unwrap_or(lines).min(lines);
-        (on_the_box, of_the_key.or(self.rules.max_calls_per_key).unwrap_or(on_the_box))
-    }
-
-    /// Calls that may begin within a minute: of the box, and of one key. `None`: any number.
-    pub fn pace(&self) -> (Option<u32>, Option<u32>) {
-        let some = |count: u32| (count > 0).then_some(count);
-        (some(self.rules.calls_per_minute), some(self.rules.calls_per_minute_per_key))
     }
 }
 

@@ -1,7 +1,6 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
-use crate::domain::KeyId;
 
 fn guards(rules: &str, number: &str) -> Guards {
     let text = format!(
@@ -308,58 +307,6 @@ fn credits_are_asked_for_where_they_are_enforced() {
     assert_eq!(guards.occasion(Errand::Call, now, &with(Some(money("0.000001")))), Ok(()));
     assert_eq!(guards.occasion(Errand::Call, now, &with(Some(Money::ZERO))), Err(Refusal::Credits));
     assert_eq!(guards.occasion(Errand::Message, now, &with(Some(money("-1")))), Err(Refusal::Credits));
-}
-
-#[test]
-fn calls_are_counted_for_each_key_and_for_the_box() {
-    let guards = guards(
-        "max_calls = 3\nmax_calls_per_key = 2\ncalls_per_minute = 0\ncalls_per_minute_per_key = 0",
-        US,
-    );
-    let (one, other) = (KeyId::from_random([1; 10]), KeyId::from_random([2; 10]));
-    let mut pacer = Pacer::default();
-    let now = Instant::now();
-    for _ in 0..2 {
-        assert_eq!(pacer.room(&guards, Some(&one), None, 20, now), Ok(()));
-        pacer.began(Some(one.clone()), now);
-    }
-    assert_eq!(pacer.room(&guards, Some(&one), None, 20, now), Err(Refusal::KeyCalls { most: 2 }));
-    assert_eq!(pacer.room(&guards, Some(&one), Some(3), 20, now), Ok(()));
-    assert_eq!(pacer.room(&guards, None, None, 20, now), Ok(()));
-    pacer.began(Some(other.clone()), now);
-    assert_eq!(pacer.room(&guards, Some(&other), None, 20, now), Err(Refusal::BoxCalls { most: 3 }));
-    pacer.ended(Some(&one));
-    assert_eq!(pacer.room(&guards, Some(&one), None, 20, now), Ok(()));
-    assert_eq!(pacer.room(&guards, Some(&one), None, 1, now), Err(Refusal::BoxCalls { most: 1 }));
-    assert_eq!((pacer.up_with(Some(&one)), pacer.up_with(Some(&other))), (1, 1));
-}
-
-#[test]
-fn calls_begin_no_faster_than_they_may() {
-    let guards = guards("calls_per_minute = 3\ncalls_per_minute_per_key = 2", US);
-    let (one, other) = (KeyId::from_random([1; 10]), KeyId::from_random([2; 10]));
-    let mut pacer = Pacer::default();
-    let start = Instant::now();
-    let after = |seconds| start + Duration::from_secs(seconds);
-    for (key, seconds) in [(&one, 0), (&one, 10), (&other, 20)] {
-        assert_eq!(pacer.room(&guards, Some(key), None, 20, after(seconds)), Ok(()));
-        pacer.began(Some(key.clone()), after(seconds));
-        pacer.ended(Some(key));
-        if seconds == 10 {
-            let wait = Duration::from_secs(50);
-            let room = pacer.room(&guards, Some(&one), None, 20, after(10));
-            assert_eq!(room, Err(Refusal::KeyPace { most: 2, wait }));
-        }
-    }
-    let wait = Duration::from_secs(30);
-    assert_eq!(
-        pacer.room(&guards, Some(&other), None, 20, after(30)),
-        Err(Refusal::BoxPace { most: 3, wait })
-    );
-    assert_eq!(pacer.room(&guards, Some(&one), None, 20, after(60)), Ok(()));
-    pacer.began(Some(one.clone()), after(60));
-    let wait = Duration::from_secs(10);
-    assert_eq!(pacer.room(&guards, Some(&one), None, 20, after(60)), Err(Refusal::BoxPace { most: 3, wait }));
 }
 
 #[test]
