@@ -18,6 +18,7 @@ mod tables;
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
 pub use hooks::{Asked, Head, Lane, Settled};
+pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 
