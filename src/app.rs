@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::call::{
-    Cast, Directory, Exchange, Extensions, Journal, Switchboard, Trunks, accounts, local_ip_towards,
+    Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
 };
 use crate::config::{Brain, Config};
 use crate::gateway::{Gateway, Keyring, Secret};
@@ -165,6 +165,7 @@ impl Appliance {
             cast,
             trunks: trunks.clone(),
             extensions: Extensions::new(&config),
+            guards: Guards::new(&config),
             journal: journal.clone(),
             store: store.clone(),
             outside,

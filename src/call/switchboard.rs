@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::actor::{Actor, Command, Company, Given, Media, Signal, Transfer};
 use super::bridge::NotNow;
 use super::extensions::Extensions;
+use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
 use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
@@ -59,6 +60,7 @@ pub struct Exchange {
     pub cast: Cast,
     pub trunks: Trunks,
     pub extensions: Extensions,
+    pub guards: Guards,
     pub journal: Journal,
     pub store: Store,
     /// The way to URLs that clients supplied.

@@ -6,6 +6,7 @@
 mod dialect;
 mod extension;
 mod file;
+mod guards;
 mod outside;
 mod read;
 mod signalling;
@@ -22,6 +23,7 @@ use crate::domain::{BrainChoice, E164, NumberKind, Region};
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
+pub use guards::{Guards, Hours, Spend};
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
@@ -37,6 +39,7 @@ pub struct Config {
     pub engines: Engines,
     pub limits: Limits,
     pub numbering: Numbering,
+    pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
@@ -267,6 +270,7 @@ impl Default for Config {
                 ring: Duration::from_secs(45),
             },
             numbering: Numbering { region: Region::default(), quarantine: Duration::from_secs(7 * 86_400) },
+            guards: Guards::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),
