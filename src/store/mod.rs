@@ -7,6 +7,7 @@
 mod calls;
 mod collection;
 mod events;
+mod idempotency;
 mod keys;
 mod messages;
 mod record;
@@ -16,6 +17,7 @@ mod tables;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
