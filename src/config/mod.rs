@@ -3,8 +3,10 @@
 //! `config/offhook.toml` documents every key at its default; a test holds the two together. A default stands here and
 //! nowhere else.
 
+mod dialect;
 mod extension;
 mod file;
+mod guards;
 mod outside;
 mod read;
 mod signalling;
@@ -18,8 +20,10 @@ use std::time::Duration;
 
 use crate::domain::E164;
 
+pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
+pub use guards::{Guards, Hours, Spend};
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
@@ -34,9 +38,11 @@ pub struct Config {
     pub outside: Outside,
     pub engines: Engines,
     pub limits: Limits,
+    pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
+    pub dialects: Dialects,
     pub trunks: Vec<Trunk>,
     pub extensions: Vec<Extension>,
     pub brains: Vec<Brain>,
@@ -222,6 +228,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            guards: Guards::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),
@@ -234,6 +241,7 @@ impl Default for Config {
                 idle_prompts: 2,
             },
             log: Log { level: "info".into(), json: false, private: false },
+            dialects: Dialects::default(),
             trunks: Vec::new(),
             extensions: Vec::new(),
             brains: Vec::new(),

@@ -3,6 +3,7 @@
 mod access;
 mod calls;
 mod error;
+mod guards;
 mod keys;
 mod messages;
 mod once;
