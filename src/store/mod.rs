@@ -6,6 +6,7 @@
 
 mod calls;
 mod collection;
+mod directory;
 mod events;
 mod hooks;
 mod idempotency;
@@ -18,6 +19,7 @@ mod tables;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use directory::{NumberFilter, Registered};
 pub use hooks::{Asked, Head, Lane, Settled};
 pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;

@@ -5,13 +5,14 @@ use redb::WriteTransaction;
 use super::collection::put;
 use super::events::tell;
 use super::{Store, StoreError};
-use crate::domain::{Call, Event, Message};
+use crate::domain::{Call, Event, Message, Number};
 
 /// What is kept of one thing.
 #[derive(Clone, Debug)]
 pub enum Record {
     Call(Box<Call>),
     Message(Box<Message>),
+    Number(Box<Number>),
 }
 
 impl Record {
@@ -20,6 +21,7 @@ impl Record {
         match self {
             Record::Call(call) => call.id.as_str(),
             Record::Message(message) => message.id.as_str(),
+            Record::Number(number) => number.id.as_str(),
         }
     }
 }
@@ -43,6 +45,7 @@ fn write(transaction: &WriteTransaction, entry: &Entry) -> Result<(), StoreError
     match &entry.record {
         Record::Call(call) => put(transaction, &**call).map(drop)?,
         Record::Message(message) => put(transaction, &**message).map(drop)?,
+        Record::Number(number) => put(transaction, &**number).map(drop)?,
     }
     tell(transaction, &entry.events)
 }

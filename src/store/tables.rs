@@ -3,7 +3,7 @@
 use redb::{TableDefinition, Value, WriteTransaction};
 
 use super::{StoreError, collection, events, hooks, idempotency, schema};
-use crate::domain::{Account, Call, Delivery, Key, Message, Webhook};
+use crate::domain::{Account, Agent, Call, Delivery, Key, Message, Number, Webhook};
 
 /// Something to be done with each table.
 pub(super) trait Visitor {
@@ -25,6 +25,8 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     collection::visit::<Delivery>(visitor)?;
     collection::visit::<Account>(visitor)?;
     collection::visit::<Key>(visitor)?;
+    collection::visit::<Agent>(visitor)?;
+    collection::visit::<Number>(visitor)?;
     collection::visit::<Call>(visitor)?;
     collection::visit::<Message>(visitor)
 }
