@@ -7,13 +7,14 @@ mod dialect;
 mod extension;
 mod file;
 mod guards;
+mod http;
 mod outside;
 mod read;
 mod signalling;
 mod trunk;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
+pub use http::Http;
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
@@ -61,11 +63,6 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub struct Http {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -212,7 +209,7 @@ impl Default for Config {
                 threads: 1,
                 timeout: Duration::from_secs(60),
             },
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            http: Http::default(),
             outside: Outside::default(),
             engines: Engines {
                 folder: None,
