@@ -2,7 +2,7 @@
 
 use redb::{TableDefinition, Value, WriteTransaction};
 
-use super::{StoreError, collection, events, schema};
+use super::{StoreError, collection, events, schema, sound};
 use crate::domain::{Account, Call, Key, Message};
 
 /// Something to be done with each table.
@@ -18,6 +18,7 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(schema::META)?;
     visitor.table(events::EVENTS)?;
     visitor.table(events::ORDER)?;
+    visitor.table(sound::WORDS)?;
     collection::visit::<Account>(visitor)?;
     collection::visit::<Key>(visitor)?;
     collection::visit::<Call>(visitor)?;

@@ -1,7 +1,5 @@
 //! Calls that come in: who calls, whom, and what becomes of it.
 
-use std::path::PathBuf;
-
 use chrono::Utc;
 use sip::{Body, IncomingCall, LegId, Reject};
 use tracing::{info, warn};
@@ -11,6 +9,7 @@ use crate::call::actor::{Command, Company, Media, TakeOver};
 use crate::call::extensions::{Dialled, dialled};
 use crate::config::Extension;
 use crate::domain::{Attestation, Call, Direction, EndReason, Private};
+use crate::store::Tape;
 
 /// An inbound call whose caller is known.
 struct Caller<'a> {
@@ -80,7 +79,8 @@ impl Desk {
             },
         };
         let id = self.new_id();
-        let Some((media, description)) = self.describe(leg, &request, self.recording(&id, 0)).await else {
+        let Some((media, description)) = self.describe(leg, &request, exchange.store.tape(&id, 0)).await
+        else {
             return;
         };
         let agent = match wanted {
@@ -108,12 +108,7 @@ impl Desk {
     }
 
     /// A line for an inbound leg, and what it is to be answered with. `None`: it was refused.
-    async fn describe(
-        &self,
-        leg: LegId,
-        request: &IncomingCall,
-        recording: PathBuf,
-    ) -> Option<(Media, Body)> {
+    async fn describe(&self, leg: LegId, request: &IncomingCall, recording: Tape) -> Option<(Media, Body)> {
         let mut media = match self.exchange.open(request.path.remote, Some(recording)) {
             Ok(media) => media,
             Err(error) => {
@@ -148,7 +143,7 @@ impl Desk {
             return self.refuse(leg, EndReason::Unreachable, "the leg to be replaced is gone").await;
         };
         self.takeovers += 1;
-        let recording = self.recording(&call, self.takeovers);
+        let recording = self.exchange.store.tape(&call, self.takeovers);
         let Some((media, description)) = self.describe(leg, request, recording).await else { return };
         info!(%call, line, "another phone takes over the call");
         self.legs.insert(leg, Attached { call: call.clone(), side: SideId(leg), outbound: false });

@@ -44,7 +44,7 @@ impl Desk {
             .ok_or_else(|| PlaceError::SetUp(format!("there is no agent {:?}", placement.agent)))?;
         let (hunt, first) = self.hunt(placement.waves)?;
         let id = self.new_id();
-        let recording = self.recording(&id, 0);
+        let recording = exchange.store.tape(&id, 0);
         let media = exchange.open(first[0].invite.path.remote, Some(recording)).map_err(PlaceError::SetUp)?;
         let (capabilities, local) = (media.capabilities.clone(), media.local);
         let mut prospect = Prospect { call: id.clone(), hunt, calling: Vec::new(), capabilities, local };
