@@ -17,6 +17,7 @@ mod tables;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
