@@ -6,6 +6,7 @@ mod error;
 mod keys;
 mod messages;
 mod registry;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub use error::{Error, Kind};
 pub use keys::{Keyring, Secret, admin_key_path};
 pub use messages::{Messages, SendText};
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
+pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
 use crate::config::Number;
