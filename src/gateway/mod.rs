@@ -8,6 +8,7 @@ mod keys;
 mod messages;
 mod once;
 mod registry;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub use keys::{Keyring, Secret, admin_key_path};
 pub use messages::{Messages, SendText};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
+pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
 use crate::domain::{AccountId, Event, Number, Principal, Scope};
