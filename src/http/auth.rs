@@ -75,7 +75,9 @@ fn of_a_stream(request: &Request) -> Option<&str> {
     let path = request.uri().path();
     let is_stream = request.method() == Method::GET && (path.ends_with("/events") || path.ends_with("/ws"));
     let pairs = request.uri().query().filter(|_| is_stream)?.split('&');
-    pairs.filter_map(|pair| pair.split_once('=')).find_map(|(name, key)| (name == "access_token").then_some(key))
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(name, key)| (name == "access_token").then_some(key))
 }
 
 #[cfg(test)]
