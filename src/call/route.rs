@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use sip::identity::{CallerId, IdentityStyle, Privacy};
 use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
 
+use super::messages::Destination;
 use super::switchboard::{Exchange, local_ip_towards};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Number, Style, Trunk};
@@ -62,6 +63,21 @@ impl Exchange {
                 self.to_address(trunk, from, uri).await
             }
         }
+    }
+
+    /// Where a message from one of our numbers can be left, the best first.
+    ///
+    /// # Errors
+    /// As for [`route`](Self::route).
+    pub async fn ways(&self, from: &Number, to: &str) -> Result<Vec<Destination>, RouteError> {
+        let page = |Place { trunk, invite, .. }: Place| {
+            let Invite { to, from, credentials, path, route, headers, .. } = invite;
+            let body = sip::Body { content_type: String::new(), bytes: Vec::new() };
+            let request =
+                sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
+            Destination { trunk, request }
+        };
+        Ok(self.route(from, to).await?.into_iter().flatten().map(page).collect())
     }
 
     /// Places for a further leg of a call that is up: as for a call from the number that the call came to or went out from.

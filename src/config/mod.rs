@@ -5,6 +5,7 @@
 
 mod extension;
 mod file;
+mod messages;
 mod read;
 mod signalling;
 mod trunk;
@@ -19,6 +20,7 @@ use crate::domain::E164;
 
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
+pub use messages::Messages;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 
@@ -33,6 +35,7 @@ pub struct Config {
     pub limits: Limits,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
+    pub messages: Messages,
     pub log: Log,
     pub trunks: Vec<Trunk>,
     pub extensions: Vec<Extension>,
@@ -229,6 +232,7 @@ impl Default for Config {
                 idle: Duration::from_secs(12),
                 idle_prompts: 2,
             },
+            messages: Messages::default(),
             log: Log { level: "info".into(), json: false, private: false },
             trunks: Vec::new(),
             extensions: Vec::new(),

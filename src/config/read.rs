@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::extension::extension;
 use super::file::{Mistake, Section};
+use super::messages::messages;
 use super::signalling::sip;
 use super::trunk::trunk;
 use super::{
@@ -28,6 +29,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         limits: limits(root.section("limits"), &unknown.limits),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
+        messages: messages(root.section("messages"), unknown.messages),
         log: log(root.section("log"), unknown.log),
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),
         extensions: root.sections("extension").into_iter().map(extension).collect(),

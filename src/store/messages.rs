@@ -36,7 +36,10 @@ pub(super) fn write<'a>(
     let mut queued = transaction.open_table(QUEUED)?;
     for message in messages {
         let (id, at) = (message.id.as_str(), micros(message.created_at));
-        table.insert(id, encode(message)?.as_slice())?;
+        let is_new = table.insert(id, encode(message)?.as_slice())?.is_none();
+        if is_new {
+            super::threads::follow(transaction, message)?;
+        }
         by_time.insert((at, id), ())?;
         by_number.insert((message.number.as_str(), at, id), ())?;
         if message.status.is_final() {

@@ -9,8 +9,10 @@
 
 mod collection;
 mod messages;
+mod threads;
 
 pub use collection::{Cursor, Page};
+pub use threads::ThreadFilter;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,6 +163,7 @@ impl Store {
         transaction.open_table(CALLS_BY_TIME)?;
         transaction.open_table(EVENTS)?;
         messages::make_tables(&transaction)?;
+        collection::make_tables::<crate::domain::Thread>(&transaction)?;
         transaction.commit()?;
         Ok(())
     }

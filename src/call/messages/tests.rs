@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use sip::{Body, NameAddr, Path, SendMessage, Timers, Transport, Uri};
@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::*;
+use crate::domain::{Content, Direction, Failure, Keyword, MessageStatus, Private};
 use crate::store::Store;
 
 const NUMBER: &str = "+15550100001";
@@ -32,12 +33,28 @@ async fn stack(types: &[&str], timers: Timers) -> (Stack, mpsc::Receiver<sip::Ev
     sip::net::bind(sip::net::StackConfig { endpoint, udp, ..sip::net::StackConfig::default() }).await.unwrap()
 }
 
+fn destination(from: SocketAddr, n: usize, to: SocketAddr) -> Destination {
+    let request = SendMessage {
+        to: format!("sip:bob@{to}").parse().unwrap(),
+        from: NameAddr::from(format!("sip:{NUMBER}@{from}").parse::<Uri>().unwrap()),
+        credentials: None,
+        path: Path { transport: Transport::Udp, local: from, remote: to },
+        route: Vec::new(),
+        headers: Vec::new(),
+        call_id: None,
+        body: Body { content_type: String::new(), bytes: Vec::new() },
+    };
+    Destination { trunk: format!("trunk {n}"), request }
+}
+
 struct World {
     stack: Stack,
     letters: mpsc::Sender<Letter>,
     events: broadcast::Receiver<Event>,
     store: Store,
     disk_is_broken: Arc<AtomicBool>,
+    /// Where answers to words go.
+    way_back: Arc<Mutex<Option<SocketAddr>>>,
     post: JoinHandle<()>,
 }
 
@@ -61,8 +78,16 @@ impl World {
         let (journal, _) = Journal::start(store.clone());
         let (stack, mut told) = stack(&["text/plain", "application/x-bytes"], timers).await;
         let ids = AtomicU8::new(1);
+        let from = stack.local_addr();
+        let way_back: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
+        let back = way_back.clone();
         let post = Post {
             trunks: Trunks::new(&config),
+            store: store.clone(),
+            ways: Box::new(move |_, _| {
+                let to = *back.lock().unwrap();
+                Box::pin(async move { to.into_iter().map(|to| destination(from, 0, to)).collect() })
+            }),
             config,
             stack: stack.clone(),
             journal: journal.clone(),
@@ -90,7 +115,7 @@ impl World {
                 let _ = letters.send(letter).await;
             }
         });
-        Self { stack, letters, events: journal.subscribe(), store, disk_is_broken, post }
+        Self { stack, letters, events: journal.subscribe(), store, disk_is_broken, way_back, post }
     }
 
     fn uri(&self, user: &str) -> Uri {
@@ -106,28 +131,21 @@ impl World {
     }
 
     async fn send_to_one_of(&self, places: &[SocketAddr], text: &str) -> Result<Message, SendError> {
-        let destination = |(n, to): (usize, &SocketAddr)| {
-            let request = SendMessage {
-                to: format!("sip:bob@{to}").parse().unwrap(),
-                from: NameAddr::from(self.uri(NUMBER)),
-                credentials: None,
-                path: Path { transport: Transport::Udp, local: self.stack.local_addr(), remote: *to },
-                route: Vec::new(),
-                headers: Vec::new(),
-                call_id: None,
-                body: Body { content_type: String::new(), bytes: Vec::new() },
-            };
-            Destination { trunk: format!("trunk {n}"), request }
-        };
-        let draft = Draft {
-            number: NUMBER.parse().unwrap(),
-            to: Private::new("sip:bob@example.net".into()),
-            text: Private::new(text.to_owned()),
-            destinations: places.iter().enumerate().map(destination).collect(),
-        };
+        let from = self.stack.local_addr();
+        let destinations = places.iter().enumerate().map(|(n, to)| destination(from, n, *to)).collect();
+        let draft = Draft { record: self.draft("sip:bob@example.net", text), destinations };
         let (answer, answered) = oneshot::channel();
         self.letters.send(Letter::Send(Box::new(draft), answer)).await.unwrap();
         timeout(FENCE, answered).await.expect("an answer in time").unwrap()
+    }
+
+    fn draft(&self, to: &str, text: &str) -> Message {
+        static DRAFTS: AtomicU8 = AtomicU8::new(100);
+        let id = MessageId::from_random([DRAFTS.fetch_add(1, Ordering::Relaxed); 10]);
+        let (to, content) = (Private::new(to.to_owned()), Content::Text(Private::new(text.to_owned())));
+        let number = NUMBER.parse().unwrap();
+        let record = Message::new(id, Direction::Outbound, number, to.clone(), content, Utc::now());
+        record.in_thread(&contact_of(to.reveal()))
     }
 
     fn stored(&self) -> Vec<Message> {
