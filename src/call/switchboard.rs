@@ -24,6 +24,7 @@ use super::messages::{self, Draft, Letter, Post, SendError};
 use super::{Manners, Waves, trunks::Trunks};
 use crate::config::Config;
 use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private};
+use crate::outside::Outside;
 use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
@@ -56,6 +57,8 @@ pub struct Exchange {
     pub extensions: Extensions,
     pub journal: Journal,
     pub store: Store,
+    /// The way to URLs that clients supplied.
+    pub outside: Outside,
     /// Randomness for ids, SSRCs and sessions.
     pub chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
 }

@@ -6,6 +6,7 @@
 mod extension;
 mod file;
 mod messages;
+mod outside;
 mod read;
 mod signalling;
 mod trunk;
@@ -21,6 +22,7 @@ use crate::domain::E164;
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use messages::Messages;
+pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 
@@ -31,6 +33,7 @@ pub struct Config {
     pub sip: Sip,
     pub media: Media,
     pub http: Http,
+    pub outside: Outside,
     pub engines: Engines,
     pub limits: Limits,
     pub recording: Recording,
@@ -207,6 +210,7 @@ impl Default for Config {
                 timeout: Duration::from_secs(60),
             },
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            outside: Outside::default(),
             engines: Engines {
                 folder: None,
                 models: None,

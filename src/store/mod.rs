@@ -8,6 +8,7 @@
 //! error, and opened again by whoever needs it next: a disk that was full and has room again needs no restart.
 
 mod collection;
+mod keys;
 mod messages;
 mod threads;
 
@@ -23,7 +24,7 @@ use redb::{
     WriteTransaction,
 };
 
-use crate::domain::{Call, CallId, EndReason, Event, EventKind, Message};
+use crate::domain::{Account, Call, CallId, EndReason, Event, EventKind, Key, Message};
 
 const CALLS: TableDefinition<&str, &[u8]> = TableDefinition::new("calls");
 /// Created-at (ms) and id, so that a list is a walk from the end.
@@ -164,6 +165,8 @@ impl Store {
         transaction.open_table(EVENTS)?;
         messages::make_tables(&transaction)?;
         collection::make_tables::<crate::domain::Thread>(&transaction)?;
+        collection::make_tables::<Account>(&transaction)?;
+        collection::make_tables::<Key>(&transaction)?;
         transaction.commit()?;
         Ok(())
     }
