@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 pub use calls::{PlaceCall, TransferCall};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, Secret, admin_key_path};
-pub use messages::{Messages, SendText};
+pub use messages::{SendText, number_in_query};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
 use crate::config::Number;

@@ -51,6 +51,15 @@ pub struct Destination {
     pub request: SendMessage,
 }
 
+impl Destination {
+    /// Whether a text of so many bytes does not fit into a datagram there (RFC 3428 §8), and the way is by datagrams.
+    pub fn is_too_long_for_udp(&self, bytes: usize) -> bool {
+        let body = sip::Body { content_type: "text/plain;charset=utf-8".into(), bytes: vec![0; bytes] };
+        let path = self.request.path;
+        path.transport == sip::Transport::Udp && SendMessage { body, ..self.request.clone() }.needs_stream()
+    }
+}
+
 /// One message: its record, and where it can be left, the best first.
 #[derive(Debug)]
 pub(super) struct Outgoing {
