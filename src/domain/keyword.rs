@@ -51,7 +51,19 @@ mod tests {
 
     #[test]
     fn a_word_counts_in_any_case_and_with_any_signs() {
-        for text in ["STOP", "stop", " Stop.\r\n", "\"STOP\"", "Stop!!!", "STOP ALL", "opt-out", "Unsubscribe", "End", "quit", "cancel"] {
+        for text in [
+            "STOP",
+            "stop",
+            " Stop.\r\n",
+            "\"STOP\"",
+            "Stop!!!",
+            "STOP ALL",
+            "opt-out",
+            "Unsubscribe",
+            "End",
+            "quit",
+            "cancel",
+        ] {
             assert_eq!(of(text), Some(Keyword::Stop), "{text}");
         }
         for text in ["START", "unstop", "Opt in"] {
@@ -72,7 +84,9 @@ mod tests {
     #[test]
     fn a_sentence_is_none() {
         let long = format!("stop{}", ".".repeat(LONGEST));
-        for text in ["", "...", "Please stop by at five.", "Don't stop", "yes", "The end", "Help me please", &long] {
+        for text in
+            ["", "...", "Please stop by at five.", "Don't stop", "yes", "The end", "Help me please", &long]
+        {
             assert_eq!(of(text), None, "{text}");
         }
     }

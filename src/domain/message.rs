@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountId, AgentId, CallId, Direction, E164, KeyId, Keyword, MessageId, Metadata, Money, NumberId, Private,
-    ThreadId,
+    AccountId, AgentId, CallId, Direction, E164, KeyId, Keyword, MessageId, Metadata, Money, NumberId,
+    Private, ThreadId,
 };
 
 /// In: `received`. Out: `queued → sent | accepted | failed`, and where the carrier tells of its fate `→ delivered | failed`.
@@ -53,13 +53,30 @@ impl MessageStatus {
 }
 
 /// What a message says.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
-    Text(#[schema(value_type = String, example = "We are open until six.")] Private<String>),
+    Text(Private<String>),
     /// Bytes that are no text, in base 64 (RFC 4648 §4).
-    Data(#[schema(value_type = String)] Private<String>),
+    Data(Private<String>),
 }
+
+impl utoipa::PartialSchema for Content {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+        let one = |name, about, example| {
+            let text =
+                ObjectBuilder::new().schema_type(Type::String).description(Some(about)).examples([example]);
+            ObjectBuilder::new().property(name, text).required(name)
+        };
+        OneOfBuilder::new()
+            .item(one("text", "What it says", "We are open until six."))
+            .item(one("data", "Bytes that are no text, in base 64 (RFC 4648 §4)", "AP8="))
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Content {}
 
 impl Content {
     /// The text, where it is one.
@@ -292,7 +309,10 @@ pub(crate) mod tests {
         assert!(!message.receipt(Ok(()), DateTime::UNIX_EPOCH), "nobody sends receipts for what came in");
         message.settle(202, None, DateTime::UNIX_EPOCH);
         assert!(message.receipt(Ok(()), DateTime::UNIX_EPOCH));
-        assert_eq!((message.status, message.delivered_at), (MessageStatus::Delivered, Some(DateTime::UNIX_EPOCH)));
+        assert_eq!(
+            (message.status, message.delivered_at),
+            (MessageStatus::Delivered, Some(DateTime::UNIX_EPOCH))
+        );
         assert!(!message.receipt(Err("later".into()), DateTime::UNIX_EPOCH));
         let mut lost = received(2, "+15550100001");
         lost.settle(200, None, DateTime::UNIX_EPOCH);

@@ -166,7 +166,10 @@ mod tests {
         assert_eq!(list(ThreadFilter::default()), ["a 2", "a 1", "b 1"]);
         let number = Some(NUMBER.parse().unwrap());
         assert_eq!(list(ThreadFilter { number: number.clone(), ..ThreadFilter::default() }), ["a 2", "b 1"]);
-        assert_eq!(list(ThreadFilter { contact: Some("a".into()), ..ThreadFilter::default() }), ["a 2", "a 1"]);
+        assert_eq!(
+            list(ThreadFilter { contact: Some("a".into()), ..ThreadFilter::default() }),
+            ["a 2", "a 1"]
+        );
         assert_eq!(list(ThreadFilter { stopped: Some(true), ..ThreadFilter::default() }), ["a 1"]);
         let open = ThreadFilter { number, stopped: Some(false), contact: None };
         assert_eq!(list(open), ["a 2", "b 1"]);

@@ -13,6 +13,7 @@ use super::seen::Seen;
 use super::{Draft, Room, STOPPED, STORING, SendError, Written, entry, later};
 use crate::config::Format;
 use crate::domain::{CallId, Content, Direction, Failure, Keyword, Message, Private, ThreadId};
+use crate::store::Store;
 
 impl Room {
     /// A message to be written before it is answered; `Some`: the answer is known already.
@@ -42,6 +43,7 @@ impl Room {
         info!(message = %record.id, from = %record.from, to = %record.to, trunk = record.trunk, "a message comes in");
         let (journal, store) = (self.post.journal.clone(), self.post.store.clone());
         self.storing.spawn(async move {
+            // Where that is not known, nothing is said twice.
             let was_stopped = is_stopped(&store, record.thread_id.as_ref()).await;
             let event = journal.store(entry(record.clone())).await;
             Written::In { request, key, record: Box::new(record), was_stopped, event }
@@ -110,12 +112,12 @@ impl Room {
     }
 
     /// Does what a word asks for. The store knows already; here it is what waits to be sent that must know.
-    pub(super) async fn honour(&mut self, record: &Message, was_stopped: bool) {
+    pub(super) async fn honour(&mut self, record: &Message, was_stopped: Option<bool>) {
         let (Some(keyword), Some(thread)) = (record.keyword, &record.thread_id) else { return };
         let settings = &self.post.config.messages;
         let answer = match keyword {
-            Keyword::Stop => (!was_stopped).then(|| settings.stopped.clone()),
-            Keyword::Start => was_stopped.then(|| settings.started.clone()),
+            Keyword::Stop => (was_stopped == Some(false)).then(|| settings.stopped.clone()),
+            Keyword::Start => (was_stopped == Some(true)).then(|| settings.started.clone()),
             Keyword::Help => Some(settings.help.clone()),
         };
         let is_answered = settings.confirmations;
@@ -138,9 +140,8 @@ impl Room {
 
     /// Fails what waits for a contact that has asked for no more. What is on its way already cannot be had back.
     async fn give_up(&mut self, thread: &ThreadId) {
-        let is_theirs = |one: &Outgoing| {
-            one.record.thread_id.as_ref() == Some(thread) && !one.record.automatic
-        };
+        let is_theirs =
+            |one: &Outgoing| one.record.thread_id.as_ref() == Some(thread) && !one.record.automatic;
         let mut given_up = VecDeque::new();
         for lane in self.lanes.values_mut() {
             // The first may be on its way: whatever comes of that, it is not tried again.
@@ -162,7 +163,8 @@ impl Room {
     fn answer(&mut self, to: &Message, text: &str) {
         let (id, content) = ((self.post.new_id)(), Content::Text(Private::new(text.to_owned())));
         let (number, contact) = (to.number.clone(), to.contact().clone());
-        let record = Message::new(id, Direction::Outbound, number.clone(), contact.clone(), content, Utc::now());
+        let record =
+            Message::new(id, Direction::Outbound, number.clone(), contact.clone(), content, Utc::now());
         let record = Message {
             account: to.account.clone(),
             number_id: to.number_id.clone(),
@@ -179,11 +181,11 @@ impl Room {
     }
 }
 
-/// Whether the contact of a conversation has asked for no more messages. What cannot be read counts as stopped: rather one
-/// message too few.
-pub(super) async fn is_stopped(store: &crate::store::Store, thread: Option<&ThreadId>) -> bool {
-    let Some(id) = thread.cloned() else { return false };
+/// Whether the contact of a conversation has asked for no more messages. `None`: the disk does not say.
+pub(super) async fn is_stopped(store: &Store, thread: Option<&ThreadId>) -> Option<bool> {
+    let Some(id) = thread.cloned() else { return Some(false) };
     let store = store.clone();
     let read = tokio::task::spawn_blocking(move || store.thread(&id)).await;
-    !matches!(read, Ok(Ok(thread)) if thread.as_ref().is_none_or(|thread| thread.stopped_at.is_none()))
+    let thread = read.ok()?.inspect_err(|error| warn!(%error, "a conversation cannot be read")).ok()?;
+    Some(thread.is_some_and(|thread| thread.stopped_at.is_some()))
 }

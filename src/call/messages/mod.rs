@@ -126,7 +126,7 @@ enum Written {
         request: RequestId,
         key: seen::Key,
         record: Box<Message>,
-        was_stopped: bool,
+        was_stopped: Option<bool>,
         event: Result<(), NotWritten>,
     },
     Out {

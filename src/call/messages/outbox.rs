@@ -26,9 +26,14 @@ impl Room {
         let (journal, store) = (self.post.journal.clone(), self.post.store.clone());
         self.storing.spawn(async move {
             let record = &outgoing.record;
-            let event = match !record.automatic && is_stopped(&store, record.thread_id.as_ref()).await {
-                true => Err(SendError::RecipientStopped),
-                false => journal.store(entry(record.clone())).await.map_err(|_| SendError::NotStored),
+            let is_stopped = match record.automatic {
+                true => Some(false),
+                false => is_stopped(&store, record.thread_id.as_ref()).await,
+            };
+            let event = match is_stopped {
+                None => Err(SendError::NotStored),
+                Some(true) => Err(SendError::RecipientStopped),
+                Some(false) => journal.store(entry(record.clone())).await.map_err(|_| SendError::NotStored),
             };
             Written::Out { outgoing, answer, event }
         });
@@ -46,7 +51,8 @@ impl Room {
         }
         let mut record = outgoing.record.clone();
         // A STOP that was written while this was.
-        if !record.automatic && record.thread_id.as_ref().is_some_and(|thread| self.stopped.contains(thread)) {
+        if !record.automatic && record.thread_id.as_ref().is_some_and(|thread| self.stopped.contains(thread))
+        {
             let reason = SendError::RecipientStopped.to_string();
             record.fail(Failure::RecipientStopped, reason, Utc::now());
             self.close(record.clone()).await;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sip::{Body, NameAddr, Path, SendMessage, Timers, Transport, Uri};
 use tokio::net::UdpSocket;
@@ -11,8 +11,8 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::*;
-use crate::domain::{Content, Direction, Failure, Keyword, MessageStatus, Private};
-use crate::store::Store;
+use crate::domain::{AccountId, Content, Direction, Failure, Keyword, MessageStatus, Private};
+use crate::store::{MessageFilter, Store};
 
 const NUMBER: &str = "+15550100001";
 /// What a test waits for, at most.
@@ -131,9 +131,13 @@ impl World {
     }
 
     async fn send_to_one_of(&self, places: &[SocketAddr], text: &str) -> Result<Message, SendError> {
+        self.send_to("sip:bob@example.net", places, text).await
+    }
+
+    async fn send_to(&self, contact: &str, places: &[SocketAddr], text: &str) -> Result<Message, SendError> {
         let from = self.stack.local_addr();
         let destinations = places.iter().enumerate().map(|(n, to)| destination(from, n, *to)).collect();
-        let draft = Draft { record: self.draft("sip:bob@example.net", text), destinations };
+        let draft = Draft { record: self.draft(contact, text), destinations };
         let (answer, answered) = oneshot::channel();
         self.letters.send(Letter::Send(Box::new(draft), answer)).await.unwrap();
         timeout(FENCE, answered).await.expect("an answer in time").unwrap()
@@ -149,7 +153,8 @@ impl World {
     }
 
     fn stored(&self) -> Vec<Message> {
-        self.store.messages(None, None, 100).unwrap()
+        let all = self.store.messages(&AccountId::house(), &MessageFilter::default(), None, 100);
+        all.unwrap().items
     }
 }
 
@@ -380,4 +385,89 @@ async fn what_is_on_its_way_when_we_stop_is_failed() {
     let settled = event.message().unwrap();
     assert_eq!((settled.status, settled.sip_status), (MessageStatus::Failed, None));
     assert_eq!(world.store.message(&queued.id).unwrap().unwrap().status, MessageStatus::Failed);
+}
+
+#[tokio::test]
+async fn whoever_says_stop_gets_one_answer_and_nothing_more() {
+    let (mut world, mut peer) = (World::start().await, Peer::new().await);
+    *world.way_back.lock().unwrap() = Some(peer.address());
+    assert_eq!(peer.send(&world, "100", "text/plain", b" Stop.\r\n").await.status, 202);
+    let said = peer.receive().await;
+    assert!(
+        String::from_utf8_lossy(&said.1.body.bytes).starts_with("You will get no more messages from +1555")
+    );
+    peer.stack.answer_message(said.0, 200).await.unwrap();
+    let told = world.next().await;
+    let received = told.message().unwrap();
+    assert_eq!((told.kind.name(), received.keyword), ("message.received", Some(Keyword::Stop)));
+    let sent = world.next().await;
+    assert!(sent.message().unwrap().automatic);
+    assert_eq!(sent.message().unwrap().thread_id, received.thread_id);
+
+    // Said again it is not answered again; and whoever writes to them is refused.
+    assert_eq!(peer.send(&world, "100", "text/plain", b"UNSUBSCRIBE").await.status, 202);
+    assert_eq!(world.next().await.kind.name(), "message.received");
+    let refused = world.send_to("+14155550123", &[peer.address()], "Buy now!").await;
+    assert!(matches!(refused, Err(SendError::RecipientStopped)), "{refused:?}");
+    let other = world.send_to("+14155550199", &[peer.address()], "Hello").await.unwrap();
+    let (id, message) = peer.receive().await;
+    assert_eq!((message.call_id.as_str(), &message.body.bytes[..]), (other.id.as_str(), &b"Hello"[..]));
+    peer.stack.answer_message(id, 200).await.unwrap();
+    world.next().await;
+
+    assert_eq!(peer.send(&world, "100", "text/plain", b"START").await.status, 202);
+    let (id, said) = peer.receive().await;
+    assert!(String::from_utf8_lossy(&said.body.bytes).starts_with("You will get messages"));
+    peer.stack.answer_message(id, 200).await.unwrap();
+    world.send_to("+14155550123", &[peer.address()], "Welcome back").await.unwrap();
+    assert_eq!(peer.receive().await.1.body.bytes, b"Welcome back");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_contact_is_given_up_when_they_say_stop() {
+    let (mut world, mut peer, mut busy) = (World::start().await, Peer::new().await, Peer::new().await);
+    let contact = "+14155550123";
+    let first = world.send_to(contact, &[busy.address()], "one").await.unwrap();
+    let second = world.send_to(contact, &[busy.address()], "two").await.unwrap();
+    let (id, _) = busy.receive().await;
+    assert_eq!(peer.send(&world, "100", "text/plain", b"stop").await.status, 202);
+    let mut failed = Vec::new();
+    while failed.len() < 2 {
+        let event = world.next().await;
+        let message = event.message().unwrap();
+        if event.kind.name() == "message.failed" {
+            failed.push(message.id.clone());
+        }
+        if message.id == second.id {
+            assert_eq!((message.failure, message.tries), (Some(Failure::RecipientStopped), 0));
+            // The one that was on its way is not tried again, whatever its server says.
+            busy.stack.answer_message(id, 503).await.unwrap();
+        }
+    }
+    assert_eq!(failed, [second.id, first.id]);
+    assert!(busy.events.try_recv().is_err());
+    assert!(world.store.thread(&received_thread()).unwrap().unwrap().stopped_at.is_some());
+}
+
+fn received_thread() -> ThreadId {
+    ThreadId::of(&AccountId::house(), &NUMBER.parse().unwrap(), "+14155550123")
+}
+
+#[tokio::test]
+async fn help_is_answered_and_a_word_that_cannot_be_answered_is_honoured() {
+    let (mut world, mut peer) = (World::start().await, Peer::new().await);
+    *world.way_back.lock().unwrap() = Some(peer.address());
+    assert_eq!(peer.send(&world, "100", "text/plain", b"HELP").await.status, 202);
+    let (id, said) = peer.receive().await;
+    assert!(String::from_utf8_lossy(&said.body.bytes).contains("Reply STOP"));
+    peer.stack.answer_message(id, 200).await.unwrap();
+    assert_eq!(world.next().await.message().unwrap().keyword, Some(Keyword::Help));
+    assert!(world.next().await.message().unwrap().automatic);
+    // Where nobody can be answered, the word is honoured all the same.
+    *world.way_back.lock().unwrap() = None;
+    assert_eq!(peer.send(&world, "100", "text/plain", b"quit").await.status, 202);
+    assert!(matches!(
+        world.send_to("+14155550123", &[peer.address()], "x").await,
+        Err(SendError::RecipientStopped)
+    ));
 }
