@@ -3,6 +3,7 @@
 //! `config/offhook.toml` documents every key at its default; a test holds the two together. A default stands here and
 //! nowhere else.
 
+mod dialect;
 mod extension;
 mod file;
 mod messages;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use crate::domain::E164;
 
+pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use messages::Messages;
@@ -40,6 +42,7 @@ pub struct Config {
     pub turn_taking: TurnTaking,
     pub messages: Messages,
     pub log: Log,
+    pub dialects: Dialects,
     pub trunks: Vec<Trunk>,
     pub extensions: Vec<Extension>,
     pub brains: Vec<Brain>,
@@ -238,6 +241,7 @@ impl Default for Config {
             },
             messages: Messages::default(),
             log: Log { level: "info".into(), json: false, private: false },
+            dialects: Dialects::default(),
             trunks: Vec::new(),
             extensions: Vec::new(),
             brains: Vec::new(),
