@@ -17,6 +17,7 @@ impl Kept for Thread {
     }
 
     /// The conversation that was alive last is the first of its list.
+    #[expect(clippy::misnamed_getters, reason = "what moves to the top is listed by its last change")]
     fn created_at(&self) -> DateTime<Utc> {
         self.last_message_at
     }
