@@ -45,20 +45,23 @@ impl Gateway {
             let length = text.len();
             return Err(Error::field("text", format!("is {length} bytes long; at most {most} are sent")));
         }
-        let number = self.number_of(request.from.reveal())?;
+        let number = self.number_of(&who.account, request.from.reveal())?;
         let id = MessageId::from_random(self.ten_bytes());
         let content = Content::Text(request.text.clone());
         let ours = number.number.clone();
         let record = Message::new(id, Direction::Outbound, ours, request.to.clone(), content, Utc::now());
         let record = Message {
             account: who.account.clone(),
+            number_id: Some(number.id.clone()),
+            agent_id: number.agent_id.clone(),
             key_id: who.key.clone(),
             metadata: request.metadata,
             ..record
         };
         let record = record.in_thread(&contact_of(request.to.reveal()));
         self.still_wanted(&record).await?;
-        let mut destinations = self.exchange.ways(number, request.to.reveal()).await.map_err(Error::route)?;
+        let mut destinations =
+            self.exchange.ways(&number, request.to.reveal()).await.map_err(Error::route)?;
         let no_tcp = self.exchange.stack.local_addrs(sip::Transport::Tcp).is_empty();
         let is_too_long = |one: &Destination| no_tcp && one.is_too_long_for_udp(text.len());
         if !destinations.is_empty() && destinations.iter().all(is_too_long) {

@@ -56,7 +56,7 @@ impl Room {
         let (config, trunks) = (&self.post.config, &self.post.trunks);
         // As with calls, some carriers keep our Contact in the Request-URI and name the number in To.
         let dialled = [message.request_uri.user(), message.to.uri.user()];
-        let number = dialled.iter().flatten().find_map(|user| config.number_dialled(user));
+        let number = dialled.iter().flatten().find_map(|user| self.post.directory.dialled(user));
         let extension = message.account.as_deref().and_then(|account| config.extension(account));
         let trunk = match (extension, &message.account) {
             (Some(extension), _) => Some(extension.line()),
@@ -71,8 +71,9 @@ impl Room {
             info!(trunk, "a message to a number that is not here is refused");
             return Err(MessageReply::new(404));
         };
-        let names =
-            dialled.iter().flatten().map(String::as_str).chain([number.number.as_str(), &number.agent]);
+        let agent = self.post.directory.agent_at(&number);
+        let names = dialled.iter().flatten().map(String::as_str).chain([number.number.as_str()]);
+        let names = names.chain(agent.as_ref().map(|agent| agent.name.as_str()));
         if extension.is_some_and(|extension| !extension.may_dial(names)) {
             info!(trunk, "a message to a number that the extension may not dial is refused");
             return Err(MessageReply::new(403));
@@ -108,7 +109,17 @@ impl Room {
         let keyword = content.text().and_then(|text| Keyword::of(text, &config.messages.stop_words));
         let record = Message::new(id, Direction::Inbound, number.number.clone(), from, content, Utc::now());
         let content_type = message.body.content_type.clone();
-        Ok(Message { content_type, trunk, in_call, keyword, ..record }.in_thread(&contact))
+        let record = Message {
+            account: number.account.clone(),
+            number_id: Some(number.id.clone()),
+            agent_id: number.agent_id.clone(),
+            content_type,
+            trunk,
+            in_call,
+            keyword,
+            ..record
+        };
+        Ok(record.in_thread(&contact))
     }
 
     /// Does what a word asks for. The store knows already; here it is what waits to be sent that must know.

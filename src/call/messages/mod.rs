@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::Directory;
 use super::ledger::{Journal, NotWritten};
 use super::trunks::Trunks;
 use crate::config::Config;
@@ -89,6 +90,7 @@ pub(super) type Ways = Box<dyn Fn(E164, String) -> BoxFuture<'static, Vec<Destin
 /// What the task works with.
 pub(super) struct Post {
     pub(super) config: Config,
+    pub(super) directory: Directory,
     pub(super) stack: Stack,
     pub(super) journal: Journal,
     pub(super) store: Store,
