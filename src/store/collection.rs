@@ -181,6 +181,11 @@ pub(super) fn all<T: Kept>(transaction: &ReadTransaction) -> Result<Vec<T>, Stor
     transaction.open_table(table::<T>())?.iter()?.map(|entry| decode(entry?.1.value())).collect()
 }
 
+/// Every one, inside a transaction that writes.
+pub(super) fn all_to_change<T: Kept>(transaction: &WriteTransaction) -> Result<Vec<T>, StoreError> {
+    transaction.open_table(table::<T>())?.iter()?.map(|entry| decode(entry?.1.value())).collect()
+}
+
 impl Store {
     /// Several changes, together or not at all. Blocks until it is on disk.
     pub(super) fn change<T>(

@@ -16,6 +16,7 @@ mod tables;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 
