@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::call::{
-    Exchange, Extensions, Journal, Manners, Mouth, Persona, Switchboard, Trunks, accounts, local_ip_towards,
+    Exchange, Extensions, Guards, Journal, Manners, Mouth, Persona, Switchboard, Trunks, accounts,
+    local_ip_towards,
 };
 use crate::config::{Agent, Brain, Config};
 use crate::gateway::{Gateway, Keyring, Secret};
@@ -162,6 +163,7 @@ impl Appliance {
             personas,
             trunks: trunks.clone(),
             extensions: Extensions::new(&config),
+            guards: Guards::new(&config),
             journal: journal.clone(),
             store: store.clone(),
             outside: Outside::new(&config.outside),

@@ -39,6 +39,9 @@ pub enum RouteError {
     /// Not now.
     #[error("{0}")]
     Unreachable(String),
+    /// The guards forbid it.
+    #[error("{0}")]
+    Guarded(super::guards::Refusal),
 }
 
 /// What stands for the call's id in a header's template until there is one.
@@ -48,6 +51,7 @@ impl Exchange {
     /// Places for a call from one of our numbers, in waves: all of a wave are called together, and the next is for the case
     /// that nobody of the one before is there.
     pub async fn route(&self, from: &Number, to: &str) -> Result<Waves, RouteError> {
+        self.guards.destination(to).map_err(RouteError::Guarded)?;
         if let Some(extension) = self.config.extension(to) {
             return Ok(vec![self.phones_of(extension, from.number.as_str()).await?]);
         }

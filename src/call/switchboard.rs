@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::actor::{Actor, Command, Company, Given, Media, Persona, Signal, Transfer};
 use super::bridge::NotNow;
 use super::extensions::Extensions;
+use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
 use super::{Manners, Waves, trunks::Trunks};
@@ -55,6 +56,7 @@ pub struct Exchange {
     pub personas: HashMap<String, Persona>,
     pub trunks: Trunks,
     pub extensions: Extensions,
+    pub guards: Guards,
     pub journal: Journal,
     pub store: Store,
     /// The way to URLs that clients supplied.

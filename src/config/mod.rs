@@ -6,6 +6,7 @@
 mod dialect;
 mod extension;
 mod file;
+mod guards;
 mod outside;
 mod read;
 mod signalling;
@@ -22,6 +23,7 @@ use crate::domain::E164;
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
+pub use guards::{Guards, Hours, Spend};
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
@@ -36,6 +38,7 @@ pub struct Config {
     pub outside: Outside,
     pub engines: Engines,
     pub limits: Limits,
+    pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
@@ -225,6 +228,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            guards: Guards::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),

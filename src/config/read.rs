@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
+use super::guards::guards;
 use super::outside::outside;
 use super::signalling::sip;
 use super::trunk::trunk;
@@ -29,6 +30,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         outside: outside(root.section("outside")),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
+        guards: guards(root.section("guards"), unknown.guards),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         log: log(root.section("log"), unknown.log),

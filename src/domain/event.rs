@@ -161,6 +161,28 @@ impl Event {
 }
 
 impl EventKind {
+    /// Every name on the wire.
+    pub const NAMES: &'static [&'static str] = &[
+        "call.queued",
+        "call.ringing",
+        "call.started",
+        "call.transcript.partial",
+        "call.turn",
+        "call.dtmf",
+        "call.barge_in",
+        "call.transferring",
+        "call.transferred",
+        "call.transfer_failed",
+        "call.ended",
+        "call.transcript.ready",
+        "call.recording.ready",
+        "message.received",
+        "message.sent",
+        "message.failed",
+        "number.provisioned",
+        "number.released",
+    ];
+
     pub fn queued(call: &Call) -> Self {
         let (direction, from, to, agent) = parties(call);
         EventKind::Queued { direction, from, to, agent }
@@ -246,6 +268,15 @@ mod tests {
         assert_eq!(json["data"]["stt_ms"], 150);
         assert_eq!((&json["seq"], json["call_id"].as_str()), (&3.into(), Some(event.subject.as_str())));
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn every_name_is_listed() {
+        let unknown = serde_json::json!({ "type": "x", "data": {} });
+        let told = serde_json::from_value::<EventKind>(unknown).unwrap_err().to_string();
+        let (_, expected) = told.split_once("expected one of ").unwrap();
+        let names: Vec<_> = expected.split(", ").map(|name| name.trim_matches('`')).collect();
+        assert_eq!(names, EventKind::NAMES);
     }
 
     #[test]

@@ -28,7 +28,11 @@ pub use message::{Content, Message, MessageStatus};
 pub use money::Money;
 pub use number::{E164, NumberError};
 pub use private::{Private, show_in_logs};
-pub use webhook::{Delivery, DeliveryStatus, Vocabulary, Webhook};
+#[cfg(test)]
+pub(crate) use webhook::endpoint;
+pub use webhook::{
+    Delivery, DeliveryStatus, SigningSecret, TEST_EVENT, Vocabulary, Webhook, is_fine_grained,
+};
 
 use std::time::Duration;
 

@@ -3,8 +3,10 @@
 mod access;
 mod calls;
 mod error;
+mod guards;
 mod keys;
 mod messages;
+mod once;
 mod registry;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ pub use calls::{PlaceCall, TransferCall};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, Secret, admin_key_path};
 pub use messages::{Messages, SendText};
+pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
@@ -30,6 +33,8 @@ pub struct Gateway {
     store: Store,
     keys: Arc<Keyring>,
     registry: Registry,
+    /// Tells this process from those before it.
+    process: u64,
 }
 
 /// Counters of the whole box.
@@ -75,7 +80,9 @@ impl Gateway {
         chance: fn() -> [u8; 32],
     ) -> Self {
         let registry = Registry::new(store.clone(), keys.clone(), chance);
-        Self { exchange, switchboard, journal, store, keys, registry }
+        let random = chance();
+        let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
+        Self { exchange, switchboard, journal, store, keys, registry, process }
     }
 
     /// Places for a call or a message, the best first.

@@ -7,6 +7,8 @@
 mod calls;
 mod collection;
 mod events;
+mod hooks;
+mod idempotency;
 mod keys;
 mod messages;
 mod record;
@@ -16,6 +18,8 @@ mod tables;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use hooks::{Asked, Head, Lane, Settled};
+pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
@@ -24,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadTransaction};
+use tokio::sync::Notify;
 
 use crate::domain::CallId;
 
@@ -36,6 +41,8 @@ const VERSION: u8 = 1;
 pub struct Store {
     shelf: Arc<Shelf>,
     folder: PathBuf,
+    /// Told after each change; one listens.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +90,7 @@ impl Store {
         let path = folder.join("offhook.redb");
         let database = schema::open(&path)?;
         let shelf = Shelf::new(Some(database), move || Database::create(&path));
-        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned() })
+        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
@@ -91,7 +98,8 @@ impl Store {
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
         let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
-        let store = Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere") };
+        let store =
+            Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere"), changed: Arc::default() };
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
     }

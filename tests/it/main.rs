@@ -30,3 +30,4 @@ mod real_engines;
 mod the_contract_of_v1;
 mod the_control_api;
 mod trunks_that_fail;
+mod what_is_asked_twice_is_done_once;
