@@ -52,7 +52,8 @@ impl Operation {
         for part in self.path.split('/') {
             let is_id = part.starts_with('{');
             let noun = parts.last().cloned().unwrap_or_default();
-            let id = || things.get(noun.as_str()).unwrap_or_else(|| panic!("no id for {}", self.name())).clone();
+            let id =
+                || things.get(noun.as_str()).unwrap_or_else(|| panic!("no id for {}", self.name())).clone();
             parts.push(if is_id { id() } else { part.to_owned() });
         }
         parts.join("/")
@@ -157,7 +158,7 @@ async fn what_cannot_be_read_is_told_as_such() {
     let world = World::start(Setting::default()).await;
     let admin = Api::admin(&world);
     let (document, operations) = operations(&admin).await;
-    let long = format!("{{\"x\":\"{}\"}}", "y".repeat(12 << 20));
+    let long = format!("{{\"x\":\"{}\"}}", "y".repeat(3 << 20));
     for operation in &operations {
         let path = operation.with_ids(&nobodys());
         if operation.takes_json() {
@@ -180,16 +181,25 @@ async fn what_cannot_be_read_is_told_as_such() {
             }
         }
         if operation.path.contains('{') && operation.needs_key() {
-            let answer = admin.ask(operation.method.clone(), &path, example(&document, operation).as_ref()).await;
+            let answer =
+                admin.ask(operation.method.clone(), &path, example(&document, operation).as_ref()).await;
             refused(operation, &answer, 404, "not_found");
-            let odd = path.rsplit_once("_0000000000000000").map(|(head, tail)| format!("{head}..%2fadmin.key{tail}"));
+            let odd = path
+                .rsplit_once("_0000000000000000")
+                .map(|(head, tail)| format!("{head}..%2fadmin.key{tail}"));
             if let Some(odd) = odd {
-                let answer = admin.ask(operation.method.clone(), &odd, example(&document, operation).as_ref()).await;
+                let answer =
+                    admin.ask(operation.method.clone(), &odd, example(&document, operation).as_ref()).await;
                 refused(operation, &answer, 404, "not_found");
             }
         }
         let answer = admin.ask(Method::TRACE, &path, None).await;
-        assert_eq!((answer.0, answer.1["code"].as_str()), (405, Some("method_not_allowed")), "{path}: {}", answer.1);
+        assert_eq!(
+            (answer.0, answer.1["code"].as_str()),
+            (405, Some("method_not_allowed")),
+            "{path}: {}",
+            answer.1
+        );
     }
     world.stop().await;
 }
@@ -214,21 +224,29 @@ async fn lists_are_of_one_form() {
 }
 
 /// One of each that the house account has.
-async fn things(admin: &Api) -> BTreeMap<&'static str, String> {
+async fn things(admin: &Api, operations: &[Operation]) -> BTreeMap<&'static str, String> {
     let mut things = nobodys();
     let to = "sip:200@127.0.0.1:9";
     let mut made = Vec::new();
+    let there_is =
+        |method: Method, path: &str| operations.iter().any(|one| one.method == method && one.path == path);
     for (noun, path, body) in [
         ("calls", "/v1/calls", json!({ "from": NUMBER, "to": to })),
         ("messages", "/v1/messages", json!({ "from": NUMBER, "to": to, "text": "hello" })),
         ("agents", "/v1/agents", json!({ "name": "contract" })),
         ("webhooks", "/v1/webhooks", json!({ "url": "http://127.0.0.1:9/hook" })),
     ] {
+        if !there_is(Method::POST, path) {
+            continue;
+        }
         let (status, thing) = admin.post(path, &body).await;
         assert!((200..300).contains(&status), "{path}: {thing}");
         made.push((noun, thing));
     }
     for (noun, path) in [("numbers", "/v1/numbers"), ("conversations", "/v1/conversations")] {
+        if !there_is(Method::GET, path) {
+            continue;
+        }
         let (_, page) = admin.get(path).await;
         made.push((noun, page["items"][0].clone()));
     }
@@ -247,16 +265,18 @@ async fn what_is_another_accounts_is_not_there() {
     let world = World::start(Setting { more, ..Setting::default() }).await;
     let admin = Api::admin(&world);
     let (document, operations) = operations(&admin).await;
-    let things = things(&admin).await;
+    let things = things(&admin, &operations).await;
     let (_, account) = admin.post("/v1/admin/accounts", &json!({ "name": "Stranger" })).await;
     let all = Scope::ALL.iter().filter(|scope| **scope != Scope::Admin);
     let scopes: Vec<String> = all.map(|scope| scope.code().to_owned()).collect();
     let stranger = key(&admin, &world, &account["id"], &scopes).await;
     // Voices are everybody's.
-    let of_accounts = operations.iter().filter(|one| one.path.contains('{') && !one.path.contains("/voices/"));
+    let of_accounts =
+        operations.iter().filter(|one| one.path.contains('{') && !one.path.contains("/voices/"));
     for operation in of_accounts.filter(|one| one.needs_key()) {
         let path = operation.with_ids(&things);
-        let answer = stranger.ask(operation.method.clone(), &path, example(&document, operation).as_ref()).await;
+        let answer =
+            stranger.ask(operation.method.clone(), &path, example(&document, operation).as_ref()).await;
         match operation.scopes().iter().any(|scope| scope == "admin") {
             true => refused(operation, &answer, 403, "missing_scope"),
             false => refused(operation, &answer, 404, "not_found"),
