@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
-    NumberId, Private, Speaker, Status, TransferMode, Turn,
+    NumberId, Private, Recording, Speaker, Status, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -105,8 +105,8 @@ pub enum EventKind {
     #[serde(rename = "call.transcript.ready")]
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
-    RecordingReady { path: String, duration_ms: u64 },
-    /// The three of a message carry its record as it now stands.
+    RecordingReady { part: u32, bytes: u64, duration_ms: u64 },
+    /// The four of a message carry its record as it now stands.
     #[serde(rename = "message.received")]
     MessageReceived(Box<Message>),
     /// Sent or accepted: its `status` says which.
@@ -114,6 +114,9 @@ pub enum EventKind {
     MessageSent(Box<Message>),
     #[serde(rename = "message.failed")]
     MessageFailed(Box<Message>),
+    /// The carrier says that the phone has it.
+    #[serde(rename = "message.delivered")]
+    MessageDelivered(Box<Message>),
     #[serde(rename = "number.provisioned")]
     NumberProvisioned(Box<Number>),
     #[serde(rename = "number.released")]
@@ -154,7 +157,8 @@ impl Event {
         match &self.kind {
             EventKind::MessageReceived(message)
             | EventKind::MessageSent(message)
-            | EventKind::MessageFailed(message) => Some(message),
+            | EventKind::MessageFailed(message)
+            | EventKind::MessageDelivered(message) => Some(message),
             _ => None,
         }
     }
@@ -209,6 +213,11 @@ impl EventKind {
         }
     }
 
+    pub fn recording_ready(call: &Call, recording: Recording) -> Self {
+        let Recording { part, bytes } = recording;
+        EventKind::RecordingReady { part, bytes, duration_ms: call.duration_ms }
+    }
+
     /// What there is to tell of a message; nothing while it waits.
     pub fn of_message(message: &Message) -> Option<Self> {
         let boxed = || Box::new(message.clone());
@@ -217,6 +226,7 @@ impl EventKind {
             MessageStatus::Received => Some(EventKind::MessageReceived(boxed())),
             MessageStatus::Sent | MessageStatus::Accepted => Some(EventKind::MessageSent(boxed())),
             MessageStatus::Failed => Some(EventKind::MessageFailed(boxed())),
+            MessageStatus::Delivered => Some(EventKind::MessageDelivered(boxed())),
         }
     }
 
@@ -239,6 +249,7 @@ impl EventKind {
             EventKind::MessageReceived(_) => "message.received",
             EventKind::MessageSent(_) => "message.sent",
             EventKind::MessageFailed(_) => "message.failed",
+            EventKind::MessageDelivered(_) => "message.delivered",
             EventKind::NumberProvisioned(_) => "number.provisioned",
             EventKind::NumberReleased(_) => "number.released",
         }

@@ -6,6 +6,7 @@ mod call;
 mod end;
 mod event;
 mod id;
+mod keyword;
 mod message;
 mod money;
 mod number;
@@ -16,16 +17,18 @@ mod webhook;
 pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, BrainChoice, Metadata, Number, NumberKind, NumberStatus, Settings, Source, Thread};
 pub use call::{
-    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn,
+    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Recording, Speaker, Status, TransferMode,
+    Turn,
 };
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};
 pub use id::{
     AccountId, AgentId, CallId, CreditId, DeliveryId, KeyId, MessageId, NumberId, ThreadId, WebhookId,
 };
+pub use keyword::Keyword;
 #[cfg(test)]
 pub(crate) use message::tests::received;
-pub use message::{Content, Message, MessageStatus};
+pub use message::{Content, Failure, Message, MessageStatus};
 pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};

@@ -2,8 +2,8 @@
 
 use redb::{TableDefinition, Value, WriteTransaction};
 
-use super::{StoreError, collection, events, hooks, idempotency, schema};
-use crate::domain::{Account, Agent, Call, Delivery, Key, Message, Number, Webhook};
+use super::{StoreError, collection, events, hooks, idempotency, schema, sound};
+use crate::domain::{Account, Agent, Call, Delivery, Key, Message, Number, Thread, Webhook};
 
 /// Something to be done with each table.
 pub(super) trait Visitor {
@@ -18,6 +18,7 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(schema::META)?;
     visitor.table(events::EVENTS)?;
     visitor.table(events::ORDER)?;
+    visitor.table(sound::WORDS)?;
     visitor.table(idempotency::ONCE)?;
     visitor.table(idempotency::ONCE_BY_TIME)?;
     hooks::visit(visitor)?;
@@ -28,7 +29,8 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     collection::visit::<Agent>(visitor)?;
     collection::visit::<Number>(visitor)?;
     collection::visit::<Call>(visitor)?;
-    collection::visit::<Message>(visitor)
+    collection::visit::<Message>(visitor)?;
+    collection::visit::<Thread>(visitor)
 }
 
 /// Makes those that are missing, so that reading finds them.

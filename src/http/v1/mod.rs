@@ -6,6 +6,7 @@ mod calls;
 mod events;
 mod messages;
 mod numbers;
+mod webhooks;
 
 use axum::Json;
 use axum::extract::State;
@@ -26,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())
+        .merge(webhooks::routes())
         .routes(routes!(get_stats))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use offhook::app::{Appliance, Minds, Premises};
 use offhook::config::Config;
 use offhook::domain::{Call, CallId, Event};
 use offhook::gateway::Gateway;
+use offhook::store::recording_file;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -38,6 +40,8 @@ pub(crate) struct Setting {
     pub(crate) listen: &'static str,
     /// Further lines of the table [sip].
     pub(crate) sip: &'static str,
+    /// Further lines of the table [http].
+    pub(crate) http: &'static str,
     /// Further tables of the file.
     pub(crate) more: String,
     pub(crate) max_calls: usize,
@@ -54,6 +58,7 @@ impl Default for Setting {
             trunk: "",
             listen: "'127.0.0.1:0'",
             sip: "",
+            http: "",
             more: String::new(),
             max_calls: 10,
         }
@@ -77,7 +82,7 @@ impl World {
         let text = format!(
             "data = {:?}\n\
              [sip]\nlisten = {}\n{}\n\
-             [http]\nlisten = '127.0.0.1:0'\n\
+             [http]\nlisten = '127.0.0.1:0'\n{}\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
              [[trunk]]\nname = 'lan'\nallow = ['{}']\n{}\n\
@@ -86,6 +91,7 @@ impl World {
             data.path().display().to_string(),
             setting.listen,
             setting.sip,
+            setting.http,
             first + 39,
             setting.max_calls,
             setting.allow,
@@ -157,6 +163,12 @@ impl World {
 
     pub(crate) async fn call(&self, id: &CallId) -> Call {
         self.gateway.call(id.clone()).await.unwrap()
+    }
+
+    /// The file of a call's recording, which its record says is there.
+    pub(crate) fn recording(&self, call: &Call) -> PathBuf {
+        assert_eq!(call.recordings.iter().map(|recording| recording.part).next(), Some(0));
+        recording_file(self.data.path(), &call.account, &call.id)
     }
 
     /// What a first signal does.
