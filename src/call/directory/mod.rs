@@ -199,10 +199,10 @@ impl Directory {
         numbers
     }
 
-    /// Numbers that nobody has and whose quarantine is over, in the order of the configuration.
-    pub fn available(&self, now: DateTime<Utc>) -> impl Iterator<Item = &Available> {
+    /// Numbers that nobody has and whose quarantine is over, in the order of the configuration, each with its place in the pool.
+    pub fn available(&self, now: DateTime<Utc>) -> impl Iterator<Item = (usize, &Available)> {
         let (snapshot, quarantine) = (self.shared.now.load_full(), self.shared.quarantine);
-        self.shared.pool.iter().filter(move |one| {
+        self.shared.pool.iter().enumerate().filter(move |(_, one)| {
             let rests = |at: &DateTime<Utc>| now - *at < quarantine;
             !snapshot.by_e164.contains_key(&one.number)
                 && !snapshot.released.get(&one.number).is_some_and(rests)
