@@ -9,6 +9,7 @@ mod hunt;
 mod ledger;
 mod messages;
 mod prompt;
+mod queue;
 mod ringback;
 mod route;
 mod switchboard;
