@@ -21,6 +21,7 @@ pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use ledger::Journal;
 pub use messages::{Destination, Draft, SendError};
+pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use switchboard::{Exchange, PlaceError, Placement, Switchboard, TransferError, local_ip_towards};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};

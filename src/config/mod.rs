@@ -31,6 +31,7 @@ pub struct Config {
     pub http: Http,
     pub engines: Engines,
     pub limits: Limits,
+    pub queue: Queue,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
@@ -81,6 +82,15 @@ pub struct Limits {
     pub grace: Duration,
     /// How long an outbound call may ring.
     pub ring: Duration,
+}
+
+/// Outbound calls that wait to be dialled.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Queue {
+    pub max_waiting: usize,
+    pub max_waiting_per_key: usize,
+    /// Calls that begin in any one second.
+    pub calls_per_second: usize,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -218,6 +228,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            queue: Queue { max_waiting: 10_000, max_waiting_per_key: 5_000, calls_per_second: 5 },
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),

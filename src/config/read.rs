@@ -9,7 +9,8 @@ use super::file::{Mistake, Section};
 use super::signalling::sip;
 use super::trunk::trunk;
 use super::{
-    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, TurnTaking,
+    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Queue, Recording, Secret,
+    TurnTaking,
 };
 
 pub(super) const ADDRESS: &str = "an address and a port, as in \"0.0.0.0:5060\"";
@@ -26,6 +27,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         http: http(root.section("http"), &unknown.http),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
+        queue: queue(root.section("queue"), &unknown.queue),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         log: log(root.section("log"), unknown.log),
@@ -95,6 +97,17 @@ fn limits(s: Section, default: &Limits) -> Limits {
     };
     s.finish();
     limits
+}
+
+fn queue(s: Section, default: &Queue) -> Queue {
+    let count = |key, default: usize, most| size(s.count(key, default as u64, 1, most));
+    let queue = Queue {
+        max_waiting: count("max_waiting", default.max_waiting, 1_000_000),
+        max_waiting_per_key: count("max_waiting_per_key", default.max_waiting_per_key, 1_000_000),
+        calls_per_second: count("calls_per_second", default.calls_per_second, 1000),
+    };
+    s.finish();
+    queue
 }
 
 fn recording(s: Section, default: &Recording) -> Recording {

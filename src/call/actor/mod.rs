@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use media::sdp::LocalMedia;
 use sip::{Body, LegId, ReferRequest};
 use tokio::sync::{mpsc, oneshot};
@@ -223,7 +224,7 @@ impl Running {
     async fn run(mut self) {
         let begun = match self.ledger.call.direction {
             Direction::Inbound => EventKind::ringing(&self.ledger.call),
-            Direction::Outbound => EventKind::queued(&self.ledger.call),
+            Direction::Outbound => EventKind::dialing(&self.ledger.call),
         };
         self.ledger.record([begun]).await;
         self.configured().await;
@@ -357,6 +358,7 @@ impl Running {
             Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
+                self.ledger.call.rang_at = Some(Utc::now());
                 let event = EventKind::ringing(&self.ledger.call);
                 self.ledger.record([event]).await;
             }
