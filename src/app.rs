@@ -28,8 +28,9 @@ use crate::call::{
     Exchange, Extensions, Journal, Manners, Mouth, Persona, Switchboard, Trunks, accounts, local_ip_towards,
 };
 use crate::config::{Agent, Brain, Config};
-use crate::gateway::Gateway;
-use crate::http::{self, AdminKey};
+use crate::gateway::{Gateway, Keyring, Secret};
+use crate::http;
+use crate::outside::Outside;
 use crate::store::Store;
 use crate::telemetry;
 
@@ -95,7 +96,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
 pub struct Premises {
     config: Config,
     store: Store,
-    key: AdminKey,
+    keys: Keyring,
+    /// The key of a first start, to be shown once.
+    first_key: Option<Secret>,
     http: tokio::net::TcpListener,
     stack: sip::net::Stack,
     sip_events: tokio::sync::mpsc::Receiver<sip::Event>,
@@ -113,13 +116,13 @@ impl Premises {
         if unsent > 0 {
             warn!(unsent, "messages that an earlier process left on their way are failed");
         }
-        let key = AdminKey::open(&config.data, chance::<32>).context("the admin key in the data folder")?;
+        let (keys, first_key) = Keyring::open(&store, &config.data, chance::<32>, chrono::Utc::now())?;
         let http = tokio::net::TcpListener::bind(config.http.listen)
             .await
             .with_context(|| format!("http.listen: cannot listen on tcp {}", config.http.listen))?;
         let (stack, sip_events) = bind_sip(&config).await?;
         let engine = start_media(&config)?;
-        Ok(Self { config, store, key, http, stack, sip_events, engine })
+        Ok(Self { config, store, keys, first_key, http, stack, sip_events, engine })
     }
 }
 
@@ -137,6 +140,7 @@ pub struct Appliance {
     switchboard: Switchboard,
     journal: Journal,
     gateway: Gateway,
+    first_key: Option<Secret>,
     ready: Arc<AtomicBool>,
     http: SocketAddr,
     http_stop: CancellationToken,
@@ -148,7 +152,7 @@ pub struct Appliance {
 
 impl Appliance {
     pub async fn start(premises: Premises, minds: Minds) -> anyhow::Result<Self> {
-        let Premises { config, store, key, http: listener, stack, sip_events, engine } = premises;
+        let Premises { config, store, keys, first_key, http: listener, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
         let personas = personas(&config, &minds).await?;
@@ -160,6 +164,7 @@ impl Appliance {
             extensions: Extensions::new(&config),
             journal: journal.clone(),
             store: store.clone(),
+            outside: Outside::new(&config.outside),
             chance: Box::new(chance::<16>),
             config,
         });
@@ -168,15 +173,17 @@ impl Appliance {
         trunks.start(&stack, &mut trunk_tasks);
         let ready = Arc::new(AtomicBool::new(true));
         let http_stop = CancellationToken::new();
-        let gateway = Gateway::new(exchange.clone(), switchboard.clone(), journal.clone(), store);
+        let gateway =
+            Gateway::new(exchange.clone(), switchboard.clone(), journal.clone(), store, Arc::new(keys));
         let http = listener.local_addr()?;
         let http_task =
-            tokio::spawn(http::serve(listener, gateway.clone(), key, ready.clone(), http_stop.clone()));
+            tokio::spawn(http::serve(listener, gateway.clone(), ready.clone(), http_stop.clone()));
         Ok(Self {
             exchange,
             switchboard,
             journal,
             gateway,
+            first_key,
             ready,
             http,
             http_stop,
@@ -214,6 +221,12 @@ impl Appliance {
         tell_systemd(&[sd_notify::NotifyState::Ready]);
         let (sip, config) = (self.sip_address(), &self.exchange.config);
         println!("READY sip={sip} http={} numbers={}", self.http, config.numbers.len());
+        if let Some(key) = &self.first_key {
+            println!(
+                "key {}   (shown this once; it lies in admin.key in the data folder, too)",
+                key.reveal()
+            );
+        }
         let reached =
             SocketAddr::new(config.sip.advertise.unwrap_or_else(|| address_on_the_lan(sip.ip())), sip.port());
         for number in &config.numbers {

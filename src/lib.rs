@@ -6,6 +6,8 @@ pub mod domain;
 
 pub mod config;
 
+pub mod outside;
+
 pub mod store;
 
 pub mod call;

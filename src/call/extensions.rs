@@ -9,14 +9,14 @@ use tracing::info;
 use crate::config::{Config, Extension, Login};
 
 /// An extension, for people to read.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ExtensionReport {
     pub number: String,
     pub name: String,
     pub phones: Vec<PhoneReport>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct PhoneReport {
     pub address: String,
     pub transport: &'static str,

@@ -26,8 +26,10 @@ use super::queue::{Full, Hold, Limits, Pace, Queue};
 use super::{Manners, Waves, trunks::Trunks};
 use crate::config::{Config, Number};
 use crate::domain::{
-    AccountId, AgentId, Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, NumberId, Private,
+    AccountId, AgentId, Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, NumberId,
+    Private,
 };
+use crate::outside::Outside;
 use crate::store::Store;
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
@@ -60,6 +62,8 @@ pub struct Exchange {
     pub extensions: Extensions,
     pub journal: Journal,
     pub store: Store,
+    /// The way to URLs that clients supplied.
+    pub outside: Outside,
     /// Randomness for ids, SSRCs and sessions.
     pub chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
 }

@@ -5,6 +5,7 @@
 
 mod extension;
 mod file;
+mod outside;
 mod read;
 mod signalling;
 mod trunk;
@@ -19,6 +20,7 @@ use crate::domain::E164;
 
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
+pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 
@@ -29,6 +31,7 @@ pub struct Config {
     pub sip: Sip,
     pub media: Media,
     pub http: Http,
+    pub outside: Outside,
     pub engines: Engines,
     pub limits: Limits,
     pub queue: Queue,
@@ -214,6 +217,7 @@ impl Default for Config {
                 timeout: Duration::from_secs(60),
             },
             http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            outside: Outside::default(),
             engines: Engines {
                 folder: None,
                 models: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::extension::extension;
 use super::file::{Mistake, Section};
+use super::outside::outside;
 use super::signalling::sip;
 use super::trunk::trunk;
 use super::{
@@ -25,6 +26,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         sip: sip(root.section("sip"), unknown.sip),
         media: media(root.section("media"), unknown.media),
         http: http(root.section("http"), &unknown.http),
+        outside: outside(root.section("outside")),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
         queue: queue(root.section("queue"), &unknown.queue),

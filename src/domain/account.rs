@@ -85,6 +85,11 @@ impl std::str::FromStr for Scope {
     }
 }
 
+/// What a key may not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("this key may not do that: it needs the scope {}", .0.code())]
+pub struct MissingScope(pub Scope);
+
 /// Who asks: the account, and the key that was shown.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Principal {
@@ -104,5 +109,13 @@ impl Principal {
 
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|has| *has == scope || *has == Scope::Admin)
+    }
+
+    /// The first thing that a verb asks.
+    ///
+    /// # Errors
+    /// The key has not that scope.
+    pub fn require(&self, scope: Scope) -> Result<(), MissingScope> {
+        if self.may(scope) { Ok(()) } else { Err(MissingScope(scope)) }
     }
 }

@@ -12,7 +12,7 @@ mod number;
 mod private;
 mod webhook;
 
-pub use account::{Account, Key, Principal, Scope};
+pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, BrainChoice, Metadata, Number, NumberKind, NumberStatus, Settings, Source, Thread};
 pub use call::{
     Attestation, Call, CallUsage, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::call::RouteError;
+use crate::domain::MissingScope;
 use crate::store::StoreError;
 
 /// What kind of failure it was; each vocabulary turns it into its own status.
@@ -81,6 +82,12 @@ impl Error {
             RouteError::Refused(reason) => Error::field("to", reason),
             RouteError::Unreachable(reason) => Error::new(Kind::Unavailable, reason),
         }
+    }
+}
+
+impl From<MissingScope> for Error {
+    fn from(missing: MissingScope) -> Self {
+        Error::coded(Kind::Forbidden, "missing_scope", missing.to_string())
     }
 }
 

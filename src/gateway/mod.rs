@@ -1,7 +1,9 @@
 //! The verbs of the product: what can be asked of a running gateway, whoever asks. One file per noun.
 
+mod access;
 mod calls;
 mod error;
+mod keys;
 mod messages;
 
 use std::sync::Arc;
@@ -10,11 +12,12 @@ use tokio::sync::broadcast;
 
 pub use calls::{PlaceCall, TransferCall};
 pub use error::{Error, Kind};
+pub use keys::{Keyring, Secret, admin_key_path};
 pub use messages::{Messages, SendText};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
 use crate::config::Number;
-use crate::domain::{E164, Event};
+use crate::domain::{E164, Event, Principal, Scope};
 use crate::store::{Store, StoreError};
 
 #[derive(Clone)]
@@ -23,10 +26,11 @@ pub struct Gateway {
     switchboard: Switchboard,
     journal: Journal,
     store: Store,
+    keys: Arc<Keyring>,
 }
 
 /// Counters of the whole box.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Report {
     pub calls: usize,
     pub max_calls: usize,
@@ -37,7 +41,7 @@ pub struct Report {
     pub store_healthy: bool,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct SipReport {
     pub received: u64,
     pub sent: u64,
@@ -48,7 +52,7 @@ pub struct SipReport {
     pub transactions: usize,
 }
 
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct MediaReport {
     pub sessions: usize,
     pub ports_free: usize,
@@ -59,8 +63,14 @@ pub struct MediaReport {
 }
 
 impl Gateway {
-    pub fn new(exchange: Arc<Exchange>, switchboard: Switchboard, journal: Journal, store: Store) -> Self {
-        Self { exchange, switchboard, journal, store }
+    pub fn new(
+        exchange: Arc<Exchange>,
+        switchboard: Switchboard,
+        journal: Journal,
+        store: Store,
+        keys: Arc<Keyring>,
+    ) -> Self {
+        Self { exchange, switchboard, journal, store, keys }
     }
 
     /// Places for a call or a message, the best first.
@@ -87,6 +97,12 @@ impl Gateway {
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.journal.subscribe()
+    }
+
+    /// The counters, for who may see the whole box.
+    pub async fn report_to(&self, who: &Principal) -> Result<Report, Error> {
+        who.require(Scope::Admin)?;
+        Ok(self.report().await)
     }
 
     pub async fn report(&self) -> Report {

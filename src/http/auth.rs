@@ -1,66 +1,53 @@
-//! The box's one key: made at first start, kept in the data folder, asked for by all of `/v1`.
+//! Who asks: the key becomes a [`Principal`]. What it may is asked by the verbs (`Principal::require`), so that it is the same
+//! in every vocabulary.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
-use subtle::ConstantTimeEq;
 
 use super::App;
 use super::problem::Problem;
+use crate::domain::Principal;
 
-/// `Debug` is not derived, so that it cannot reach a log.
-pub struct AdminKey(String);
+/// Whose key came with the request. Only behind [`require_key`].
+pub(crate) struct Who(pub(crate) Arc<Principal>);
 
-impl AdminKey {
-    /// Where it lies.
-    pub fn path(data: &Path) -> PathBuf {
-        data.join("admin.key")
-    }
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = Problem;
 
-    /// Reads the key, or makes one of 256 random bits that only the owner of the folder can read.
-    pub fn open(data: &Path, chance: impl FnOnce() -> [u8; 32]) -> std::io::Result<Self> {
-        let path = Self::path(data);
-        match std::fs::read_to_string(&path) {
-            Ok(text) if text.trim().len() >= 32 => return Ok(Self(text.trim().to_owned())),
-            Ok(_) => std::fs::remove_file(&path)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let mut key = String::from("offhook_");
-        for byte in chance() {
-            key.push_str(&format!("{byte:02x}"));
-        }
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(key.as_bytes())?;
-        file.sync_all()?;
-        Ok(Self(key))
-    }
-
-    fn is(&self, given: &str) -> bool {
-        self.0.as_bytes().ct_eq(given.as_bytes()).into()
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let who = parts.extensions.get::<Arc<Principal>>().cloned();
+        who.map(Who).ok_or_else(|| Problem::unauthorized("this address is not behind a key"))
     }
 }
 
+/// Lets through who shows one of our keys.
 pub(super) async fn require_key(
     State(app): State<App>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match given.and_then(|value| value.strip_prefix("Bearer ")) {
-        Some(given) if app.key.is(given.trim()) => Ok(next.run(request).await),
-        Some(_) => {
-            Err(Problem::unauthorized("the key is not this box's; it lies in the data folder, in admin.key"))
-        }
-        None => Err(Problem::unauthorized(
-            "send `Authorization: Bearer KEY`; the key lies in the data folder, in admin.key",
-        )),
-    }
+    let Some(given) = bearer(request.headers()) else {
+        return Err(Problem::unauthorized(
+            "send `Authorization: Bearer KEY`; `offhook keys create` makes a key, and the first lies in the data folder, in admin.key",
+        ));
+    };
+    let Some(who) = app.gateway.authenticate(given) else {
+        return Err(Problem::unauthorized("the key is none of this box's, or it was revoked"));
+    };
+    request.extensions_mut().insert(who);
+    Ok(next.run(request).await)
+}
+
+/// The name of the scheme is the same in capitals and small letters (RFC 9110 §11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
 }
 
 #[cfg(test)]
@@ -68,14 +55,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_once_and_is_its_owners_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let made = AdminKey::open(folder.path(), || [7; 32]).unwrap();
-        let read = AdminKey::open(folder.path(), || [8; 32]).unwrap();
-        assert!(made.is(&read.0));
-        assert!(!made.is("offhook_"));
-        let mode = std::fs::metadata(AdminKey::path(folder.path())).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+    fn the_key_stands_behind_the_word_bearer() {
+        let given = |text: &str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, text.parse().unwrap())]);
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(given("Bearer k").as_deref(), Some("k"));
+        assert_eq!(given("bearer  k ").as_deref(), Some("k"));
+        assert_eq!(given("Basic k"), None);
+        assert_eq!(given("Bearer"), None);
     }
 }

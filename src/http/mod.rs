@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /health` | the process answers |
 //! | `GET /ready` | it takes calls; 503 while it stops |
+//! | `GET /openapi.json` | this API, described |
 //! | `GET /v1/stats` | counters of the box |
 //! | `POST /v1/calls` | place a call: `from`, `to`, `agent` |
 //! | `GET /v1/calls?limit=` | the newest first |
@@ -15,10 +16,12 @@
 //! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
 //! | `GET /v1/events` | server-sent events, one JSON object each |
 //!
-//! `/v1` wants `Authorization: Bearer` with the key that lies in the data folder.
+//! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
 
+mod ask;
 mod auth;
 mod handlers;
+mod openapi;
 mod problem;
 mod v1;
 
@@ -26,19 +29,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::gateway::Gateway;
 
-pub use auth::AdminKey;
-
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
     gateway: Gateway,
-    key: Arc<AdminKey>,
     ready: Arc<AtomicBool>,
     /// Ends event streams when the server stops.
     stop: CancellationToken,
@@ -48,22 +49,26 @@ pub(crate) struct App {
 pub async fn serve(
     listener: tokio::net::TcpListener,
     gateway: Gateway,
-    key: AdminKey,
     ready: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let app = App { gateway, key: Arc::new(key), ready, stop: stop.clone() };
+    let app = App { gateway, ready, stop: stop.clone() };
     axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn router(app: App) -> Router {
     let v1 = v1::routes().layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
-    let (v1, _) = OpenApiRouter::new().nest("/v1", v1).split_for_parts();
+    let (v1, mut api) = OpenApiRouter::with_openapi(openapi::frame()).nest("/v1", v1).split_for_parts();
+    openapi::complete(&mut api);
+    let described = serde_json::to_string_pretty(&api).unwrap_or_default();
+    let json = [(CONTENT_TYPE, "application/json")];
     Router::new()
         .route("/health", get(async || "ok\n"))
         .route("/ready", get(handlers::ready))
+        .route("/openapi.json", get(async move || (json, described)))
         .merge(v1)
         .fallback(handlers::not_found)
+        .method_not_allowed_fallback(handlers::not_allowed)
         .with_state(app)
 }
 

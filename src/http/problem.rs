@@ -1,22 +1,44 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::gateway::{Error, Kind};
 
-/// `application/problem+json` (RFC 9457).
+/// What went wrong. The answer carries it along, so that a layer may put it into another vocabulary's words.
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    field: Option<&'static str>,
-    detail: String,
-    retry_after: Option<Duration>,
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) field: Option<Cow<'static, str>>,
+    pub(crate) detail: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// An error (RFC 9457).
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem, example = json!({
+    "status": 422, "code": "invalid", "field": "to", "detail": "is no E.164 number, as in +14155550123",
+    "request_id": "req_0123456789abcdef",
+}))]
+pub(crate) struct ProblemBody<'a> {
+    /// The status of the answer.
+    status: u16,
+    /// What kind of error it is: stable, for programs.
+    code: &'a str,
+    /// The field or parameter that is wrong, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    /// What would be right: for people, and free to change.
+    detail: &'a str,
+    /// As in the header `X-Request-Id`; the log has it too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 /// The least that 503 asks to wait.
@@ -29,6 +51,19 @@ impl Problem {
 
     pub(crate) fn unauthorized(detail: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub(crate) fn field(field: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
+        Self { field: Some(field.into()), ..problem }
+    }
+
+    /// The body, with the id of the request where that is known.
+    pub(crate) fn body(&self, request_id: Option<&str>) -> String {
+        let field = self.field.as_deref();
+        let (status, detail) = (self.status.as_u16(), self.detail.as_str());
+        let body = ProblemBody { status, code: self.code, field, detail, request_id };
+        serde_json::to_string(&body).unwrap_or_default()
     }
 }
 
@@ -46,29 +81,26 @@ impl From<Error> for Problem {
             Kind::Unavailable => StatusCode::BAD_GATEWAY,
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let (field, retry_after) = (error.field, error.retry_after);
+        let (field, retry_after) = (error.field.map(Cow::Borrowed), error.retry_after);
         Self { field, retry_after, ..Self::new(status, error.code, error.public) }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({ "status": self.status.as_u16(), "code": self.code, "detail": self.detail });
-        if let Some(field) = self.field {
-            body["field"] = field.into();
-        }
         let mut response =
-            (self.status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+            (self.status, [(CONTENT_TYPE, "application/problem+json")], self.body(None)).into_response();
         let later = self.retry_after.or((self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(LATER));
         if let Some(later) = later {
             response.headers_mut().insert(RETRY_AFTER, later.as_secs().max(1).into());
         }
+        response.extensions_mut().insert(self);
         response
     }
 }
 
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Self {
+impl From<axum::extract::rejection::JsonRejection> for Problem {
+    fn from(rejection: axum::extract::rejection::JsonRejection) -> Self {
         Problem::new(rejection.status(), "invalid_json", rejection.body_text())
     }
 }
@@ -79,6 +111,5 @@ pub(crate) fn checked(limit: Option<usize>) -> Result<usize, Problem> {
     if (1..=200).contains(&limit) {
         return Ok(limit);
     }
-    let detail = format!("limit is {limit}, and must be a whole number from 1 to 200");
-    Err(Problem { field: Some("limit"), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) })
+    Err(Problem::field("limit", format!("is {limit}, and must be a whole number from 1 to 200")))
 }

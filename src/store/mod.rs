@@ -8,6 +8,7 @@
 //! error, and opened again by whoever needs it next: a disk that was full and has room again needs no restart.
 
 mod collection;
+mod keys;
 mod messages;
 
 pub use collection::{Cursor, Page};
@@ -21,7 +22,7 @@ use redb::{
     WriteTransaction,
 };
 
-use crate::domain::{Call, CallId, EndReason, Event, EventKind, Message};
+use crate::domain::{Account, Call, CallId, EndReason, Event, EventKind, Key, Message};
 
 const CALLS: TableDefinition<&str, &[u8]> = TableDefinition::new("calls");
 /// Created-at (ms) and id, so that a list is a walk from the end.
@@ -161,6 +162,8 @@ impl Store {
         transaction.open_table(CALLS_BY_TIME)?;
         transaction.open_table(EVENTS)?;
         messages::make_tables(&transaction)?;
+        collection::make_tables::<Account>(&transaction)?;
+        collection::make_tables::<Key>(&transaction)?;
         transaction.commit()?;
         Ok(())
     }

@@ -6,8 +6,20 @@ use std::path::{Path, PathBuf};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Modules of the appliance in dependency order: each may use those before it.
-const ORDER: &[&str] =
-    &["domain", "config", "store", "call", "gateway", "http", "telemetry", "app", "phone", "doctor", "cli"];
+const ORDER: &[&str] = &[
+    "domain",
+    "config",
+    "outside",
+    "store",
+    "call",
+    "gateway",
+    "http",
+    "telemetry",
+    "app",
+    "phone",
+    "doctor",
+    "cli",
+];
 const LONGEST_FILE: usize = 800;
 
 fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {

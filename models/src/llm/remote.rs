@@ -87,6 +87,12 @@ impl ChatCompletions {
         ChatCompletions { bare: true, ..ChatCompletions::new(url, key, WEBHOOK_MODEL, timeouts) }
     }
 
+    /// Asks by a client of the caller's own, which may be particular about where it connects to.
+    #[must_use]
+    pub fn through(self, client: reqwest::Client) -> Self {
+        ChatCompletions { client, ..self }
+    }
+
     fn body(&self, prompt: &Prompt) -> Request {
         let sampled = !self.bare;
         let s = &prompt.sampling;

@@ -24,7 +24,7 @@ const IN_DOUBT: Duration = Duration::from_secs(5);
 /// How long a failed call is held against a server that gets no OPTIONS.
 const RESENT: Duration = Duration::from_secs(30);
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// Nothing speaks against it.

@@ -30,7 +30,7 @@ const MOST_CALLED: usize = 256;
 const MOST_EARLY: usize = 64;
 
 /// How a trunk stands with its registrar.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Standing {
     /// It needs no registration.
@@ -57,7 +57,7 @@ pub enum Standing {
 }
 
 /// A trunk, for people to read.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct TrunkReport {
     pub name: String,
     #[serde(flatten)]
@@ -67,7 +67,7 @@ pub struct TrunkReport {
     pub servers: Vec<ServerReport>,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct ServerReport {
     pub uri: String,
     pub address: String,

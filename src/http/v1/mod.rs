@@ -7,8 +7,11 @@ mod messages;
 use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::App;
+use super::auth::Who;
+use super::problem::Problem;
 use crate::gateway::Report;
 
 /// Everything under `/v1`.
@@ -17,9 +20,19 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())
-        .route("/stats", axum::routing::get(stats))
+        .routes(routes!(get_stats))
 }
 
-async fn stats(State(app): State<App>) -> Json<Report> {
-    Json(app.gateway.report().await)
+/// Counters of the whole box
+///
+/// Calls that are up, what the SIP stack and the media engine have seen, and how trunks and extensions stand.
+#[utoipa::path(
+    get,
+    path = "/stats",
+    tag = "box",
+    security(("key" = ["admin"])),
+    responses((status = 200, description = "The counters", body = Report)),
+)]
+async fn get_stats(State(app): State<App>, Who(who): Who) -> Result<Json<Report>, Problem> {
+    Ok(Json(app.gateway.report_to(&who).await?))
 }
