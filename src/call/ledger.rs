@@ -172,7 +172,10 @@ impl Ledger {
     }
 
     /// As [`record`](Self::record), and returns when that is on disk; nobody is told of what is not.
-    pub(super) async fn store(&mut self, kinds: impl IntoIterator<Item = EventKind>) -> Result<(), NotWritten> {
+    pub(super) async fn store(
+        &mut self,
+        kinds: impl IntoIterator<Item = EventKind>,
+    ) -> Result<(), NotWritten> {
         for kind in kinds {
             self.later(kind);
         }

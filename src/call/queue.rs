@@ -385,8 +385,7 @@ mod tests {
     fn calls_begin_no_faster_than_the_paces_say() {
         let minute = Pace { most: 3, span: seconds(60) };
         let second = Pace { most: 1, span: seconds(1) };
-        let mut queue =
-            Queue::new(Limits { paces: vec![second], paces_per_key: vec![minute], ..limits() });
+        let mut queue = Queue::new(Limits { paces: vec![second], paces_per_key: vec![minute], ..limits() });
         let start = Instant::now();
         for n in 1..=5 {
             waits(&mut queue, n, 1);

@@ -161,10 +161,10 @@ async fn a_call_is_placed_followed_and_ended() {
     );
     assert_eq!(call["transcript"][0]["text"], "Hello there.");
     let (_, page) = curl(&world, Some(&key), "/v1/calls?limit=5", &[]).await;
-    assert_eq!(page["calls"][0]["id"], id.as_str());
+    assert_eq!(page["items"][0]["id"], id.as_str());
     let (status, problem) =
         curl(&world, Some(&key), &format!("/v1/calls/{id}/hangup"), &["-X", "POST"]).await;
-    assert_eq!(status, 422, "{problem}");
+    assert_eq!((status, problem["code"].as_str()), (409, Some("call_over")), "{problem}");
     world.stop().await;
 }
 

@@ -134,12 +134,7 @@ impl Desk {
         }
     }
 
-    async fn prepared(
-        &mut self,
-        id: CallId,
-        ticket: Ticket,
-        prepared: Result<(Persona, Waves), RouteError>,
-    ) {
+    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<(Persona, Waves), RouteError>) {
         let (persona, waves) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -159,7 +154,9 @@ impl Desk {
                 self.attach(SideId(leg), prospect);
             }
             // A line comes free when some call ends.
-            Err(PlaceError::TrunksFull | PlaceError::NoLine(_)) if !self.calls.is_empty() => {
+            Err(PlaceError::TrunksFull | PlaceError::NoLine(_))
+                if ticket.placement.may_wait && !self.calls.is_empty() =>
+            {
                 let mut ticket = ticket;
                 ticket.placement.waves.clear();
                 self.queue.put_back(id.clone());
