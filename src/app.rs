@@ -173,8 +173,14 @@ impl Appliance {
         trunks.start(&stack, &mut trunk_tasks);
         let ready = Arc::new(AtomicBool::new(true));
         let http_stop = CancellationToken::new();
-        let gateway =
-            Gateway::new(exchange.clone(), switchboard.clone(), journal.clone(), store, Arc::new(keys));
+        let gateway = Gateway::new(
+            exchange.clone(),
+            switchboard.clone(),
+            journal.clone(),
+            store,
+            Arc::new(keys),
+            chance::<32>,
+        );
         let http = listener.local_addr()?;
         let http_task =
             tokio::spawn(http::serve(listener, gateway.clone(), ready.clone(), http_stop.clone()));
@@ -364,7 +370,7 @@ fn tell_systemd(state: &[sd_notify::NotifyState<'_>]) {
 }
 
 /// Randomness of the operating system.
-fn chance<const N: usize>() -> [u8; N] {
+pub(crate) fn chance<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // Without randomness there are no ids, no keys and no SSRCs that a stranger cannot guess.
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");

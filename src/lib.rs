@@ -14,6 +14,8 @@ pub mod call;
 
 pub mod gateway;
 
+pub mod dialect;
+
 pub mod http;
 
 pub mod telemetry;

@@ -38,12 +38,35 @@ impl Gateway {
         request.send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
+    /// Is there one at all?
+    pub(super) async fn answers(&self) -> bool {
+        let request = self.request(Method::GET, "/health").timeout(Duration::from_secs(2));
+        request.send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         self.json(self.request(Method::GET, path)).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.json(self.request(Method::POST, path).json(body)).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.json(self.request(Method::DELETE, path)).await
+    }
+
+    /// Every item of a list, page after page. `path` has a query.
+    pub(super) async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut page = self.get(path).await?;
+        loop {
+            if let Value::Array(more) = page["items"].take() {
+                items.extend(more);
+            }
+            let Some(cursor) = page["next_cursor"].as_str() else { return Ok(items) };
+            page = self.get(&format!("{path}&cursor={}", safe(cursor))).await?;
+        }
     }
 
     /// Everything that happens from now on, one JSON object at a time. Connected when this returns.

@@ -9,9 +9,11 @@ mod child;
 mod demo;
 mod doctor;
 mod gateway;
+mod keys;
 mod local;
 mod messages;
 mod models;
+mod operator;
 mod phone;
 mod rehearsal;
 mod serve;
@@ -47,6 +49,8 @@ enum Command {
     Phone(Box<phone::PhoneArgs>),
     Calls(calls::CallsArgs),
     Messages(messages::MessagesArgs),
+    Keys(keys::KeysArgs),
+    Accounts(keys::AccountsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Transcribe(sound::TranscribeArgs),
@@ -64,6 +68,8 @@ pub fn main() -> ExitCode {
         Command::Phone(args) => wait(phone::run(*args)),
         Command::Calls(args) => wait(calls::run(args)),
         Command::Messages(args) => wait(messages::run(args)),
+        Command::Keys(args) => wait(keys::keys(args)),
+        Command::Accounts(args) => wait(keys::accounts(args)),
         Command::Models(args) => wait(models::run(args)),
         Command::Transcribe(args) => wait(sound::transcribe(args)),
         Command::Speak(args) => wait(sound::speak(args)),

@@ -3,6 +3,7 @@
 //! `config/offhook.toml` documents every key at its default; a test holds the two together. A default stands here and
 //! nowhere else.
 
+mod dialect;
 mod extension;
 mod file;
 mod outside;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crate::domain::E164;
 
+pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use outside::Outside;
@@ -38,6 +40,7 @@ pub struct Config {
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
+    pub dialects: Dialects,
     pub trunks: Vec<Trunk>,
     pub extensions: Vec<Extension>,
     pub brains: Vec<Brain>,
@@ -245,6 +248,7 @@ impl Default for Config {
                 idle_prompts: 2,
             },
             log: Log { level: "info".into(), json: false, private: false },
+            dialects: Dialects::default(),
             trunks: Vec::new(),
             extensions: Vec::new(),
             brains: Vec::new(),

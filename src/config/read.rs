@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
 use super::outside::outside;
@@ -33,6 +34,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         log: log(root.section("log"), unknown.log),
+        dialects: dialects(root.section("dialect")),
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),
         extensions: root.sections("extension").into_iter().map(extension).collect(),
         brains: root.sections("brain").into_iter().map(brain).collect(),

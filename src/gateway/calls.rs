@@ -6,6 +6,7 @@ use crate::config::Number;
 use crate::domain::{
     AgentId, Call, CallId, Metadata, NumberId, Principal, Private, Scope, Settings, TransferMode,
 };
+use crate::store::{CallFilter, Cursor, Page};
 
 /// A call that a client asks for.
 #[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
@@ -178,9 +179,16 @@ impl Gateway {
     }
 
     /// The newest first.
-    pub async fn calls(&self, who: &Principal, limit: usize) -> Result<Vec<Call>, Error> {
+    pub async fn calls(
+        &self,
+        who: &Principal,
+        filter: CallFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Call>, Error> {
         who.require(Scope::CallsRead)?;
-        self.read(move |store| store.calls(limit)).await
+        let account = who.account.clone();
+        self.read(move |store| store.calls(&account, &filter, after.as_ref(), limit)).await
     }
 
     /// A call that is not over, for who may steer calls.

@@ -2,7 +2,8 @@
 
 use super::{Error, Gateway, Kind};
 use crate::call::{Destination, Draft, Place, SendError};
-use crate::domain::{E164, Message, MessageId, Private};
+use crate::domain::{AccountId, E164, Message, MessageId, Private};
+use crate::store::{Cursor, MessageFilter, Page, Store};
 
 /// A message that a client asks to have sent.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -20,7 +21,7 @@ pub struct SendText {
 pub struct Messages {
     pub messages: Vec<Message>,
     /// Where the next page begins; absent on the last.
-    pub next_cursor: Option<MessageId>,
+    pub next_cursor: Option<Cursor>,
 }
 
 impl Gateway {
@@ -88,20 +89,10 @@ impl Gateway {
             .map(|text| format!("+{}", text.trim_start_matches(['+', ' '])).parse::<E164>())
             .transpose()
             .map_err(|error| Error::field("number", error.to_string()))?;
-        let cursor = cursor.map(str::parse::<MessageId>).transpose().map_err(wrong("cursor"))?;
-        let before = match cursor {
-            None => None,
-            Some(id) => {
-                let gone = || Error::field("cursor", "is none that a page of this list ended with");
-                Some(self.read(move |store| store.message(&id)).await?.ok_or_else(gone)?)
-            }
-        };
-        // One more tells whether there is another page.
-        let mut messages =
-            self.read(move |store| store.messages(number.as_ref(), before.as_ref(), limit + 1)).await?;
-        let more = messages.len() > limit;
-        messages.truncate(limit);
-        let next_cursor = messages.last().filter(|_| more).map(|message| message.id.clone());
-        Ok(Messages { messages, next_cursor })
+        let cursor = cursor.map(str::parse::<Cursor>).transpose().map_err(wrong("cursor"))?;
+        let filter = MessageFilter { number, ..MessageFilter::default() };
+        let page = move |store: &Store| store.messages(&AccountId::house(), &filter, cursor.as_ref(), limit);
+        let Page { items, next } = self.read(page).await?;
+        Ok(Messages { messages: items, next_cursor: next })
     }
 }

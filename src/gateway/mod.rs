@@ -5,6 +5,7 @@ mod calls;
 mod error;
 mod keys;
 mod messages;
+mod registry;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub use calls::{DryRun, PlaceCall, TransferCall};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, Secret, admin_key_path};
 pub use messages::{Messages, SendText};
+pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
 use crate::config::Number;
@@ -30,6 +32,7 @@ pub struct Gateway {
     journal: Journal,
     store: Store,
     keys: Arc<Keyring>,
+    registry: Registry,
 }
 
 /// Counters of the whole box.
@@ -83,8 +86,10 @@ impl Gateway {
         journal: Journal,
         store: Store,
         keys: Arc<Keyring>,
+        chance: fn() -> [u8; 32],
     ) -> Self {
-        Self { exchange, switchboard, journal, store, keys }
+        let registry = Registry::new(store.clone(), keys.clone(), chance);
+        Self { exchange, switchboard, journal, store, keys, registry }
     }
 
     /// Places for a call or a message, the best first.

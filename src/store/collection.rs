@@ -14,6 +14,7 @@ use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTra
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::tables::Visitor;
 use super::{Store, StoreError, decode, encode};
 
 /// Things that one page may look at to fill itself where a filter has no list of its own.
@@ -49,6 +50,12 @@ pub struct Cursor {
     id: String,
 }
 
+impl Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(format!("{:x}.{}", self.at, self.id)))
@@ -77,11 +84,18 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
-/// So that reading finds them.
-pub(super) fn make_tables<T: Kept>(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    transaction.open_table(table::<T>())?;
-    transaction.open_table(index::<T>())?;
-    Ok(())
+/// Names the two tables of a kind.
+pub(super) fn visit<T: Kept>(visitor: &mut impl Visitor) -> Result<(), StoreError> {
+    visitor.table(table::<T>())?;
+    visitor.table(index::<T>())
+}
+
+/// A value of few as it stands in the name of a list: as on the wire.
+pub(super) fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("{other:?} is no word"),
+    }
 }
 
 /// Writes a thing, and gives back what stood there before.
@@ -167,21 +181,18 @@ pub(super) fn all<T: Kept>(transaction: &ReadTransaction) -> Result<Vec<T>, Stor
     transaction.open_table(table::<T>())?.iter()?.map(|entry| decode(entry?.1.value())).collect()
 }
 
+/// Every one, inside a transaction that writes.
+pub(super) fn all_to_change<T: Kept>(transaction: &WriteTransaction) -> Result<Vec<T>, StoreError> {
+    transaction.open_table(table::<T>())?.iter()?.map(|entry| decode(entry?.1.value())).collect()
+}
+
 impl Store {
     /// Several changes, together or not at all. Blocks until it is on disk.
     pub(super) fn change<T>(
         &self,
         act: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let changed = self.begin_write().and_then(|transaction| {
-            let outcome = act(&transaction)?;
-            transaction.commit()?;
-            Ok(outcome)
-        });
-        if matches!(changed, Err(StoreError::Database(redb::Error::Io(_) | redb::Error::PreviousIo))) {
-            self.shelf.close();
-        }
-        changed
+        self.shelf.change(act)
     }
 }
 
@@ -192,6 +203,7 @@ fn micros(at: DateTime<Utc>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tables::Make;
 
     #[derive(serde::Serialize, serde::Deserialize, Clone, PartialEq, Debug)]
     struct Pebble {
@@ -232,7 +244,7 @@ mod tests {
     fn pages_follow_one_another_while_things_come_and_go() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.change(make_tables::<Pebble>).unwrap();
+        store.change(|tx| visit::<Pebble>(&mut Make(tx))).unwrap();
         store.change(|tx| (1..=6).try_for_each(|n| put(tx, &pebble(n, "red")).map(drop))).unwrap();
         let (first, cursor) = listed(&store, "all", None, 2);
         assert_eq!(first, ["p6", "p5"]);
@@ -248,7 +260,7 @@ mod tests {
     fn a_thing_moves_between_its_lists() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.change(make_tables::<Pebble>).unwrap();
+        store.change(|tx| visit::<Pebble>(&mut Make(tx))).unwrap();
         store.change(|tx| put(tx, &pebble(1, "red"))).unwrap();
         let before = store.change(|tx| put(tx, &pebble(1, "blue"))).unwrap();
         assert_eq!(before, Some(pebble(1, "red")));

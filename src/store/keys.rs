@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::collection::{self, Kept};
 use super::{Cursor, Page, Store, StoreError};
-use crate::domain::{Account, AccountId, Key, KeyId};
+use crate::domain::{Account, AccountId, Key, KeyId, Scope};
 
 /// The list of everything, whosesoever it is.
 const ALL: &str = "all";
@@ -43,6 +43,14 @@ impl Kept for Account {
     }
 }
 
+/// What became of a key that was to end.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Revoked {
+    Done(Key),
+    /// Nobody could administer the box any more: it stays.
+    LastAdmin,
+}
+
 impl Store {
     pub fn put_key(&self, key: &Key) -> Result<(), StoreError> {
         self.change(|tx| collection::put(tx, key).map(drop))
@@ -69,14 +77,21 @@ impl Store {
     }
 
     /// Ends a key; one that has ended stays as it is. `None`: there is none of this id.
-    pub fn revoke_key(&self, id: &KeyId, at: DateTime<Utc>) -> Result<Option<Key>, StoreError> {
+    pub fn revoke_key(&self, id: &KeyId, at: DateTime<Utc>) -> Result<Option<Revoked>, StoreError> {
+        let opens = |key: &Key| key.revoked_at.is_none() && key.scopes.contains(&Scope::Admin);
         self.change(|tx| {
             let Some(mut key) = collection::get_to_change::<Key>(tx, id.as_str())? else { return Ok(None) };
-            if key.revoked_at.is_none() {
-                key.revoked_at = Some(at);
-                collection::put(tx, &key)?;
+            if key.revoked_at.is_some() {
+                return Ok(Some(Revoked::Done(key)));
             }
-            Ok(Some(key))
+            // Asked in the transaction that changes it: of two operators who revoke each other's key at once, one is refused.
+            let others = collection::all_to_change::<Key>(tx)?;
+            if opens(&key) && !others.iter().any(|other| other.id != key.id && opens(other)) {
+                return Ok(Some(Revoked::LastAdmin));
+            }
+            key.revoked_at = Some(at);
+            collection::put(tx, &key)?;
+            Ok(Some(Revoked::Done(key)))
         })
     }
 
@@ -97,6 +112,22 @@ impl Store {
         self.change(|tx| collection::put(tx, account).map(drop))
     }
 
+    /// `None`: there is none of this id.
+    pub fn change_account(
+        &self,
+        id: &AccountId,
+        act: impl FnOnce(&mut Account),
+    ) -> Result<Option<Account>, StoreError> {
+        self.change(|tx| {
+            let Some(mut account) = collection::get_to_change::<Account>(tx, id.as_str())? else {
+                return Ok(None);
+            };
+            act(&mut account);
+            collection::put(tx, &account)?;
+            Ok(Some(account))
+        })
+    }
+
     pub fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         collection::get(&self.begin_read()?, id.as_str())
     }
@@ -114,7 +145,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Scope;
 
     fn key(n: u8) -> Key {
         Key {
@@ -138,8 +168,9 @@ mod tests {
         (1..=3).for_each(|n| store.put_key(&key(n)).unwrap());
         let id = key(2).id;
         let (first, second) = (Utc::now(), Utc::now() + chrono::Duration::seconds(9));
-        assert_eq!(store.revoke_key(&id, first).unwrap().unwrap().revoked_at, Some(first));
-        assert_eq!(store.revoke_key(&id, second).unwrap().unwrap().revoked_at, Some(first));
+        let ended = Revoked::Done(Key { revoked_at: Some(first), ..key(2) });
+        assert_eq!(store.revoke_key(&id, first).unwrap().as_ref(), Some(&ended));
+        assert_eq!(store.revoke_key(&id, second).unwrap().as_ref(), Some(&ended));
         assert_eq!(store.revoke_key(&KeyId::from_random([9; 10]), first).unwrap(), None);
         let house = AccountId::house();
         let page = store.keys_page(Some(&house), None, 2).unwrap();

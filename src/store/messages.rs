@@ -1,105 +1,101 @@
-//! Messages in the database: by id, and for lists by time, of one number or of all.
+//! Messages in the database.
 
 use chrono::{DateTime, Utc};
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{Entry, Record, Store, StoreError, decode, encode};
-use crate::domain::{E164, Event, EventKind, Message, MessageId};
+use super::collection::{Cursor, Kept, Page, get, page, word};
+use super::{Entry, Record, Store, StoreError};
+use crate::domain::{
+    AccountId, AgentId, Direction, E164, Event, EventKind, Message, MessageId, MessageStatus, ThreadId,
+};
 
-const MESSAGES: TableDefinition<&str, &[u8]> = TableDefinition::new("messages");
-/// Created-at (µs) and id.
-const BY_TIME: TableDefinition<(u64, &str), ()> = TableDefinition::new("messages_by_time");
-/// Number, created-at (µs) and id: one number's inbox is one stretch of it.
-const BY_NUMBER: TableDefinition<(&str, u64, &str), ()> = TableDefinition::new("messages_by_number");
-/// Those that are on their way out, so that the next start finds them without reading all.
-const QUEUED: TableDefinition<&str, ()> = TableDefinition::new("messages_queued");
+/// Those on their way out, of all accounts, so that the next start finds them without reading all.
+const OPEN: &str = "open";
 
-pub(super) fn make_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    transaction.open_table(MESSAGES)?;
-    transaction.open_table(BY_TIME)?;
-    transaction.open_table(BY_NUMBER)?;
-    transaction.open_table(QUEUED)?;
-    Ok(())
+/// Which messages a list shows; what is absent does not matter.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct MessageFilter {
+    /// Of ours: its inbox.
+    pub number: Option<E164>,
+    pub thread: Option<ThreadId>,
+    pub agent: Option<AgentId>,
+    pub status: Option<MessageStatus>,
+    pub direction: Option<Direction>,
 }
 
-pub(super) fn write<'a>(
-    transaction: &WriteTransaction,
-    messages: impl Iterator<Item = &'a Message>,
-) -> Result<(), StoreError> {
-    let mut messages = messages.peekable();
-    if messages.peek().is_none() {
-        return Ok(());
-    }
-    let mut table = transaction.open_table(MESSAGES)?;
-    let mut by_time = transaction.open_table(BY_TIME)?;
-    let mut by_number = transaction.open_table(BY_NUMBER)?;
-    let mut queued = transaction.open_table(QUEUED)?;
-    for message in messages {
-        let (id, at) = (message.id.as_str(), micros(message.created_at));
-        table.insert(id, encode(message)?.as_slice())?;
-        by_time.insert((at, id), ())?;
-        by_number.insert((message.number.as_str(), at, id), ())?;
-        if message.status.is_final() {
-            queued.remove(id)?;
-        } else {
-            queued.insert(id, ())?;
+impl MessageFilter {
+    /// The list that leaves the least to be passed over.
+    fn list(&self, account: &AccountId) -> String {
+        match self {
+            Self { thread: Some(thread), .. } => format!("{account}/thread={thread}"),
+            Self { number: Some(number), .. } => format!("{account}/number={number}"),
+            Self { agent: Some(agent), .. } => format!("{account}/agent={agent}"),
+            Self { status: Some(status), .. } => format!("{account}/status={}", word(status)),
+            Self { direction: Some(direction), .. } => format!("{account}/direction={}", word(direction)),
+            _ => account.to_string(),
         }
     }
-    Ok(())
+
+    fn fits(&self, message: &Message) -> bool {
+        self.number.as_ref().is_none_or(|number| *number == message.number)
+            && self.thread.as_ref().is_none_or(|thread| Some(thread) == message.thread_id.as_ref())
+            && self.agent.as_ref().is_none_or(|agent| Some(agent) == message.agent_id.as_ref())
+            && self.status.is_none_or(|status| status == message.status)
+            && self.direction.is_none_or(|direction| direction == message.direction)
+    }
+}
+
+impl Kept for Message {
+    const TABLE: &'static str = "messages";
+    const LISTS: &'static str = "messages_lists";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    fn lists(&self) -> Vec<String> {
+        let account = &self.account;
+        let mut lists = vec![
+            account.to_string(),
+            format!("{account}/number={}", self.number),
+            format!("{account}/status={}", word(&self.status)),
+            format!("{account}/direction={}", word(&self.direction)),
+        ];
+        lists.extend(self.thread_id.as_ref().map(|thread| format!("{account}/thread={thread}")));
+        lists.extend(self.agent_id.as_ref().map(|agent| format!("{account}/agent={agent}")));
+        if !self.status.is_final() {
+            lists.push(OPEN.to_owned());
+        }
+        lists
+    }
 }
 
 impl Store {
+    /// Of whatever account: whoever shows it compares.
     pub fn message(&self, id: &MessageId) -> Result<Option<Message>, StoreError> {
-        let table = self.begin_read()?.open_table(MESSAGES)?;
-        table.get(id.as_str())?.map(|value| decode(value.value())).transpose()
+        get(&self.begin_read()?, id.as_str())
     }
 
-    /// The newest first, of one number or of all; those before `before`, where that is given. At most `limit`.
+    /// Of one account, the newest first.
     pub fn messages(
         &self,
-        number: Option<&E164>,
-        before: Option<&Message>,
+        account: &AccountId,
+        filter: &MessageFilter,
+        after: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<Message>, StoreError> {
-        let transaction = self.begin_read()?;
-        let (at, id) = before.map_or((u64::MAX, ""), |one| (micros(one.created_at), one.id.as_str()));
-        let mut ids: Vec<String> = Vec::new();
-        match number {
-            Some(number) => {
-                let index = transaction.open_table(BY_NUMBER)?;
-                let number = number.as_str();
-                for entry in index.range((number, 0, "")..(number, at, id))?.rev().take(limit) {
-                    ids.push(entry?.0.value().2.to_owned());
-                }
-            }
-            None => {
-                let index = transaction.open_table(BY_TIME)?;
-                for entry in index.range((0, "")..(at, id))?.rev().take(limit) {
-                    ids.push(entry?.0.value().1.to_owned());
-                }
-            }
-        }
-        let table = transaction.open_table(MESSAGES)?;
-        let mut messages = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(value) = table.get(id.as_str())? {
-                messages.push(decode(value.value())?);
-            }
-        }
-        Ok(messages)
+    ) -> Result<Page<Message>, StoreError> {
+        page(&self.begin_read()?, &filter.list(account), after, limit, |message| filter.fits(message))
     }
 
     /// Closes every message that an earlier process left on its way: whether it arrived is not known, and to send it
     /// again might deliver it twice. Returns how many.
     pub fn settle_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
-        let ids: Vec<String> = {
-            let table = self.begin_read()?.open_table(QUEUED)?;
-            table.iter()?.map(|entry| Ok(entry?.0.value().to_owned())).collect::<Result<_, StoreError>>()?
-        };
-        for id in &ids {
-            let Some(mut message) = id.parse().ok().map(|id| self.message(&id)).transpose()?.flatten() else {
-                continue;
-            };
+        let open = page::<Message>(&self.begin_read()?, OPEN, None, usize::MAX, |_| true)?.items;
+        let count = open.len();
+        for mut message in open {
             message.interrupt(now);
             let seq = self.events(&message.id)?.last().map_or(1, |event| event.seq + 1);
             let kind = EventKind::of_message(&message);
@@ -109,18 +105,14 @@ impl Store {
                 events: event.into_iter().collect(),
             }])?;
         }
-        Ok(ids.len())
+        Ok(count)
     }
-}
-
-fn micros(at: DateTime<Utc>) -> u64 {
-    u64::try_from(at.timestamp_micros()).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{MessageStatus, received};
+    use crate::domain::received;
 
     const ONE: &str = "+15550100001";
     const TWO: &str = "+15550100002";
@@ -140,20 +132,52 @@ mod tests {
         for n in 1..=6 {
             store.record(&[entry(received(n, if n % 3 == 0 { TWO } else { ONE }))]).unwrap();
         }
-        let (one, two): (E164, E164) = (ONE.parse().unwrap(), TWO.parse().unwrap());
-        let ids = |messages: &[Message]| messages.iter().map(|m| m.id.clone()).collect::<Vec<_>>();
-        let page = store.messages(Some(&one), None, 3).unwrap();
-        assert_eq!(ids(&page), [5, 4, 2].map(id));
+        let inbox =
+            |number: &str| MessageFilter { number: Some(number.parse().unwrap()), ..Default::default() };
+        let list = |filter: &MessageFilter, after: Option<&Cursor>, limit| {
+            let page = store.messages(&AccountId::house(), filter, after, limit).unwrap();
+            (page.items.into_iter().map(|message| message.id).collect::<Vec<_>>(), page.next)
+        };
+        let (first, next) = list(&inbox(ONE), None, 3);
+        assert_eq!(first, [5, 4, 2].map(id));
         // One that comes meanwhile moves nothing.
         store.record(&[entry(received(7, ONE))]).unwrap();
-        let rest = store.messages(Some(&one), page.last(), 3).unwrap();
-        assert_eq!(ids(&rest), [id(1)]);
-        assert_eq!(ids(&store.messages(Some(&two), None, 9).unwrap()), [6, 3].map(id));
-        let all = store.messages(None, None, 4).unwrap();
-        assert_eq!(ids(&all), [7, 6, 5, 4].map(id));
-        assert_eq!(ids(&store.messages(None, all.last(), 4).unwrap()), [3, 2, 1].map(id));
+        assert_eq!(list(&inbox(ONE), next.as_ref(), 3), (vec![id(1)], None));
+        assert_eq!(list(&inbox(TWO), None, 9).0, [6, 3].map(id));
+        let any = MessageFilter::default();
+        let (all, next) = list(&any, None, 4);
+        assert_eq!(all, [7, 6, 5, 4].map(id));
+        assert_eq!(list(&any, next.as_ref(), 4).0, [3, 2, 1].map(id));
         assert_eq!(store.message(&id(9)).unwrap(), None);
         assert_eq!(store.message(&id(3)).unwrap(), Some(received(3, TWO)));
+    }
+
+    #[test]
+    fn a_filter_shows_what_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let thread = ThreadId::from_random([1; 10]);
+        let sent = Message {
+            direction: Direction::Outbound,
+            status: MessageStatus::Sent,
+            thread_id: Some(thread.clone()),
+            ..received(2, ONE)
+        };
+        let answer = Message { thread_id: Some(thread.clone()), ..received(3, ONE) };
+        let other = Message { account: AccountId::from_random([9; 10]), ..received(4, ONE) };
+        for message in [received(1, ONE), sent, answer, other] {
+            store.record(&[entry(message)]).unwrap();
+        }
+        let list = |filter: MessageFilter| {
+            let page = store.messages(&AccountId::house(), &filter, None, 9).unwrap();
+            page.items.into_iter().map(|message| message.id).collect::<Vec<_>>()
+        };
+        let of_thread = MessageFilter { thread: Some(thread), ..Default::default() };
+        let inbound = MessageFilter { direction: Some(Direction::Inbound), ..Default::default() };
+        assert_eq!(list(of_thread.clone()), [3, 2].map(id));
+        assert_eq!(list(inbound), [3, 1].map(id));
+        assert_eq!(list(MessageFilter { status: Some(MessageStatus::Sent), ..of_thread }), [id(2)]);
+        assert_eq!(list(MessageFilter { status: Some(MessageStatus::Queued), ..Default::default() }), []);
     }
 
     #[test]
@@ -163,12 +187,15 @@ mod tests {
         for n in 1..=5 {
             store.record(&[entry(Message { id: id(n), ..received(9, ONE) })]).unwrap();
         }
-        let (mut seen, mut last) = (Vec::new(), None);
+        let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = store.messages(None, last.as_ref(), 2).unwrap();
-            let Some(end) = page.last().cloned() else { break };
-            seen.extend(page.into_iter().map(|m| m.id));
-            last = Some(end);
+            let any = MessageFilter::default();
+            let page = store.messages(&AccountId::house(), &any, after.as_ref(), 2).unwrap();
+            seen.extend(page.items.into_iter().map(|message| message.id));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
         assert_eq!(seen, [5, 4, 3, 2, 1].map(id));
     }

@@ -68,7 +68,11 @@ async fn baresip_registers_by_tcp_and_is_called() {
     let phone = world.gateway.report().await.extensions.swap_remove(0).phones.swap_remove(0);
     assert_eq!(phone.transport, "TCP");
     assert!(phone.user_agent.is_some_and(|agent| agent.contains("baresip")));
-    let order = PlaceCall { from: Private::new(NUMBER.into()), to: Private::new("201".into()), ..PlaceCall::default() };
+    let order = PlaceCall {
+        from: Private::new(NUMBER.into()),
+        to: Private::new("201".into()),
+        ..PlaceCall::default()
+    };
     let id = world.gateway.place(&Principal::operator(), order).await.unwrap();
     world.named("call.started").await;
     world.gateway.hang_up(&Principal::operator(), id).await.unwrap();

@@ -28,7 +28,11 @@ async fn a_caller_by_ipv6_talks_with_the_agent_and_with_a_phone_of_ipv4() {
     alice.hears(300.0).await;
     let id = world.call_id("call.started").await;
     let to = Private::new(bob.uri().to_string());
-    world.gateway.transfer(&Principal::operator(), id, TransferCall { to, mode: Some(TransferMode::Bridge) }).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, TransferCall { to, mode: Some(TransferMode::Bridge) })
+        .await
+        .unwrap();
     bob.answer().await;
     alice.sing(700.0).await;
     bob.hears(700.0).await;

@@ -94,7 +94,11 @@ async fn an_agent_puts_an_extension_through_to_another() {
     alice.call(world.sip, NUMBER).await;
     alice.hears(300.0).await;
     let id = world.call_id("call.started").await;
-    world.gateway.transfer(&Principal::operator(), id, TransferCall { to: Private::new("202".into()), mode: None }).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, TransferCall { to: Private::new("202".into()), mode: None })
+        .await
+        .unwrap();
     bob.answer().await;
     bob.sing(BOB).await;
     alice.hears(BOB).await;

@@ -13,6 +13,7 @@ const ORDER: &[&str] = &[
     "store",
     "call",
     "gateway",
+    "dialect",
     "http",
     "telemetry",
     "app",

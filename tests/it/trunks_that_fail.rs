@@ -16,7 +16,11 @@ const OTHER: &str = "+15550100002";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn order() -> PlaceCall {
-    PlaceCall { from: Private::new(OTHER.into()), to: Private::new("+4930123456".into()), ..PlaceCall::default() }
+    PlaceCall {
+        from: Private::new(OTHER.into()),
+        to: Private::new("+4930123456".into()),
+        ..PlaceCall::default()
+    }
 }
 
 /// A trunk with these servers, and a number on it.

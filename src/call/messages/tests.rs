@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::*;
-use crate::store::Store;
+use crate::store::{MessageFilter, Store};
 
 const NUMBER: &str = "+15550100001";
 /// What a test waits for, at most.
@@ -131,7 +131,8 @@ impl World {
     }
 
     fn stored(&self) -> Vec<Message> {
-        self.store.messages(None, None, 100).unwrap()
+        let all = self.store.messages(&AccountId::house(), &MessageFilter::default(), None, 100);
+        all.unwrap().items
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Done {
     /// The record of a call that is to wait. Whoever ordered it still waits to hear of it.
     Written(Box<Ticket>, Result<(), NotWritten>, oneshot::Sender<Result<Call, PlaceError>>),
     /// Everything that dialling needs.
-    Prepared(CallId, Result<(Persona, Waves), RouteError>),
+    Prepared(CallId, Result<(Box<Persona>, Waves), RouteError>),
     /// The record of a call that was never dialled.
     Closed,
 }
@@ -134,7 +134,12 @@ impl Desk {
         }
     }
 
-    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<(Persona, Waves), RouteError>) {
+    async fn prepared(
+        &mut self,
+        id: CallId,
+        ticket: Ticket,
+        prepared: Result<(Box<Persona>, Waves), RouteError>,
+    ) {
         let (persona, waves) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -149,7 +154,7 @@ impl Desk {
                 ledger.call.dialed_at = Some(Utc::now());
                 ledger.call.status = Status::Dialing;
                 info!(call = %id, from = %ledger.call.from, to = %ledger.call.to, trunk = ledger.call.trunk, "a call goes out");
-                let company = self.agent(persona);
+                let company = self.agent(*persona);
                 self.spawn(leg, ledger, company, media, None);
                 self.attach(SideId(leg), prospect);
             }
@@ -230,12 +235,12 @@ impl Desk {
 }
 
 /// Who speaks, and where to call.
-async fn prepare(exchange: &Exchange, placement: Placement) -> Result<(Persona, Waves), RouteError> {
+async fn prepare(exchange: &Exchange, placement: Placement) -> Result<(Box<Persona>, Waves), RouteError> {
     let persona = exchange.personas.get(&placement.agent).cloned();
     let persona = persona.ok_or_else(|| RouteError::Refused("the agent is missing".into()))?;
     let waves = match placement.waves.is_empty() {
         false => placement.waves,
         true => exchange.route(&placement.number, placement.to.reveal()).await?,
     };
-    Ok((persona, waves))
+    Ok((Box::new(persona), waves))
 }

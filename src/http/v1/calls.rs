@@ -4,15 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::domain::{Call, CallId};
+use crate::domain::{AgentId, Call, CallId, Direction, NumberId, Private, Status};
 use crate::gateway::{DryRun, PlaceCall, TransferCall};
 use crate::http::App;
 use crate::http::ask::{Body, Listing, Paging, Path, Query};
 use crate::http::auth::Who;
 use crate::http::problem::Problem;
+use crate::store::CallFilter;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -51,23 +53,46 @@ async fn place_call(
     })
 }
 
+/// Which calls.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// In this state.
+    #[param(inline, value_type = Option<Status>)]
+    status: Option<Status>,
+    #[param(inline, value_type = Option<Direction>)]
+    direction: Option<Direction>,
+    /// With this agent.
+    #[param(inline, value_type = Option<AgentId>)]
+    agent_id: Option<AgentId>,
+    /// To or from this number of ours.
+    #[param(inline, value_type = Option<NumberId>)]
+    number_id: Option<NumberId>,
+    /// With this other side, as it stands in the call.
+    #[param(value_type = Option<String>, example = "+14155550123")]
+    contact: Option<Private<String>>,
+}
+
 /// List calls
 ///
-/// The newest first.
+/// The newest first; those that all given filters fit.
 #[utoipa::path(
     get,
     path = "/calls",
     tag = "calls",
     security(("key" = ["calls:read"])),
-    params(Paging),
+    params(Wanted, Paging),
     responses((status = 200, description = "A page of calls", body = Listing<Call>)),
 )]
 async fn list_calls(
     State(app): State<App>,
     Who(who): Who,
+    Query(wanted): Query<Wanted>,
     Query(page): Query<Paging>,
 ) -> Result<Json<Listing<Call>>, Problem> {
-    Ok(Listing::new(app.gateway.calls(&who, page.limit()?).await?, None))
+    let Wanted { status, direction, agent_id: agent, number_id: number, contact } = wanted;
+    let filter = CallFilter { status, direction, agent, number, contact };
+    Ok(Json(app.gateway.calls(&who, filter, page.cursor()?, page.limit()?).await?.into()))
 }
 
 /// Get a call

@@ -1,5 +1,6 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
+mod admin;
 mod calls;
 mod events;
 mod messages;
@@ -17,6 +18,7 @@ use crate::gateway::Report;
 /// Everything under `/v1`.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(admin::routes())
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())

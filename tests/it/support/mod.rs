@@ -1,12 +1,14 @@
-//! [`World`]: a gateway with scripted models. [`Caller`]: a softphone. [`Pager`]: a phone for messages.
+//! [`Api`]: a client of the HTTP interface. [`World`]: a gateway with scripted models. [`Caller`]: a softphone. [`Pager`]: a phone for messages.
 //! [`Peer`]: a phone that does what it is told. [`Server`]: a carrier that refuses.
 
+mod api;
 mod caller;
 mod pager;
 mod peer;
 mod server;
 mod world;
 
+pub(crate) use api::Api;
 pub(crate) use caller::{Caller, prompt};
 pub(crate) use pager::Pager;
 pub(crate) use peer::Peer;

@@ -1,0 +1,116 @@
+//! What an operator does with accounts and keys: through the gateway that runs, or on the data folder where none does.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::gateway::{Gateway, safe};
+use crate::domain::Key;
+use crate::gateway::{NewAccount, NewKey, Registry};
+
+/// Where accounts and keys are.
+#[derive(Args, Debug)]
+pub(super) struct Where {
+    /// Where the gateway's HTTP interface is
+    #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
+    url: String,
+    /// A key with the scope admin; the first one lies in the data folder
+    #[arg(
+        long,
+        env = "OFFHOOK_KEY_FILE",
+        default_value = "data/admin.key",
+        value_name = "FILE",
+        global = true
+    )]
+    key_file: PathBuf,
+    /// The data folder, which is used directly where no gateway runs
+    #[arg(long, default_value = "data", value_name = "FOLDER", global = true)]
+    data: PathBuf,
+}
+
+pub(super) enum Operator {
+    Running(Gateway),
+    Folder(Registry),
+}
+
+impl Operator {
+    pub(super) async fn at(place: &Where) -> anyhow::Result<Self> {
+        if let Ok(gateway) = Gateway::with_key_file(&place.url, &place.key_file)
+            && gateway.answers().await
+        {
+            return Ok(Self::Running(gateway));
+        }
+        eprintln!("no gateway answers at {}; using the folder {}", place.url, place.data.display());
+        let registry = Registry::open(&place.data, crate::app::chance::<32>);
+        Ok(Self::Folder(registry.with_context(|| format!("the data folder {}", place.data.display()))?))
+    }
+
+    pub(super) async fn create_account(&self, name: String) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(gateway) => gateway.post("/v1/admin/accounts", &json!({ "name": name })).await,
+            Self::Folder(registry) => {
+                let new = NewAccount { name, settings: Default::default(), monthly_limit: None };
+                Ok(serde_json::to_value(registry.create_account(new)?)?)
+            }
+        }
+    }
+
+    /// The newest first.
+    pub(super) async fn accounts(&self) -> anyhow::Result<Vec<Value>> {
+        match self {
+            Self::Running(gateway) => gateway.list("/v1/admin/accounts?limit=200").await,
+            Self::Folder(registry) => {
+                let page = registry.accounts(None, usize::MAX)?;
+                page.items.iter().map(|account| Ok(serde_json::to_value(account)?)).collect()
+            }
+        }
+    }
+
+    /// The answer has the key itself in `key`.
+    pub(super) async fn create_key(&self, new: NewKey) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(gateway) => {
+                let NewKey { account_id, name, scopes, max_calls } = new;
+                let body = json!({ "account_id": account_id, "name": name, "scopes": scopes, "max_calls": max_calls });
+                gateway.post("/v1/admin/keys", &body).await
+            }
+            Self::Folder(registry) => {
+                let (secret, key) = registry.create_key(new)?;
+                let mut shown = shown(&key);
+                shown["key"] = secret.reveal().into();
+                Ok(shown)
+            }
+        }
+    }
+
+    /// The newest first.
+    pub(super) async fn keys(&self) -> anyhow::Result<Vec<Value>> {
+        match self {
+            Self::Running(gateway) => gateway.list("/v1/admin/keys?limit=200").await,
+            Self::Folder(registry) => {
+                Ok(registry.keys(None, None, usize::MAX)?.items.iter().map(shown).collect())
+            }
+        }
+    }
+
+    pub(super) async fn revoke_key(&self, id: &str) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(gateway) => gateway.delete(&format!("/v1/admin/keys/{}", safe(id))).await,
+            Self::Folder(registry) => {
+                let id = id.parse().map_err(anyhow::Error::msg)?;
+                Ok(shown(&registry.revoke_key(&id)?))
+            }
+        }
+    }
+}
+
+/// As the API shows it.
+fn shown(key: &Key) -> Value {
+    json!({
+        "id": key.id, "account_id": key.account, "name": key.name, "hint": key.hint, "scopes": key.scopes,
+        "max_calls": key.max_calls, "created_at": key.created_at, "last_used_at": key.last_used_at,
+        "revoked_at": key.revoked_at,
+    })
+}

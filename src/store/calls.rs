@@ -1,0 +1,207 @@
+//! Calls in the database.
+
+use chrono::{DateTime, Utc};
+
+use super::collection::{Cursor, Kept, Page, get, page, word};
+use super::{Entry, Record, Store, StoreError};
+use crate::domain::{
+    AccountId, AgentId, Call, CallId, Direction, EndReason, Event, EventKind, NumberId, Private, Status,
+};
+
+/// Those that are not over, of all accounts, so that the next start finds them without reading all.
+const OPEN: &str = "open";
+
+/// Which calls a list shows; what is absent does not matter.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct CallFilter {
+    pub status: Option<Status>,
+    pub direction: Option<Direction>,
+    pub agent: Option<AgentId>,
+    /// Of ours.
+    pub number: Option<NumberId>,
+    /// The other side, as it stands in the record.
+    pub contact: Option<Private<String>>,
+}
+
+impl CallFilter {
+    /// The list that leaves the least to be passed over.
+    fn list(&self, account: &AccountId) -> String {
+        match self {
+            Self { contact: Some(contact), .. } => format!("{account}/contact={}", contact.reveal()),
+            Self { number: Some(number), .. } => format!("{account}/number={number}"),
+            Self { agent: Some(agent), .. } => format!("{account}/agent={agent}"),
+            Self { status: Some(status), .. } => format!("{account}/status={}", word(status)),
+            Self { direction: Some(direction), .. } => format!("{account}/direction={}", word(direction)),
+            _ => account.to_string(),
+        }
+    }
+
+    fn fits(&self, call: &Call) -> bool {
+        self.status.is_none_or(|status| status == call.status)
+            && self.direction.is_none_or(|direction| direction == call.direction)
+            && self.agent.as_ref().is_none_or(|agent| Some(agent) == call.agent_id.as_ref())
+            && self.number.as_ref().is_none_or(|number| Some(number) == call.number_id.as_ref())
+            && self.contact.as_ref().is_none_or(|contact| contact == other_side(call))
+    }
+}
+
+fn other_side(call: &Call) -> &Private<String> {
+    match call.direction {
+        Direction::Inbound => &call.from,
+        Direction::Outbound => &call.to,
+    }
+}
+
+impl Kept for Call {
+    const TABLE: &'static str = "calls";
+    const LISTS: &'static str = "calls_lists";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    fn lists(&self) -> Vec<String> {
+        let account = &self.account;
+        let mut lists = vec![
+            account.to_string(),
+            format!("{account}/status={}", word(&self.status)),
+            format!("{account}/direction={}", word(&self.direction)),
+            format!("{account}/contact={}", other_side(self).reveal()),
+        ];
+        lists.extend(self.agent_id.as_ref().map(|agent| format!("{account}/agent={agent}")));
+        lists.extend(self.number_id.as_ref().map(|number| format!("{account}/number={number}")));
+        if !self.status.is_over() {
+            lists.push(OPEN.to_owned());
+        }
+        lists
+    }
+}
+
+impl Store {
+    /// Of whatever account: whoever shows it compares.
+    pub fn call(&self, id: &CallId) -> Result<Option<Call>, StoreError> {
+        get(&self.begin_read()?, id.as_str())
+    }
+
+    /// Of one account, the newest first.
+    pub fn calls(
+        &self,
+        account: &AccountId,
+        filter: &CallFilter,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Call>, StoreError> {
+        page(&self.begin_read()?, &filter.list(account), after, limit, |call| filter.fits(call))
+    }
+
+    /// Closes every call that an earlier process left open, in whatever state: it was killed before it could. None is placed again,
+    /// for nobody knows whether it had rung. Returns how many.
+    pub fn close_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
+        let open = page::<Call>(&self.begin_read()?, OPEN, None, usize::MAX, |_| true)?.items;
+        let count = open.len();
+        for mut call in open {
+            call.end(EndReason::Interrupted, None, now);
+            let seq = self.events(&call.id)?.last().map_or(1, |event| event.seq + 1);
+            let event = Event::of_call(&call, seq, now, EventKind::ended(&call, EndReason::Interrupted));
+            self.record(&[Entry { record: Record::Call(Box::new(call)), events: vec![event] }])?;
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An inbound call of second `n`.
+    pub(in crate::store) fn call(n: u8, status: Status) -> Call {
+        let at = DateTime::UNIX_EPOCH + chrono::Duration::seconds(n.into());
+        let (from, to) = ("+14155550123".into(), "+15550100001".into());
+        Call { status, ..Call::new(CallId::from_random([n; 10]), Direction::Inbound, from, to, at) }
+    }
+
+    pub(in crate::store) fn entry(call: Call) -> Entry {
+        Entry { record: Record::Call(Box::new(call)), events: Vec::new() }
+    }
+
+    fn listed(store: &Store, account: &AccountId, filter: &CallFilter) -> Vec<CallId> {
+        store.calls(account, filter, None, 9).unwrap().items.into_iter().map(|call| call.id).collect()
+    }
+
+    fn ids<const N: usize>(numbers: [u8; N]) -> [CallId; N] {
+        numbers.map(|n| CallId::from_random([n; 10]))
+    }
+
+    #[test]
+    fn calls_come_back_newest_first_and_page_by_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for n in 1..=5 {
+            store.record(&[entry(call(n, Status::Completed))]).unwrap();
+        }
+        let (house, any) = (AccountId::house(), CallFilter::default());
+        let first = store.calls(&house, &any, None, 3).unwrap();
+        assert_eq!(first.items.iter().map(|call| call.id.clone()).collect::<Vec<_>>(), ids([5, 4, 3]));
+        let rest = store.calls(&house, &any, first.next.as_ref(), 3).unwrap();
+        assert_eq!((rest.items.len(), rest.next), (2, None));
+        assert_eq!(store.call(&CallId::from_random([9; 10])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_filter_shows_what_fits_of_its_own_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let (house, other) = (AccountId::house(), AccountId::from_random([8; 10]));
+        let (agent, number) = (AgentId::from_random([1; 10]), NumberId::from_random([2; 10]));
+        let out = Call { direction: Direction::Outbound, ..call(2, Status::Busy) };
+        let ours = Call { agent_id: Some(agent.clone()), ..call(3, Status::Completed) };
+        let at_number = Call { number_id: Some(number.clone()), ..ours.clone() };
+        let all = [
+            call(1, Status::Completed),
+            out,
+            ours,
+            Call { id: CallId::from_random([4; 10]), ..at_number },
+            Call { account: other.clone(), ..call(5, Status::Busy) },
+        ];
+        for call in all {
+            store.record(&[entry(call)]).unwrap();
+        }
+        let any = CallFilter::default();
+        let busy = CallFilter { status: Some(Status::Busy), ..any.clone() };
+        let inbound = CallFilter { direction: Some(Direction::Inbound), ..any.clone() };
+        let of_agent = CallFilter { agent: Some(agent), ..inbound.clone() };
+        let of_number = CallFilter { number: Some(number), ..of_agent.clone() };
+        let of_contact = CallFilter { contact: Some(Private::new("+15550100001".into())), ..any.clone() };
+        assert_eq!(listed(&store, &house, &any), ids([4, 3, 2, 1]));
+        assert_eq!(listed(&store, &house, &busy), ids([2]));
+        assert_eq!(listed(&store, &house, &inbound), ids([4, 3, 1]));
+        assert_eq!(listed(&store, &house, &of_agent), ids([4, 3]));
+        assert_eq!(listed(&store, &house, &of_number), ids([4]));
+        assert_eq!(listed(&store, &house, &of_contact), ids([2]));
+        assert_eq!(listed(&store, &house, &CallFilter { direction: None, ..of_contact }), ids([2]));
+        assert_eq!(listed(&store, &other, &busy), ids([5]));
+        assert_eq!(listed(&store, &other, &inbound), ids([5]));
+    }
+
+    #[test]
+    fn a_call_that_a_killed_process_left_open_is_closed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let states =
+            [Status::Queued, Status::Dialing, Status::Ringing, Status::InProgress, Status::Completed];
+        for (n, status) in (1..).zip(states) {
+            store.record(&[entry(call(n, status))]).unwrap();
+        }
+        assert_eq!(store.close_interrupted(Utc::now()).unwrap(), 4);
+        for id in ids([1, 2, 3, 4]) {
+            let closed = store.call(&id).unwrap().unwrap();
+            assert_eq!((closed.status, closed.end_reason), (Status::Failed, Some(EndReason::Interrupted)));
+            assert_eq!(store.events(&closed.id).unwrap()[0].kind.name(), "call.ended");
+        }
+        assert_eq!(store.close_interrupted(Utc::now()).unwrap(), 0);
+    }
+}

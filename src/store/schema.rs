@@ -1,0 +1,300 @@
+//! The schema's version, and the way from each older one to this.
+//!
+//! An older database is copied before it is changed (`offhook.redb.schema-1` beside it), and changed in one transaction: a
+//! process that is killed meanwhile leaves the old one, and the next begins anew. A newer one is left alone.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle, WriteTransaction,
+};
+use serde_json::{Map, Value, json};
+
+use super::collection::put;
+use super::tables::{Make, visit};
+use super::{OpenError, StoreError, decode, events};
+use crate::domain::{AccountId, Call, Event, Message};
+
+/// Whole numbers about the database itself.
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const SCHEMA: &str = "schema";
+
+/// What this program writes.
+const CURRENT: u64 = 2;
+/// The first had no [`META`].
+const FIRST: u64 = 1;
+/// `STEPS[0]` leads from 1 to 2, and so on.
+const STEPS: [fn(&WriteTransaction) -> Result<(), StoreError>; CURRENT as usize - FIRST as usize] =
+    [first_to_second];
+
+/// Opens a database, and brings it to the present schema.
+pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+    let failed = |reason: String| OpenError::Database { path: path.to_owned(), reason };
+    let open = || {
+        Database::create(path).map_err(|error| match error {
+            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
+            other => failed(other.to_string()),
+        })
+    };
+    let mut database = open()?;
+    let found = version(&database).map_err(|error| failed(error.to_string()))?;
+    if let Some(found) = found.filter(|found| *found > CURRENT) {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known: CURRENT });
+    }
+    if let Some(found) = found.filter(|found| *found < CURRENT) {
+        // A file that is closed cleanly can be copied.
+        database.close().map_err(|error| failed(error.to_string()))?;
+        let copy = aside(path, found);
+        copy_file(path, &copy).map_err(|error| {
+            failed(format!("it has to be copied to {} before it is changed: {error}", copy.display()))
+        })?;
+        tracing::warn!(from = found, to = CURRENT, copy = %copy.display(), "the database is brought to the present schema");
+        database = open()?;
+    }
+    bring(&database, found).map_err(|error| failed(error.to_string()))?;
+    Ok(database)
+}
+
+/// `None`: nothing was ever written.
+fn version(database: &Database) -> Result<Option<u64>, StoreError> {
+    let transaction = database.begin_read()?;
+    match transaction.open_table(META) {
+        Ok(meta) => Ok(meta.get(SCHEMA)?.map(|version| version.value())),
+        Err(TableError::TableDoesNotExist(_)) => {
+            Ok(transaction.list_tables()?.any(|table| table.name() == old::CALLS.name()).then_some(FIRST))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn bring(database: &Database, found: Option<u64>) -> Result<(), StoreError> {
+    let transaction = database.begin_write()?;
+    if let Some(found) = found {
+        for step in &STEPS[usize::try_from(found - FIRST).unwrap_or(0)..] {
+            step(&transaction)?;
+        }
+    }
+    visit(&mut Make(&transaction))?;
+    transaction.open_table(META)?.insert(SCHEMA, CURRENT)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The name of the copy of a database of this schema.
+fn aside(path: &Path, version: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".schema-{version}"));
+    name.into()
+}
+
+/// On disk under its name when this returns, or not there at all.
+fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let half = to.with_extension("half");
+    std::fs::copy(from, &half)?;
+    File::open(&half)?.sync_all()?;
+    std::fs::rename(&half, to)?;
+    match to.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Tables of the first schema.
+mod old {
+    use redb::TableDefinition;
+
+    type Things = TableDefinition<'static, &'static str, &'static [u8]>;
+
+    pub(super) const CALLS: Things = TableDefinition::new("calls");
+    pub(super) const CALLS_ASIDE: Things = TableDefinition::new("calls_of_schema_1");
+    pub(super) const CALLS_BY_TIME: TableDefinition<(u64, &str), ()> = TableDefinition::new("calls_by_time");
+    pub(super) const MESSAGES: Things = TableDefinition::new("messages");
+    pub(super) const MESSAGES_ASIDE: Things = TableDefinition::new("messages_of_schema_1");
+    pub(super) const MESSAGES_BY_TIME: TableDefinition<(u64, &str), ()> =
+        TableDefinition::new("messages_by_time");
+    pub(super) const MESSAGES_BY_NUMBER: TableDefinition<(&str, u64, &str), ()> =
+        TableDefinition::new("messages_by_number");
+    pub(super) const MESSAGES_QUEUED: TableDefinition<&str, ()> = TableDefinition::new("messages_queued");
+    /// Whose data stood beside the head.
+    pub(super) const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
+}
+
+/// Lists for every filter; events that hold their data apart, and are found by account.
+fn first_to_second(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(old::CALLS)?;
+    transaction.rename_table(old::CALLS, old::CALLS_ASIDE)?;
+    for entry in transaction.open_table(old::CALLS_ASIDE)?.iter()? {
+        put::<Call>(transaction, &decode(entry?.1.value())?)?;
+    }
+    transaction.open_table(old::MESSAGES)?;
+    transaction.rename_table(old::MESSAGES, old::MESSAGES_ASIDE)?;
+    for entry in transaction.open_table(old::MESSAGES_ASIDE)?.iter()? {
+        put::<Message>(transaction, &decode(entry?.1.value())?)?;
+    }
+    {
+        let events = transaction.open_table(old::EVENTS)?;
+        let mut places = Vec::new();
+        for entry in events.iter()? {
+            let (key, value) = entry?;
+            let event = with_data_apart(decode(value.value())?)?;
+            places.push((event.at, key.value().0.to_owned(), key.value().1));
+        }
+        // As they happened.
+        places.sort_unstable();
+        for (_, subject, seq) in places {
+            if let Some(value) = events.get((subject.as_str(), seq))? {
+                events::tell(transaction, &[with_data_apart(decode(value.value())?)?])?;
+            }
+        }
+    }
+    transaction.delete_table(old::CALLS_ASIDE)?;
+    transaction.delete_table(old::CALLS_BY_TIME)?;
+    transaction.delete_table(old::MESSAGES_ASIDE)?;
+    transaction.delete_table(old::MESSAGES_BY_TIME)?;
+    transaction.delete_table(old::MESSAGES_BY_NUMBER)?;
+    transaction.delete_table(old::MESSAGES_QUEUED)?;
+    transaction.delete_table(old::EVENTS)?;
+    Ok(())
+}
+
+fn with_data_apart(mut flat: Map<String, Value>) -> Result<Event, StoreError> {
+    let head = ["call_id", "message_id", "seq", "at", "type"];
+    let mut event: Map<String, Value> = head.iter().filter_map(|name| flat.remove_entry(*name)).collect();
+    event.insert("account_id".into(), json!(AccountId::house()));
+    event.insert("data".into(), Value::Object(flat));
+    Ok(serde_json::from_value(Value::Object(event))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CallId, EndReason, EventKind, MessageId, MessageStatus, Status};
+    use crate::store::{CallFilter, MessageFilter, Store, VERSION};
+
+    fn value(json: &Value) -> Vec<u8> {
+        [vec![VERSION], json.to_string().into_bytes()].concat()
+    }
+
+    /// As the first schema was written: a call and its events, a message that came and one on its way.
+    fn write_first_schema(path: &Path) -> (CallId, [MessageId; 2]) {
+        let call = CallId::from_random([1; 10]);
+        let messages = [2, 3].map(|n| MessageId::from_random([n; 10]));
+        let database = Database::create(path).unwrap();
+        let tx = database.begin_write().unwrap();
+        {
+            let record = json!({
+                "id": call, "direction": "inbound", "status": "completed", "from": "+14155550123", "to": "+15550100001",
+                "agent": "desk", "trunk": "lan", "created_at": "2026-01-01T00:00:00Z", "answered_at": null,
+                "ended_at": "2026-01-01T00:00:09Z", "duration_ms": 0, "end_reason": "caller_hung_up", "fault": "none",
+                "sip_status": null, "transcript": [], "turns": [], "digits": "", "recording": null, "line": null,
+            });
+            let mut calls = tx.open_table(old::CALLS).unwrap();
+            calls.insert(call.as_str(), value(&record).as_slice()).unwrap();
+            tx.open_table(old::CALLS_BY_TIME).unwrap().insert((9, call.as_str()), ()).unwrap();
+            let message = |id: &MessageId, status: &str, direction: &str| {
+                json!({
+                    "id": id, "number": "+15550100001", "direction": direction, "status": status, "from": "+14155550123",
+                    "to": "+15550100001", "content_type": "text/plain", "text": "hello", "trunk": "lan", "in_call": null,
+                    "created_at": "2026-01-01T00:00:03Z", "settled_at": null, "tries": 0, "sip_status": null, "reason": null,
+                })
+            };
+            let [received, queued] =
+                [message(&messages[0], "received", "inbound"), message(&messages[1], "queued", "outbound")];
+            let mut table = tx.open_table(old::MESSAGES).unwrap();
+            table.insert(messages[0].as_str(), value(&received).as_slice()).unwrap();
+            table.insert(messages[1].as_str(), value(&queued).as_slice()).unwrap();
+            tx.open_table(old::MESSAGES_BY_TIME).unwrap();
+            tx.open_table(old::MESSAGES_BY_NUMBER).unwrap();
+            tx.open_table(old::MESSAGES_QUEUED).unwrap().insert(messages[1].as_str(), ()).unwrap();
+            let mut events = tx.open_table(old::EVENTS).unwrap();
+            for (seq, at, mut event) in [
+                (1, 1, json!({ "type": "call.dtmf", "digit": "5", "duration_ms": 80 })),
+                (
+                    2,
+                    9,
+                    json!({ "type": "call.ended", "status": "completed", "end_reason": "caller_hung_up",
+                    "fault": "none", "sip_status": null, "duration_ms": 0 }),
+                ),
+            ] {
+                event["call_id"] = json!(call);
+                event["seq"] = json!(seq);
+                event["at"] = json!(format!("2026-01-01T00:00:0{at}Z"));
+                events.insert((call.as_str(), seq), value(&event).as_slice()).unwrap();
+            }
+            let mut event = received;
+            event["type"] = json!("message.received");
+            event["message_id"] = json!(messages[0]);
+            event["seq"] = json!(1);
+            event["at"] = json!("2026-01-01T00:00:03Z");
+            events.insert((messages[0].as_str(), 1), value(&event).as_slice()).unwrap();
+        }
+        tx.commit().unwrap();
+        (call, messages)
+    }
+
+    #[test]
+    fn the_first_schema_is_copied_and_then_brought_to_the_present_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("offhook.redb");
+        let (call, messages) = write_first_schema(&path);
+        let store = Store::open(folder.path()).unwrap();
+        let house = AccountId::house();
+        let calls = store.calls(&house, &CallFilter::default(), None, 9).unwrap().items;
+        assert_eq!((calls.len(), calls[0].end_reason), (1, Some(EndReason::CallerHungUp)));
+        let busy = CallFilter { status: Some(Status::Busy), ..CallFilter::default() };
+        assert!(store.calls(&house, &busy, None, 9).unwrap().items.is_empty());
+        let inbox = store.messages(&house, &MessageFilter::default(), None, 9).unwrap().items;
+        assert_eq!(inbox.iter().map(|message| &message.id).collect::<Vec<_>>(), [&messages[1], &messages[0]]);
+        let events = store.events(&call).unwrap();
+        assert!(matches!(&events[0].kind, EventKind::Dtmf { digit, .. } if *digit.reveal() == '5'));
+        // In the order of their times, whatever they tell of.
+        let after = store.events_since(&house, &events[0].id(), 9).unwrap().unwrap();
+        assert_eq!(
+            after.iter().map(|event| event.kind.name()).collect::<Vec<_>>(),
+            ["message.received", "call.ended"]
+        );
+        assert_eq!(after[0].message(), Some(&inbox[1]));
+        assert_eq!(store.settle_interrupted(chrono::Utc::now()).unwrap(), 1);
+        assert_eq!(store.message(&messages[1]).unwrap().unwrap().status, MessageStatus::Failed);
+        drop(store);
+
+        // What was before is still there, and a second start changes nothing.
+        let before = Database::open(aside(&path, FIRST)).unwrap();
+        assert_eq!(version(&before).unwrap(), Some(FIRST));
+        drop(before);
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(store.events(&call).unwrap(), events);
+        assert_eq!(version(&Database::open(aside(&path, FIRST)).unwrap()).unwrap(), Some(FIRST));
+    }
+
+    #[test]
+    fn an_old_value_that_cannot_be_read_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("offhook.redb");
+        let (call, _) = write_first_schema(&path);
+        let database = Database::open(&path).unwrap();
+        let tx = database.begin_write().unwrap();
+        tx.open_table(old::EVENTS).unwrap().insert((call.as_str(), 3), value(&json!({})).as_slice()).unwrap();
+        tx.commit().unwrap();
+        drop(database);
+        for _ in 0..2 {
+            assert!(matches!(Store::open(folder.path()), Err(OpenError::Database { .. })));
+        }
+        assert_eq!(version(&Database::open(&path).unwrap()).unwrap(), Some(FIRST));
+    }
+
+    #[test]
+    fn a_database_of_a_newer_offhook_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("offhook.redb");
+        drop(Store::open(folder.path()).unwrap());
+        let database = Database::open(&path).unwrap();
+        let tx = database.begin_write().unwrap();
+        tx.open_table(META).unwrap().insert(SCHEMA, CURRENT + 1).unwrap();
+        tx.commit().unwrap();
+        drop(database);
+        let refused = Store::open(folder.path()).err().unwrap();
+        assert!(matches!(refused, OpenError::Newer { found, known, .. } if found == known + 1), "{refused}");
+    }
+}
