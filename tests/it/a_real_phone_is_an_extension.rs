@@ -73,7 +73,7 @@ async fn baresip_registers_by_tcp_and_is_called() {
         to: Private::new("201".into()),
         ..PlaceCall::default()
     };
-    let id = world.gateway.place(&Principal::operator(), order).await.unwrap();
+    let id = world.gateway.place(&Principal::operator(), order).await.unwrap().id;
     world.named("call.started").await;
     world.gateway.hang_up(&Principal::operator(), id).await.unwrap();
     let (call, _) = world.until_ended().await;
