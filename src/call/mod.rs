@@ -2,9 +2,12 @@
 
 mod actor;
 mod bridge;
+mod cast;
 mod conversation;
+mod directory;
 mod ears;
 mod extensions;
+mod guards;
 mod hunt;
 mod ledger;
 mod messages;
@@ -12,17 +15,23 @@ mod prompt;
 mod queue;
 mod ringback;
 mod route;
+mod stock;
 mod switchboard;
 mod trunks;
 mod turn;
 
 pub use actor::{Persona, Transfer};
-pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
+pub use cast::{Cast, NoBrain};
+pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
+pub use directory::{Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
+pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
 pub use ledger::Journal;
 pub use messages::{Destination, Draft, SendError};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
-pub use switchboard::{Exchange, PlaceError, Placement, Switchboard, TransferError, local_ip_towards};
+pub use switchboard::{
+    Exchange, PlaceError, Placement, Switchboard, TransferError, Unsent, local_ip_towards,
+};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};
 pub use turn::{HANG_UP_MARK, Mouth};

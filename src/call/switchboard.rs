@@ -3,11 +3,13 @@
 
 mod incoming;
 mod outgoing;
+mod steer;
 mod waiting;
 
-use std::collections::HashMap;
+pub use steer::Unsent;
+
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,20 +19,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::actor::{Actor, Command, Company, Given, Media, Persona, Signal, Transfer};
+use super::actor::{Actor, Command, Company, Given, Media, Signal, Transfer};
 use super::bridge::NotNow;
 use super::extensions::Extensions;
+use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
 use super::queue::{Full, Hold, Limits, Pace, Queue};
-use super::{Manners, Waves, trunks::Trunks};
-use crate::config::{Config, Number};
+use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
+use crate::config::Config;
 use crate::domain::{
-    AccountId, AgentId, Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, NumberId,
-    Private,
+    Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, Number, Private,
 };
 use crate::outside::Outside;
-use crate::store::Store;
+use crate::store::{Store, Tape};
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
 const COMMANDS: usize = 64;
@@ -57,9 +59,12 @@ pub struct Exchange {
     pub config: Config,
     pub stack: sip::net::Stack,
     pub engine: media::net::Engine,
-    pub personas: HashMap<String, Persona>,
+    /// Who has which number, and who answers it.
+    pub directory: Directory,
+    pub cast: Cast,
     pub trunks: Trunks,
     pub extensions: Extensions,
+    pub guards: Guards,
     pub journal: Journal,
     pub store: Store,
     /// The way to URLs that clients supplied.
@@ -71,17 +76,14 @@ pub struct Exchange {
 /// An outbound call that has been checked.
 #[derive(Clone)]
 pub struct Placement {
-    pub account: AccountId,
-    /// The key that it is placed with; calls of one key are dialled in their order.
-    pub key: Option<KeyId>,
+    /// One of ours.
+    pub from: Arc<Number>,
+    pub to: Private<String>,
+    pub who: Resolved,
+    /// The key that asked for it; calls of one key are dialled in their order.
+    pub key_id: Option<KeyId>,
     /// Outbound calls that the key may have at once, where it says so itself.
     pub at_once: Option<usize>,
-    /// The number that it goes out from.
-    pub number: Number,
-    pub number_id: Option<NumberId>,
-    pub to: Private<String>,
-    pub agent: String,
-    pub agent_id: Option<AgentId>,
     pub metadata: Metadata,
     /// False: refused where it cannot be dialled at once.
     pub may_wait: bool,
@@ -105,6 +107,8 @@ pub enum PlaceError {
     NoLine(String),
     #[error("the call cannot be written down, and so it is not placed; see the log")]
     NotWritten,
+    #[error(transparent)]
+    NoBrain(#[from] NoBrain),
     #[error("the call could not be set up: {0}")]
     SetUp(String),
 }
@@ -136,6 +140,8 @@ enum Order {
     /// The leg belongs to that call from now on. False where the leg is over.
     Adopt(CallId, LegId, oneshot::Sender<bool>),
     HangUp(CallId, oneshot::Sender<bool>),
+    /// The command brings the way back along.
+    Tell(CallId, Box<Command>),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
     Drain {
         grace: Duration,
@@ -175,6 +181,7 @@ impl Switchboard {
             clerks: JoinSet::new(),
             prospects: HashMap::new(),
             takeovers: 0,
+            unrecorded: HashSet::new(),
             trunk_of: HashMap::new(),
             count,
             queued,
@@ -267,19 +274,22 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if recording is on.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<PathBuf>) -> Result<Media, String> {
+    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
+    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let recording = recording.filter(|_| self.config.recording.enabled);
-        let (line, events) = self
-            .engine
-            .open(
-                media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() },
-                recording.clone().map(|path| media::wav::Recording { path }),
-            )
-            .map_err(|error| error.to_string())?;
+        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
+        let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
+        let opened = match self.engine.open(session(), tape) {
+            Err(error @ media::net::OpenError::Recording(..)) => {
+                // A full disk is no reason to take no calls.
+                tracing::error!(%error, "a call is not recorded");
+                self.engine.open(session(), None)
+            }
+            opened => opened,
+        };
+        let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
         Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
@@ -315,6 +325,8 @@ struct Desk {
     trunk_of: HashMap<SideId, String>,
     /// Of all calls: names their recordings.
     takeovers: u32,
+    /// Calls that want no recording.
+    unrecorded: HashSet<CallId>,
     calls: JoinSet<CallId>,
     /// Which outbound call is dialled next.
     queue: Queue,
@@ -405,6 +417,7 @@ impl Desk {
 
     /// Hangs up what is left of a call. Legs that are over already are not there any more.
     async fn forget(&mut self, id: &CallId) {
+        self.unrecorded.remove(id);
         let legs: Vec<_> = self.legs.extract_if(|_, of| of.call == *id).collect();
         for (leg, of) in legs {
             self.prospects.remove(&of.side);
@@ -544,6 +557,9 @@ impl Desk {
                 let is_done = self.cancel(&id) || self.tell(&id, Command::HangUp(EndReason::ApiHungUp)).await;
                 let _ = reply.send(is_done);
             }
+            Order::Tell(id, command) => {
+                self.tell(&id, *command).await;
+            }
             Order::Send(draft, reply) => {
                 if self.is_stopping {
                     let _ = reply.send(Err(SendError::Stopping));
@@ -573,19 +589,9 @@ impl Desk {
         CallId::from_random(ten_bytes(&self.exchange))
     }
 
-    fn recording(&self, id: &CallId, nth: u32) -> PathBuf {
-        let path = self.exchange.store.recording_path(id);
-        match nth {
-            0 => path,
-            nth => path.with_file_name(format!("{id}-{nth}.wav")),
-        }
-    }
-
-    fn agent(&self, persona: Persona) -> Company {
-        let config = &self.exchange.config;
+    fn agent(&self, who: &Resolved) -> Result<Company, NoBrain> {
         let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
-        let manners = Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration);
-        Company::Agent { persona: Box::new(persona), manners: Box::new(manners), session }
+        Ok(Company::Agent { persona: Box::new(self.exchange.cast.persona(who)?), session })
     }
 
     /// `description`: what an inbound leg is to be answered with, where it is not answered yet.
@@ -646,12 +652,17 @@ impl Desk {
 
 /// What outbound calls are held to.
 fn queue_limits(config: &Config) -> Limits {
-    let queue = &config.queue;
+    let (queue, guards) = (&config.queue, &config.guards);
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let per_minute =
+        |most: u32| (most > 0).then(|| Pace { most: count(most), span: Duration::from_secs(60) }).into_iter();
+    let at_once = guards.max_calls.map_or(config.limits.max_calls, count);
+    let per_second = Pace { most: queue.calls_per_second, span: Duration::from_secs(1) };
     Limits {
-        at_once: config.limits.max_calls,
-        at_once_per_key: config.limits.max_calls,
-        paces: vec![Pace { most: queue.calls_per_second, span: Duration::from_secs(1) }],
-        paces_per_key: Vec::new(),
+        at_once,
+        at_once_per_key: guards.max_calls_per_key.map_or(at_once, count),
+        paces: per_minute(guards.calls_per_minute).chain([per_second]).collect(),
+        paces_per_key: per_minute(guards.calls_per_minute_per_key).collect(),
         waiting: queue.max_waiting,
         waiting_per_key: queue.max_waiting_per_key,
     }
@@ -666,6 +677,7 @@ fn ten_bytes(exchange: &Exchange) -> [u8; 10] {
 fn post(exchange: Arc<Exchange>) -> Post {
     Post {
         config: exchange.config.clone(),
+        directory: exchange.directory.clone(),
         stack: exchange.stack.clone(),
         journal: exchange.journal.clone(),
         trunks: exchange.trunks.clone(),

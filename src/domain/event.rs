@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
-    NumberId, Private, Speaker, Status, TransferMode, Turn,
+    NumberId, Private, Recording, Speaker, Status, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -108,7 +108,7 @@ pub enum EventKind {
     #[serde(rename = "call.transcript.ready")]
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
-    RecordingReady { path: String, duration_ms: u64 },
+    RecordingReady { part: u32, bytes: u64, duration_ms: u64 },
     /// The three of a message carry its record as it now stands.
     #[serde(rename = "message.received")]
     MessageReceived(Box<Message>),
@@ -164,6 +164,28 @@ impl Event {
 }
 
 impl EventKind {
+    /// Every name on the wire.
+    pub const NAMES: &'static [&'static str] = &[
+        "call.queued",
+        "call.ringing",
+        "call.started",
+        "call.transcript.partial",
+        "call.turn",
+        "call.dtmf",
+        "call.barge_in",
+        "call.transferring",
+        "call.transferred",
+        "call.transfer_failed",
+        "call.ended",
+        "call.transcript.ready",
+        "call.recording.ready",
+        "message.received",
+        "message.sent",
+        "message.failed",
+        "number.provisioned",
+        "number.released",
+    ];
+
     pub fn queued(call: &Call) -> Self {
         let (direction, from, to, agent) = parties(call);
         EventKind::Queued { direction, from, to, agent }
@@ -193,6 +215,11 @@ impl EventKind {
             sip_status: call.sip_status,
             duration_ms: call.duration_ms,
         }
+    }
+
+    pub fn recording_ready(call: &Call, recording: Recording) -> Self {
+        let Recording { part, bytes } = recording;
+        EventKind::RecordingReady { part, bytes, duration_ms: call.duration_ms }
     }
 
     /// What there is to tell of a message; nothing while it waits.
@@ -255,6 +282,15 @@ mod tests {
         assert_eq!(json["data"]["stt_ms"], 150);
         assert_eq!((&json["seq"], json["call_id"].as_str()), (&3.into(), Some(event.subject.as_str())));
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+
+    #[test]
+    fn every_name_is_listed() {
+        let unknown = serde_json::json!({ "type": "x", "data": {} });
+        let told = serde_json::from_value::<EventKind>(unknown).unwrap_err().to_string();
+        let (_, expected) = told.split_once("expected one of ").unwrap();
+        let names: Vec<_> = expected.split(", ").map(|name| name.trim_matches('`')).collect();
+        assert_eq!(names, EventKind::NAMES);
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Calls: placed, listed, steered, ended.
 
+use std::sync::Arc;
+
 use super::{Error, Gateway, Kind, metadata_fits};
-use crate::call::{Full, Hold, PlaceError, Placement, Transfer, TransferError};
-use crate::config::Number;
+use crate::call::{
+    Errand, Full, Hold, PlaceError, Placement, Resolved, Transfer, TransferError, Unsaid, Unsent, Wanted,
+    Waves,
+};
 use crate::domain::{
-    AgentId, Call, CallId, Metadata, NumberId, Principal, Private, Scope, Settings, TransferMode,
+    AgentId, Call, CallId, Direction, Metadata, Number, NumberId, Principal, Private, Scope, Settings,
+    TransferMode,
 };
 use crate::store::{CallFilter, Cursor, Page};
 
@@ -89,55 +94,98 @@ pub struct TransferCall {
     pub mode: Option<TransferMode>,
 }
 
+/// Words that the agent is to say.
+#[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "text": "Please hold the line." }))]
+pub struct Say {
+    /// At most 2,000 characters.
+    #[schema(value_type = String, min_length = 1, max_length = 2000)]
+    pub text: Private<String>,
+    /// True: instead of what the agent is saying, which is cut. False: when it has finished. The caller is never talked over.
+    #[serde(default)]
+    pub interrupt: bool,
+}
+
+/// Keys to be sent to the other side.
+#[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({ "digits": "1,,42#" }))]
+pub struct Press {
+    /// `0`–`9`, `*`, `#`, `A`–`D`; `,` is a pause of a second. At most 32.
+    #[schema(value_type = String, pattern = "^[0-9A-D*#,]{1,32}$")]
+    pub digits: Private<String>,
+}
+
+/// What a text to be said may be long, characters.
+const MOST_SAID: usize = 2_000;
+/// Keys that may be sent at once.
+const MOST_KEYS: usize = 32;
+
 /// A call whose every part is known.
 struct Checked {
-    number: Number,
-    number_id: Option<NumberId>,
-    agent: String,
-    agent_id: Option<AgentId>,
-    waves: crate::call::Waves,
+    from: Arc<Number>,
+    speaker: Resolved,
+    waves: Waves,
 }
 
 impl Gateway {
     /// Places a call: it is written down and queued when this returns, and dialled as soon as it may be.
     pub async fn place(&self, who: &Principal, request: PlaceCall) -> Result<Call, Error> {
-        let checked = self.check(who, &request).await?;
+        let Checked { from, speaker, waves } = self.check(who, &request).await?;
         let placement = Placement {
-            account: who.account.clone(),
-            key: who.key.clone(),
-            at_once: who.max_calls.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
-            number: checked.number,
-            number_id: checked.number_id,
+            from,
             to: request.to,
-            agent: checked.agent,
-            agent_id: checked.agent_id,
+            who: speaker,
+            key_id: who.key.clone(),
+            at_once: who.max_calls.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
             metadata: request.metadata,
             may_wait: request.queue,
-            waves: checked.waves,
+            waves,
         };
         self.switchboard.place(placement).await.map_err(refused)
     }
 
     /// Checks all that [`place`](Self::place) checks, and places nothing.
     pub async fn rehearse(&self, who: &Principal, request: PlaceCall) -> Result<DryRun, Error> {
-        let Checked { number, number_id, agent, agent_id, waves } = self.check(who, &request).await?;
+        let Checked { from, speaker, waves } = self.check(who, &request).await?;
         let mut trunks: Vec<String> = waves.into_iter().flatten().map(|place| place.trunk).collect();
         trunks.dedup();
-        let from = Private::new(number.number.to_string());
-        let waiting = self.switchboard.waiting();
-        Ok(DryRun { dry_run: true, from, to: request.to, number_id, agent, agent_id, trunks, waiting })
+        Ok(DryRun {
+            dry_run: true,
+            from: Private::new(from.number.to_string()),
+            to: request.to,
+            number_id: Some(from.id.clone()),
+            agent: speaker.agent.name,
+            agent_id: speaker.agent_id,
+            trunks,
+            waiting: self.switchboard.waiting(),
+        })
     }
 
     async fn check(&self, who: &Principal, request: &PlaceCall) -> Result<Checked, Error> {
         who.require(Scope::CallsWrite)?;
         metadata_fits(&request.metadata)?;
-        let number = self.number_of(request.from.reveal())?.clone();
-        let agent = request.agent.clone().unwrap_or_else(|| number.agent.clone());
-        if !self.exchange.personas.contains_key(&agent) {
-            return Err(Error::field("agent", format!("there is no agent {agent:?} in the configuration")));
-        }
-        let waves = self.route(&number, request.to.reveal()).await?;
-        Ok(Checked { number, number_id: None, agent, agent_id: None, waves })
+        let from = self.number_of(&who.account, request.from.reveal())?;
+        let directory = &self.exchange.directory;
+        let agent = match &request.agent {
+            None => None,
+            Some(name) => Some(directory.agent(&who.account, name).ok_or_else(|| {
+                Error::field("agent", format!("there is no agent {name:?}; GET /v1/agents lists them"))
+            })?),
+        };
+        let speaker = directory.resolve(&Wanted {
+            account: &who.account,
+            own: &request.settings,
+            number: Some(&from),
+            direction: Direction::Outbound,
+            agent: agent.as_deref(),
+        });
+        let brain = self.exchange.cast.generator(&speaker.agent.brain);
+        brain.map_err(|error| Error::field("settings.brain", error.to_string()))?;
+        self.guard(who, Errand::Call, request.to.reveal()).await?;
+        let waves = self.route(&from, request.to.reveal()).await?;
+        Ok(Checked { from, speaker, waves })
     }
 
     /// Hands a call on. Returns when that has begun; what came of it is told by events and stands in the call's record.
@@ -152,6 +200,7 @@ impl Gateway {
             }
             mode => mode,
         };
+        self.guard(who, Errand::Transfer, request.to.reveal()).await?;
         let waves = self.exchange.route_beside(&call, request.to.reveal()).await.map_err(Error::route)?;
         let transfer = Transfer { to: request.to, mode, waves };
         let begun = self.switchboard.transfer(id, transfer).await;
@@ -161,13 +210,48 @@ impl Gateway {
         })
     }
 
+    /// Has the agent say something. Returns when that is taken; the transcript tells when it has been said.
+    pub async fn say(&self, who: &Principal, id: CallId, request: Say) -> Result<(), Error> {
+        self.call_to_steer(who, &id).await?;
+        let length = request.text.reveal().chars().count();
+        if request.text.reveal().trim().is_empty() {
+            return Err(Error::field("text", "is empty; it must hold what is to be said"));
+        }
+        if length > MOST_SAID {
+            return Err(Error::field(
+                "text",
+                format!("has {length} characters; at most {MOST_SAID} are said at once"),
+            ));
+        }
+        self.switchboard.say(id, request.text, request.interrupt).await.map_err(|error| match error {
+            Unsaid::NotUp => not_up(),
+            Unsaid::Away => Error::coded(Kind::Conflict, "agent_away", error.to_string()),
+            Unsaid::TooMany => Error::coded(Kind::TooMany, "too_much_to_say", error.to_string()),
+        })
+    }
+
+    /// Sends keys to the other side. Returns when they are on their way.
+    pub async fn press(&self, who: &Principal, id: CallId, request: Press) -> Result<(), Error> {
+        self.call_to_steer(who, &id).await?;
+        let keys = request.digits.reveal();
+        let is_key = |key: char| matches!(key, '0'..='9' | 'A'..='D' | '*' | '#' | ',');
+        if keys.is_empty() || keys.len() > MOST_KEYS || !keys.chars().all(is_key) {
+            let reason = format!("must be 1 to {MOST_KEYS} of 0–9, A–D, *, # and , (a pause of a second)");
+            return Err(Error::field("digits", reason));
+        }
+        self.switchboard.press(id, request.digits).await.map_err(|error| match error {
+            Unsent::NotUp => not_up(),
+            Unsent::Keys(error) => Error::coded(Kind::Busy, "keys_waiting", error.to_string()),
+        })
+    }
+
     /// Ends a call, or takes it back where it is not dialled yet. Returns when that has begun.
     pub async fn hang_up(&self, who: &Principal, id: CallId) -> Result<(), Error> {
         self.call_to_steer(who, &id).await?;
         if self.switchboard.hang_up(id.clone()).await {
             return Ok(());
         }
-        match self.call(who, id).await?.status.is_over() {
+        match self.call_of(who, &id).await?.status.is_over() {
             true => Err(over()),
             false => Err(Error::new(Kind::Busy, "the call is just beginning; try again")),
         }
@@ -216,14 +300,17 @@ fn not_up() -> Error {
 
 fn refused(error: PlaceError) -> Error {
     let (kind, code) = match error {
-        PlaceError::NotNow(Hold::Room | Hold::Lines) => (Kind::Busy, "no_capacity"),
-        PlaceError::NotNow(Hold::LinesOfKey | Hold::Turn) => (Kind::TooMany, "too_many_calls"),
-        PlaceError::NotNow(Hold::Pace | Hold::PaceOfKey) => (Kind::TooMany, "too_fast"),
+        PlaceError::NotNow(Hold::Room) => (Kind::Busy, "no_capacity"),
+        PlaceError::NotNow(Hold::Lines) => (Kind::TooMany, "box_calls_limit"),
+        PlaceError::NotNow(Hold::LinesOfKey | Hold::Turn) => (Kind::TooMany, "key_calls_limit"),
+        PlaceError::NotNow(Hold::Pace) => (Kind::TooMany, "box_rate_limit"),
+        PlaceError::NotNow(Hold::PaceOfKey) => (Kind::TooMany, "key_rate_limit"),
         PlaceError::QueueFull(Full::Box(_)) => (Kind::Busy, "queue_full"),
         PlaceError::QueueFull(Full::Key(_)) => (Kind::TooMany, "queue_full"),
         PlaceError::TrunksFull | PlaceError::NoLine(_) | PlaceError::Busy => (Kind::Busy, "no_capacity"),
         PlaceError::Stopping => (Kind::Busy, "stopping"),
         PlaceError::NotWritten => (Kind::Busy, "store_unavailable"),
+        PlaceError::NoBrain(_) => (Kind::Invalid, "invalid"),
         PlaceError::SetUp(_) => (Kind::Internal, "internal_error"),
     };
     Error::coded(kind, code, error.to_string())

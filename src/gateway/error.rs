@@ -80,6 +80,7 @@ impl Error {
     pub(super) fn route(error: RouteError) -> Self {
         match error {
             RouteError::Refused(reason) => Error::field("to", reason),
+            RouteError::Guarded(refusal) => Error::refused(refusal),
             RouteError::Unreachable(reason) => Error::new(Kind::Unavailable, reason),
         }
     }

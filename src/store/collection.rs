@@ -176,6 +176,23 @@ pub(super) fn page<T: Kept>(
     Ok(page)
 }
 
+/// Those of `list` inside a transaction that writes, the oldest first, at most `limit`.
+pub(super) fn oldest_to_change<T: Kept>(
+    transaction: &WriteTransaction,
+    list: &str,
+    limit: usize,
+) -> Result<Vec<T>, StoreError> {
+    let (index, things) = (transaction.open_table(index::<T>())?, transaction.open_table(table::<T>())?);
+    let mut found = Vec::new();
+    for entry in index.range((list, 0, "")..(list, u64::MAX, ""))?.take(limit) {
+        let (key, _) = entry?;
+        if let Some(value) = things.get(key.value().2)? {
+            found.push(decode(value.value())?);
+        }
+    }
+    Ok(found)
+}
+
 /// Every one, in no order: for what the memory holds as a whole.
 pub(super) fn all<T: Kept>(transaction: &ReadTransaction) -> Result<Vec<T>, StoreError> {
     transaction.open_table(table::<T>())?.iter()?.map(|entry| decode(entry?.1.value())).collect()
@@ -192,7 +209,9 @@ impl Store {
         &self,
         act: impl FnOnce(&WriteTransaction) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.shelf.change(act)
+        let outcome = self.shelf.change(act)?;
+        self.changed.notify_one();
+        Ok(outcome)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
+use super::hooks;
 use super::schema::META;
 use super::{Store, StoreError, decode, encode};
 use crate::domain::{AccountId, Event};
@@ -21,18 +22,20 @@ pub(super) fn tell(transaction: &WriteTransaction, events: &[Event]) -> Result<(
     let mut meta = transaction.open_table(META)?;
     let mut outbox = transaction.open_table(EVENTS)?;
     let mut order = transaction.open_table(ORDER)?;
+    let mut told = Vec::new();
     let mut nth = meta.get(WRITTEN)?.map_or(0, |written| written.value());
     for event in events {
         nth += 1;
         let (subject, account) = (event.subject.as_str(), event.account.as_str());
         let before = outbox.insert((subject, event.seq), (nth, encode(event)?.as_slice()))?;
-        if let Some(before) = before {
-            order.remove((account, before.value().0))?;
+        match before {
+            Some(before) => drop(order.remove((account, before.value().0))?),
+            None => told.push(event),
         }
         order.insert((account, nth), (subject, event.seq))?;
     }
     meta.insert(WRITTEN, nth)?;
-    Ok(())
+    told.into_iter().try_for_each(|event| hooks::enqueue(transaction, event))
 }
 
 /// Subject and number of an event, out of its id.

@@ -7,25 +7,30 @@
 mod calls;
 mod collection;
 mod events;
+mod hooks;
+mod idempotency;
 mod keys;
 mod messages;
 mod record;
 mod schema;
 mod shelf;
+mod sound;
 mod tables;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use hooks::{Asked, Head, Lane, Settled};
+pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
+pub use sound::{Reading, Tape, Words, recording_file};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadTransaction};
-
-use crate::domain::CallId;
+use tokio::sync::Notify;
 
 use shelf::Shelf;
 
@@ -36,6 +41,8 @@ const VERSION: u8 = 1;
 pub struct Store {
     shelf: Arc<Shelf>,
     folder: PathBuf,
+    /// Told after each change; one listens.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +70,8 @@ pub enum StoreError {
     Version(u8),
     #[error("a stored value cannot be read: {0}")]
     Value(#[from] serde_json::Error),
+    #[error("the recordings cannot be reached: {0}")]
+    Recordings(#[from] std::io::Error),
 }
 
 macro_rules! from_redb {
@@ -79,11 +88,11 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let fail =
             |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
-        std::fs::create_dir_all(folder.join("recordings")).map_err(fail)?;
+        sound::make_folders(folder).map_err(fail)?;
         let path = folder.join("offhook.redb");
         let database = schema::open(&path)?;
         let shelf = Shelf::new(Some(database), move || Database::create(&path));
-        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned() })
+        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
@@ -91,18 +100,14 @@ impl Store {
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
         let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
-        let store = Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere") };
+        let store =
+            Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere"), changed: Arc::default() };
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
     }
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         self.shelf.begin_read()
-    }
-
-    /// Where a call's recording goes. Made of the id alone, so that no client can name a path.
-    pub fn recording_path(&self, call: &CallId) -> PathBuf {
-        self.folder.join("recordings").join(format!("{call}.wav"))
     }
 }
 
@@ -126,7 +131,7 @@ mod tests {
 
     use super::calls::tests::{call, entry};
     use super::*;
-    use crate::domain::{AccountId, Status};
+    use crate::domain::{AccountId, CallId, Status};
 
     #[test]
     fn a_folder_belongs_to_one() {

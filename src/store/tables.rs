@@ -2,8 +2,8 @@
 
 use redb::{TableDefinition, Value, WriteTransaction};
 
-use super::{StoreError, collection, events, schema};
-use crate::domain::{Account, Call, Key, Message};
+use super::{StoreError, collection, events, hooks, idempotency, schema, sound};
+use crate::domain::{Account, Call, Delivery, Key, Message, Webhook};
 
 /// Something to be done with each table.
 pub(super) trait Visitor {
@@ -18,6 +18,12 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(schema::META)?;
     visitor.table(events::EVENTS)?;
     visitor.table(events::ORDER)?;
+    visitor.table(sound::WORDS)?;
+    visitor.table(idempotency::ONCE)?;
+    visitor.table(idempotency::ONCE_BY_TIME)?;
+    hooks::visit(visitor)?;
+    collection::visit::<Webhook>(visitor)?;
+    collection::visit::<Delivery>(visitor)?;
     collection::visit::<Account>(visitor)?;
     collection::visit::<Key>(visitor)?;
     collection::visit::<Call>(visitor)?;

@@ -6,7 +6,6 @@ mod hand;
 mod mind;
 mod side;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +20,10 @@ use tracing::{debug, info, warn};
 use super::bridge::{self, Bridge, NotNow, Role};
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
-use super::switchboard::{Exchange, SideId, Switchboard};
-use super::{Input, Manners};
+use super::switchboard::{Exchange, SideId, Switchboard, Unsent};
+use super::{Input, Unsaid};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
+use crate::store::Tape;
 
 pub use mind::Persona;
 use mind::{Mind, Wish, report};
@@ -40,6 +40,14 @@ pub(super) enum Command {
     /// Say goodbye, then end it.
     Leave(EndReason),
     Transfer(Box<Transfer>, oneshot::Sender<Result<(), NotNow>>),
+    /// Have the agent say this.
+    Say {
+        text: Private<String>,
+        interrupt: bool,
+        reply: oneshot::Sender<Result<(), Unsaid>>,
+    },
+    /// Send keys to the near side.
+    Press(Private<String>, oneshot::Sender<Result<(), Unsent>>),
     /// A call that has come in wants the place of one of our legs (RFC 3891).
     TakeOver(Box<TakeOver>),
     /// Whoever has this leg wants the one that it is joined with to go to another call of theirs.
@@ -111,7 +119,6 @@ impl std::fmt::Debug for Given {
 pub(super) enum Company {
     Agent {
         persona: Box<Persona>,
-        manners: Box<Manners>,
         /// Chosen at random per call.
         session: u64,
     },
@@ -138,8 +145,8 @@ impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
     pub(super) async fn run(self) {
         let (mind, bridge, target) = match self.company {
-            Company::Agent { persona, manners, session } => {
-                (Some(Mind::new(*persona, *manners, session)), Bridge::with_agent(), None)
+            Company::Agent { persona, session } => {
+                (Some(Mind::new(*persona, session)), Bridge::with_agent(), None)
             }
             Company::Target { to, waves, longest } => {
                 (None, Bridge::put_through(longest), Some(Target::new(to, waves)))
@@ -149,7 +156,7 @@ impl Actor {
         let stack = self.exchange.stack.clone();
         let near = Side::new(SideId(self.leg), trunk, self.media, self.description, stack);
         Running {
-            recordings: near.recording.iter().cloned().collect(),
+            tapes: near.recording.iter().cloned().collect(),
             exchange: self.exchange,
             switchboard: self.switchboard,
             ledger: self.ledger,
@@ -211,7 +218,7 @@ struct Running {
     routing: Option<JoinHandle<Result<Way, RouteError>>>,
     ringback: Option<(Role, JoinHandle<()>)>,
     /// One for each line that the call was recorded on.
-    recordings: Vec<PathBuf>,
+    tapes: Vec<Tape>,
     answered_at: Option<Instant>,
     end: Option<EndReason>,
     /// What the near end said when it ended.
@@ -324,9 +331,27 @@ impl Running {
                 // A client that has gone is no reason to undo what it asked for.
                 let _ = reply.send(self.transfer(*transfer));
             }
+            Command::Say { text, interrupt, reply } => {
+                let _ = reply.send(self.say(now, text, interrupt));
+            }
+            Command::Press(keys, reply) => {
+                let sent = match self.answered_at {
+                    Some(_) => self.near.line.send_digits(keys.reveal()).await.map_err(Unsent::from),
+                    None => Err(Unsent::NotUp),
+                };
+                let _ = reply.send(sent);
+            }
             Command::TakeOver(request) => self.take_over(*request).await,
             Command::Give(asked_by, reply) => self.give(asked_by, reply).await,
         }
+    }
+
+    fn say(&mut self, now: Instant, text: Private<String>, interrupt: bool) -> Result<(), Unsaid> {
+        // Without an agent two people have the call.
+        let conversation = &mut self.mind.as_mut().ok_or(Unsaid::Away)?.conversation;
+        conversation.may_say()?;
+        conversation.handle(now, Input::Say { text: text.reveal().clone(), interrupt });
+        Ok(())
     }
 
     fn role_of(&self, id: SideId) -> Option<Role> {
@@ -491,12 +516,11 @@ impl Running {
             }
             mind.close().await;
         }
-        let recordings = if self.answered_at.is_some() { self.recordings } else { Vec::new() };
         drop((self.far, self.new));
         if let Ok(line) = Arc::try_unwrap(self.near.line) {
             self.ledger.line(&line.close().await);
         }
-        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, recordings).await;
+        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, self.tapes).await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Outbound calls from the order to the first INVITE: written, queued, prepared, dialled.
 //!
-//! What takes its time, writing the record, finding the way, making the agent's voice ready, is done by clerks, tasks that report
-//! back to the desk; so no call waits for another one's disk or DNS. A call is in exactly one place: with a clerk, in the queue,
+//! What takes its time, writing the record and finding the way, is done by clerks, tasks that report back to the desk; so no call waits for another one's disk or DNS. A call is in exactly one place: with a clerk, in the queue,
 //! or live. It leaves the queue before its INVITE is sent and never comes back afterwards, and a process that starts closes
 //! what it finds queued: so no call is placed twice.
 
@@ -14,7 +13,7 @@ use tracing::{info, warn};
 
 use super::outgoing::Prospect;
 use super::{Desk, Exchange, PlaceError, Placement, SideId};
-use crate::call::actor::Persona;
+use crate::call::actor::{Company, Media};
 use crate::call::ledger::{Ledger, NotWritten};
 use crate::call::route::{RouteError, Waves};
 use crate::domain::{Call, CallId, Direction, EndReason, EventKind, Status};
@@ -25,12 +24,21 @@ pub(super) struct Ticket {
     ledger: Ledger,
 }
 
+/// A call whose first leg is being called.
+struct Dialling {
+    company: Company,
+    leg: LegId,
+    trunk: String,
+    prospect: Prospect,
+    media: Media,
+}
+
 /// What a clerk has done.
 pub(super) enum Done {
     /// The record of a call that is to wait. Whoever ordered it still waits to hear of it.
     Written(Box<Ticket>, Result<(), NotWritten>, oneshot::Sender<Result<Call, PlaceError>>),
     /// Everything that dialling needs.
-    Prepared(CallId, Result<(Box<Persona>, Waves), RouteError>),
+    Prepared(CallId, Result<Waves, RouteError>),
     /// The record of a call that was never dialled.
     Closed,
 }
@@ -48,15 +56,14 @@ impl Desk {
             let _ = reply.send(Err(error));
             return;
         }
-        let (from, to) = (placement.number.number.to_string(), placement.to.reveal().clone());
+        let (from, to) = (placement.from.number.to_string(), placement.to.reveal().clone());
         let mut call = Call::new(id, Direction::Outbound, from, to, Utc::now());
         call.status = Status::Queued;
-        call.account = placement.account.clone();
-        call.number_id.clone_from(&placement.number_id);
-        call.agent_id.clone_from(&placement.agent_id);
-        call.agent.clone_from(&placement.agent);
-        call.trunk.clone_from(&placement.number.trunk);
-        call.key_id.clone_from(&placement.key);
+        call.of_number(&placement.from);
+        call.agent.clone_from(&placement.who.agent.name);
+        call.agent_id.clone_from(&placement.who.agent_id);
+        call.trunk.clone_from(&placement.from.trunk);
+        call.key_id.clone_from(&placement.key_id);
         call.metadata.clone_from(&placement.metadata);
         let ledger = Ledger::new(call, self.exchange.journal.clone());
         let mut ticket = Box::new(Ticket { placement, ledger });
@@ -71,11 +78,12 @@ impl Desk {
         if self.is_stopping {
             return Err(PlaceError::Stopping);
         }
-        let (key, at_once) = (&placement.key, placement.at_once);
+        let (key, at_once) = (&placement.key_id, placement.at_once);
         let hold = self.queue.hold(Instant::now(), key, at_once, self.room());
         if let Some(hold) = hold.filter(|_| !placement.may_wait) {
             return Err(PlaceError::NotNow(hold));
         }
+        self.exchange.cast.generator(&placement.who.agent.brain)?;
         if !placement.may_wait {
             self.hunt(placement.waves.clone())?;
         }
@@ -134,27 +142,24 @@ impl Desk {
         }
     }
 
-    async fn prepared(
-        &mut self,
-        id: CallId,
-        ticket: Ticket,
-        prepared: Result<(Box<Persona>, Waves), RouteError>,
-    ) {
-        let (persona, waves) = match prepared {
-            Ok(prepared) => prepared,
+    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<Waves, RouteError>) {
+        let waves = match prepared {
+            Ok(waves) => waves,
             Err(error) => {
                 info!(call = %id, %error, "a queued call cannot be placed");
                 return self.give_up(ticket, EndReason::Unreachable);
             }
         };
         match self.dial_first(&ticket, waves).await {
-            Ok((leg, trunk, prospect, media)) => {
-                let Ticket { mut ledger, .. } = ticket;
+            Ok(Dialling { company, leg, trunk, prospect, media }) => {
+                let Ticket { mut ledger, placement } = ticket;
+                if !placement.who.record {
+                    self.unrecorded.insert(id.clone());
+                }
                 ledger.call.trunk = trunk;
                 ledger.call.dialed_at = Some(Utc::now());
                 ledger.call.status = Status::Dialing;
                 info!(call = %id, from = %ledger.call.from, to = %ledger.call.to, trunk = ledger.call.trunk, "a call goes out");
-                let company = self.agent(*persona);
                 self.spawn(leg, ledger, company, media, None);
                 self.attach(SideId(leg), prospect);
             }
@@ -177,20 +182,16 @@ impl Desk {
         }
     }
 
-    async fn dial_first(
-        &mut self,
-        ticket: &Ticket,
-        waves: Waves,
-    ) -> Result<(LegId, String, Prospect, crate::call::actor::Media), PlaceError> {
-        let id = &ticket.ledger.call.id;
+    async fn dial_first(&mut self, ticket: &Ticket, waves: Waves) -> Result<Dialling, PlaceError> {
+        let (id, who) = (&ticket.ledger.call.id, &ticket.placement.who);
+        let company = self.agent(who)?;
         let (hunt, first) = self.hunt(waves)?;
-        let recording = self.recording(id, 0);
-        let media =
-            self.exchange.open(first[0].invite.path.remote, Some(recording)).map_err(PlaceError::NoLine)?;
+        let recording = who.record.then(|| self.exchange.store.tape(id, 0));
+        let media = self.exchange.open(first[0].invite.path.remote, recording).map_err(PlaceError::NoLine)?;
         let mut prospect = Prospect::new(id.clone(), hunt, &media);
         self.call_places(&mut prospect, first).await;
         let (leg, trunk) = prospect.first()?;
-        Ok((leg, trunk, prospect, media))
+        Ok(Dialling { company, leg, trunk, prospect, media })
     }
 
     /// A call that began and reached nobody: its lane may go on.
@@ -234,13 +235,10 @@ impl Desk {
     }
 }
 
-/// Who speaks, and where to call.
-async fn prepare(exchange: &Exchange, placement: Placement) -> Result<(Box<Persona>, Waves), RouteError> {
-    let persona = exchange.personas.get(&placement.agent).cloned();
-    let persona = persona.ok_or_else(|| RouteError::Refused("the agent is missing".into()))?;
-    let waves = match placement.waves.is_empty() {
-        false => placement.waves,
-        true => exchange.route(&placement.number, placement.to.reveal()).await?,
-    };
-    Ok((Box::new(persona), waves))
+/// Where to call.
+async fn prepare(exchange: &Exchange, placement: Placement) -> Result<Waves, RouteError> {
+    match placement.waves.is_empty() {
+        false => Ok(placement.waves),
+        true => exchange.route(&placement.from, placement.to.reveal()).await,
+    }
 }

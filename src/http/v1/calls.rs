@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::domain::{AgentId, Call, CallId, Direction, NumberId, Private, Status};
-use crate::gateway::{DryRun, PlaceCall, TransferCall};
+use crate::gateway::{DryRun, PlaceCall, Press, Say, TransferCall};
 use crate::http::App;
 use crate::http::ask::{Body, Listing, Paging, Path, Query};
 use crate::http::auth::Who;
@@ -22,6 +22,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_call))
         .routes(routes!(hang_up_call))
         .routes(routes!(transfer_call))
+        .routes(routes!(say_in_call))
+        .routes(routes!(press_digits))
 }
 
 /// Place a call
@@ -37,7 +39,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     responses(
         (status = 201, description = "It is queued", body = Call),
         (status = 200, description = "It would be placed: the answer to `dry_run`", body = DryRun),
-        (status = 429, description = "`too_many_calls`, `too_fast`: the key's calls fill what it may have, and this one may not wait; `queue_full`: too many of the key's calls wait already"),
+        (status = 429, description = "`key_calls_limit`, `key_rate_limit`, `box_calls_limit`, `box_rate_limit`: it would have to wait and may not (`queue: false`); `queue_full`: too many of the key's calls wait already"),
         (status = 502, description = "`unavailable`: no server or phone that could be called is there now"),
         (status = 503, description = "`no_capacity`, `queue_full`, `stopping`, `store_unavailable`: later perhaps; `Retry-After` says when"),
     ),
@@ -162,5 +164,56 @@ async fn transfer_call(
     Body(request): Body<TransferCall>,
 ) -> Result<StatusCode, Problem> {
     app.gateway.transfer(&who, id, request).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Say something in a call
+///
+/// The agent says it when whoever speaks has finished; up to 8 texts wait. What the other side heard of it stands in the transcript.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/say",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    request_body = Say,
+    responses(
+        (status = 202, description = "It will be said"),
+        (status = 409, description = "`call_over`, `call_not_up`; `agent_away`: the call is being handed on, or two people talk"),
+        (status = 429, description = "`too_much_to_say`: 8 texts wait already"),
+    ),
+)]
+async fn say_in_call(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+    Body(request): Body<Say>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.say(&who, id, request).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Press keys in a call
+///
+/// They are sent as telephone events (RFC 4733), for menus at the other side.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/digits",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    request_body = Press,
+    responses(
+        (status = 202, description = "They are being sent"),
+        (status = 409, description = "`call_over`, `call_not_up`: nobody hears them"),
+    ),
+)]
+async fn press_digits(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+    Body(request): Body<Press>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.press(&who, id, request).await?;
     Ok(StatusCode::ACCEPTED)
 }
