@@ -27,7 +27,7 @@ pub use directory::{Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
 pub use ledger::Journal;
-pub use messages::{Destination, Draft, SendError};
+pub use messages::{Destination, Draft, SendError, contact_of};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use switchboard::{
