@@ -8,6 +8,7 @@ mod extension;
 mod file;
 mod guards;
 mod outside;
+mod rates;
 mod read;
 mod signalling;
 mod trunk;
@@ -18,13 +19,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::E164;
+use crate::domain::{E164, Rates};
 
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
 pub use outside::Outside;
+pub use rates::{CreditMode, Credits};
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub engines: Engines,
     pub limits: Limits,
     pub guards: Guards,
+    pub rates: Rates,
+    pub credits: Credits,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub log: Log,
@@ -229,6 +233,8 @@ impl Default for Config {
                 ring: Duration::from_secs(45),
             },
             guards: Guards::default(),
+            rates: Rates { step: Duration::from_secs(1), ..Rates::default() },
+            credits: Credits::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),

@@ -9,6 +9,7 @@ use super::extension::extension;
 use super::file::{Mistake, Section};
 use super::guards::guards;
 use super::outside::outside;
+use super::rates::{credits, rates};
 use super::signalling::sip;
 use super::trunk::trunk;
 use super::{
@@ -31,6 +32,8 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
         guards: guards(root.section("guards"), unknown.guards),
+        rates: rates(root.section("rates")),
+        credits: credits(root.section("credits"), unknown.credits),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         log: log(root.section("log"), unknown.log),

@@ -10,6 +10,7 @@ mod message;
 mod money;
 mod number;
 mod private;
+mod usage;
 mod webhook;
 
 pub use account::{Account, Key, MissingScope, Principal, Scope};
@@ -28,6 +29,7 @@ pub use message::{Content, Message, MessageStatus};
 pub use money::Money;
 pub use number::{E164, NumberError};
 pub use private::{Private, show_in_logs};
+pub use usage::{CreditEntry, CreditKind, Rates, Spent, Usage};
 #[cfg(test)]
 pub(crate) use webhook::endpoint;
 pub use webhook::{
