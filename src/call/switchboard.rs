@@ -4,7 +4,7 @@
 mod incoming;
 mod outgoing;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,15 +16,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::actor::{Actor, Command, Company, Given, Media, Persona, Signal, Transfer};
+use super::actor::{Actor, Command, Company, Given, Media, Signal, Transfer};
 use super::bridge::NotNow;
 use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
-use super::{Manners, Waves, trunks::Trunks};
+use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
 use crate::config::Config;
-use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private};
+use crate::domain::{
+    Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, Number, Private,
+};
 use crate::outside::Outside;
 use crate::store::Store;
 
@@ -53,7 +55,9 @@ pub struct Exchange {
     pub config: Config,
     pub stack: sip::net::Stack,
     pub engine: media::net::Engine,
-    pub personas: HashMap<String, Persona>,
+    /// Who has which number, and who answers it.
+    pub directory: Directory,
+    pub cast: Cast,
     pub trunks: Trunks,
     pub extensions: Extensions,
     pub guards: Guards,
@@ -68,9 +72,13 @@ pub struct Exchange {
 /// An outbound call that has been checked.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    pub from: Private<String>,
+    /// One of ours.
+    pub from: Arc<Number>,
     pub to: Private<String>,
-    pub agent: String,
+    pub who: Resolved,
+    /// The key that asked for it.
+    pub key_id: Option<KeyId>,
+    pub metadata: Metadata,
     /// As [`Exchange::route`] gives them.
     pub waves: Waves,
 }
@@ -85,6 +93,8 @@ pub enum PlaceError {
     Stopping,
     #[error("the gateway is too busy to take the order; try again")]
     Busy,
+    #[error(transparent)]
+    NoBrain(#[from] NoBrain),
     #[error("the call could not be set up: {0}")]
     SetUp(String),
 }
@@ -148,6 +158,7 @@ impl Switchboard {
             calls: JoinSet::new(),
             prospects: HashMap::new(),
             takeovers: 0,
+            unrecorded: HashSet::new(),
             trunk_of: HashMap::new(),
             count,
             is_stopping: false,
@@ -233,12 +244,11 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if recording is on.
+    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
     pub(super) fn open(&self, peer: SocketAddr, recording: Option<PathBuf>) -> Result<Media, String> {
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let recording = recording.filter(|_| self.config.recording.enabled);
         let (line, events) = self
             .engine
             .open(
@@ -281,6 +291,8 @@ struct Desk {
     trunk_of: HashMap<SideId, String>,
     /// Of all calls: names their recordings.
     takeovers: u32,
+    /// Calls that want no recording.
+    unrecorded: HashSet<CallId>,
     calls: JoinSet<CallId>,
     count: watch::Sender<usize>,
     /// From the start of a drain to the end of the process.
@@ -349,6 +361,7 @@ impl Desk {
 
     /// Hangs up what is left of a call. Legs that are over already are not there any more.
     async fn forget(&mut self, id: &CallId) {
+        self.unrecorded.remove(id);
         let legs: Vec<_> = self.legs.extract_if(|_, of| of.call == *id).collect();
         for (leg, of) in legs {
             self.prospects.remove(&of.side);
@@ -523,11 +536,9 @@ impl Desk {
         }
     }
 
-    fn agent(&self, persona: Persona) -> Company {
-        let config = &self.exchange.config;
+    fn agent(&self, who: &Resolved) -> Result<Company, NoBrain> {
         let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
-        let manners = Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration);
-        Company::Agent { persona: Box::new(persona), manners: Box::new(manners), session }
+        Ok(Company::Agent { persona: Box::new(self.exchange.cast.persona(who)?), session })
     }
 
     /// `description`: what an inbound leg is to be answered with, where it is not answered yet.
@@ -584,6 +595,7 @@ fn ten_bytes(exchange: &Exchange) -> [u8; 10] {
 fn post(exchange: Arc<Exchange>) -> Post {
     Post {
         config: exchange.config.clone(),
+        directory: exchange.directory.clone(),
         stack: exchange.stack.clone(),
         journal: exchange.journal.clone(),
         trunks: exchange.trunks.clone(),

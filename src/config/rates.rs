@@ -44,9 +44,9 @@ impl Default for Credits {
 pub(super) fn rates(s: Section) -> Rates {
     let sum = |key| not_negative(&s, key, s.parsed(key, Money::ZERO, SUM));
     let to = s.table("to").into_iter().filter_map(|(head, rate)| {
-        let is_head = head.strip_prefix('+').is_some_and(|digits| {
-            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-        });
+        let is_head = head
+            .strip_prefix('+')
+            .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
         let rate = rate.parse::<Money>().ok().filter(|rate| *rate >= Money::ZERO);
         match rate {
             Some(rate) if is_head => return Some((head, rate)),

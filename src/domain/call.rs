@@ -243,6 +243,12 @@ impl Call {
         }
     }
 
+    /// It comes to this number of ours, or goes out from it.
+    pub fn of_number(&mut self, number: &super::Number) {
+        self.account.clone_from(&number.account);
+        self.number_id = Some(number.id.clone());
+    }
+
     /// Closes the record: state, reason and fault always agree.
     pub fn end(&mut self, reason: EndReason, sip_status: Option<u16>, at: DateTime<Utc>) {
         self.status = Status::at_end(reason, self.answered_at.is_some());

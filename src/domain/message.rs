@@ -121,7 +121,7 @@ pub(crate) mod tests {
             agent_id: None,
             key_id: None,
             metadata: Metadata::new(),
-            cost: None,
+            cost: Some(Money::ZERO),
             number: number.parse().unwrap(),
             direction: Direction::Inbound,
             status: MessageStatus::Received,

@@ -9,6 +9,7 @@ mod id;
 mod message;
 mod money;
 mod number;
+mod numbering;
 mod private;
 mod usage;
 mod webhook;
@@ -28,6 +29,7 @@ pub(crate) use message::tests::received;
 pub use message::{Content, Message, MessageStatus};
 pub use money::Money;
 pub use number::{E164, NumberError};
+pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
 pub use usage::{CreditEntry, CreditKind, Rates, Spent, Usage};
 #[cfg(test)]

@@ -236,7 +236,8 @@ mod tests {
 
     fn call(direction: Direction, to: &str, seconds: i64) -> Call {
         let at = DateTime::UNIX_EPOCH;
-        let mut call = Call::new(CallId::from_random([1; 10]), direction, "+14155550123".into(), to.into(), at);
+        let mut call =
+            Call::new(CallId::from_random([1; 10]), direction, "+14155550123".into(), to.into(), at);
         call.answered_at = Some(at);
         call.end(EndReason::CallerHungUp, None, at + chrono::Duration::seconds(seconds));
         call
@@ -257,7 +258,8 @@ mod tests {
         assert_eq!(cost(&rich), "0.286");
         let phone = Call { trunk: "extension 201".into(), ..call(Direction::Outbound, "201", 600) };
         assert_eq!(cost(&phone), "0.00");
-        let unanswered = Call { answered_at: None, duration_ms: 0, ..call(Direction::Outbound, "+442079460123", 60) };
+        let unanswered =
+            Call { answered_at: None, duration_ms: 0, ..call(Direction::Outbound, "+442079460123", 60) };
         assert_eq!(cost(&unanswered), "0.00");
     }
 

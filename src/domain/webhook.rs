@@ -102,14 +102,16 @@ pub enum DeliveryStatus {
 /// One event on its way to one endpoint.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(example = json!({
-    "id": "del_0123456789abcdef", "webhook": "whk_0123456789abcdef", "account": "acct_0123456789abcdef", "event": "call.ended",
+    "id": "del_0123456789abcdef", "webhook_id": "whk_0123456789abcdef", "account_id": "acct_0123456789abcdef", "event": "call.ended",
     "event_id": "evt_call_0123456789abcdef_5", "subject": "call_0123456789abcdef", "seq": 5, "status": "delivered", "tries": 2,
     "response_status": 200, "error": null, "created_at": "2026-01-01T12:00:00Z", "asked_again_at": null,
     "last_tried_at": "2026-01-01T12:00:06Z", "next_try_at": null,
 }))]
 pub struct Delivery {
     pub id: DeliveryId,
+    #[serde(rename = "webhook_id")]
     pub webhook: WebhookId,
+    #[serde(rename = "account_id")]
     pub account: AccountId,
     /// Name of the event in our own words.
     pub event: String,

@@ -6,7 +6,9 @@ mod error;
 mod guards;
 mod keys;
 mod messages;
+mod once;
 mod registry;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -16,11 +18,12 @@ pub use calls::{PlaceCall, TransferCall};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, Secret, admin_key_path};
 pub use messages::{Messages, SendText};
+pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
+pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
-use crate::config::Number;
-use crate::domain::{E164, Event, Principal, Scope};
+use crate::domain::{AccountId, Event, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
 
 #[derive(Clone)]
@@ -31,6 +34,8 @@ pub struct Gateway {
     store: Store,
     keys: Arc<Keyring>,
     registry: Registry,
+    /// Tells this process from those before it.
+    process: u64,
 }
 
 /// Counters of the whole box.
@@ -76,7 +81,9 @@ impl Gateway {
         chance: fn() -> [u8; 32],
     ) -> Self {
         let registry = Registry::new(store.clone(), keys.clone(), chance);
-        Self { exchange, switchboard, journal, store, keys, registry }
+        let random = chance();
+        let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
+        Self { exchange, switchboard, journal, store, keys, registry, process }
     }
 
     /// Places for a call or a message, the best first.
@@ -84,11 +91,9 @@ impl Gateway {
         self.exchange.route(from, to).await.map_err(Error::route)
     }
 
-    fn number_of(&self, from: &str) -> Result<&Number, Error> {
-        let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
-        self.exchange.config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
-            Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
-        })
+    /// The account's number that a client calls or writes from, by its id or in E.164.
+    fn number_of(&self, account: &AccountId, from: &str) -> Result<Arc<Number>, Error> {
+        self.exchange.directory.number(account, from).map_err(|error| Error::field("from", error.to_string()))
     }
 
     async fn read<T: Send + 'static>(

@@ -64,7 +64,7 @@ pub struct NewKey {
 }
 
 /// A field that is there, `null` or not.
-fn given<'de, T, D>(reader: D) -> Result<Option<Option<T>>, D::Error>
+pub(super) fn given<'de, T, D>(reader: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: serde::Deserialize<'de>,
     D: serde::Deserializer<'de>,

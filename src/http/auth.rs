@@ -41,6 +41,7 @@ pub(super) async fn require_key(
         return Err(Problem::unauthorized("the key is none of this box's, or it was revoked"));
     };
     request.extensions_mut().insert(who);
+    request.extensions_mut().insert(app);
     Ok(next.run(request).await)
 }
 

@@ -21,6 +21,7 @@
 mod ask;
 mod auth;
 mod handlers;
+mod idempotency;
 mod openapi;
 mod problem;
 mod v1;

@@ -4,6 +4,7 @@ use redb::WriteTransaction;
 
 use super::collection::put;
 use super::events::tell;
+use super::usage::{self, Terms};
 use super::{Store, StoreError};
 use crate::domain::{Call, Event, Message};
 
@@ -34,15 +35,20 @@ pub struct Entry {
 impl Store {
     /// Writes records and the events of their change, together or not at all. Blocks until it is on disk.
     pub fn record(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        self.change(|transaction| entries.iter().try_for_each(|entry| write(transaction, entry)))
+        let terms = self.terms();
+        self.change(|transaction| entries.iter().try_for_each(|entry| write(transaction, terms, entry)))
     }
 }
 
 /// Everything that one entry changes: the record, its events, and whatever those bring about (deliveries, charges).
-fn write(transaction: &WriteTransaction, entry: &Entry) -> Result<(), StoreError> {
-    match &entry.record {
-        Record::Call(call) => put(transaction, &**call).map(drop)?,
-        Record::Message(message) => put(transaction, &**message).map(drop)?,
+fn write(transaction: &WriteTransaction, terms: &Terms, entry: &Entry) -> Result<(), StoreError> {
+    let mut record = entry.record.clone();
+    usage::price(&mut record, &terms.rates);
+    match &record {
+        Record::Call(call) => usage::call(transaction, terms, put(transaction, &**call)?.as_ref(), call)?,
+        Record::Message(message) => {
+            usage::message(transaction, terms, put(transaction, &**message)?.as_ref(), message)?;
+        }
     }
     tell(transaction, &entry.events)
 }

@@ -4,8 +4,8 @@ use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::tables::Visitor;
-use super::{Record, Store, StoreError, credits, decode, encode};
-use crate::domain::{AccountId, Call, KeyId, Message, Money, Rates, Spent, Usage};
+use super::{Entry, Record, Store, StoreError, credits, decode, encode};
+use crate::domain::{AccountId, Call, EventKind, KeyId, Message, Money, Rates, Spent, Usage};
 
 /// Account, day (since the beginning of our era).
 const USAGE: TableDefinition<(&str, u32), &[u8]> = TableDefinition::new("usage");
@@ -34,10 +34,12 @@ pub(super) struct Booking<'a> {
     pub(super) at: DateTime<Utc>,
 }
 
-/// A price for what has none yet and is over. Told again, a record keeps the price that it had.
-pub(crate) fn price(record: &mut Record, rates: &Rates) {
+/// A price for what is over and has none yet.
+pub(super) fn price(record: &mut Record, rates: &Rates) {
     match record {
-        Record::Call(call) if call.status.is_over() && call.cost.is_none() => call.cost = Some(rates.call(call)),
+        Record::Call(call) if call.status.is_over() && call.cost.is_none() => {
+            call.cost = Some(rates.call(call))
+        }
         Record::Message(message) if message.status.is_final() && message.cost.is_none() => {
             message.cost = Some(rates.message(message));
         }
@@ -94,7 +96,8 @@ fn book(
     }
     let (account, day) = (booking.account.as_str(), day_of(booking.at.date_naive()));
     let mut days = transaction.open_table(USAGE)?;
-    let mut sum: Usage = days.get((account, day))?.map(|day| decode(day.value())).transpose()?.unwrap_or_default();
+    let mut sum: Usage =
+        days.get((account, day))?.map(|day| decode(day.value())).transpose()?.unwrap_or_default();
     sum += used;
     days.insert((account, day), encode(&sum)?.as_slice())?;
     if used.cost == Money::ZERO {
@@ -109,6 +112,20 @@ fn book(
 }
 
 impl Store {
+    /// Sets what an entry that is over costs, in its record and in what is told of it. What is written without is priced then.
+    pub fn price(&self, entry: &mut Entry) {
+        price(&mut entry.record, &self.terms().rates);
+        let Record::Message(message) = &entry.record else { return };
+        for event in &mut entry.events {
+            if let EventKind::MessageReceived(told)
+            | EventKind::MessageSent(told)
+            | EventKind::MessageFailed(told) = &mut event.kind
+            {
+                told.cost = message.cost;
+            }
+        }
+    }
+
     /// What an account used on each day from `first` to `last`, both included; days without any are left out.
     pub fn usage(
         &self,
@@ -148,7 +165,11 @@ impl Store {
             }
             Ok::<_, StoreError>(spent)
         };
-        Ok([key.map(|key| of(key.as_str())).transpose()?.unwrap_or_default(), of(account.as_str())?, of(THE_BOX)?])
+        Ok([
+            key.map(|key| of(key.as_str())).transpose()?.unwrap_or_default(),
+            of(account.as_str())?,
+            of(THE_BOX)?,
+        ])
     }
 
     /// Charges for speech that was asked for by itself.
@@ -175,7 +196,6 @@ fn day_of(date: NaiveDate) -> u32 {
 mod tests {
     use super::*;
     use crate::domain::{CallId, CreditKind, Direction, EndReason, MessageStatus, Status, received};
-    use crate::store::Entry;
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -218,7 +238,10 @@ mod tests {
         let ended = call(1, Some(key.clone()), "2026-03-02T10:00:00Z", 10);
         let running = Call { status: Status::InProgress, ended_at: None, duration_ms: 0, ..ended.clone() };
         write(&store, &running);
-        assert_eq!(store.spent(Some(&key), &house, at("2026-03-02T11:00:00Z").date_naive()).unwrap(), [Spent::default(); 3]);
+        assert_eq!(
+            store.spent(Some(&key), &house, at("2026-03-02T11:00:00Z").date_naive()).unwrap(),
+            [Spent::default(); 3]
+        );
         // Told three times, charged once.
         for _ in 0..3 {
             write(&store, &ended);
@@ -226,10 +249,17 @@ mod tests {
         write(&store, &call(2, None, "2026-03-01T23:59:59Z", 5));
         write(&store, &call(3, None, "2026-02-28T23:59:59Z", 5));
         assert_eq!(store.call(&ended.id).unwrap().unwrap().cost.unwrap().to_string(), "0.10");
-        let spent = |today: &str, month: &str| Spent { today: today.parse().unwrap(), this_month: month.parse().unwrap() };
+        let spent = |today: &str, month: &str| Spent {
+            today: today.parse().unwrap(),
+            this_month: month.parse().unwrap(),
+        };
         let found = store.spent(Some(&key), &house, at("2026-03-02T00:00:00Z").date_naive()).unwrap();
         assert_eq!(found, [spent("0.10", "0.10"), spent("0.10", "0.15"), spent("0.10", "0.15")]);
-        let days = store.usage(&house, at("2026-03-01T00:00:00Z").date_naive(), at("2026-03-31T00:00:00Z").date_naive());
+        let days = store.usage(
+            &house,
+            at("2026-03-01T00:00:00Z").date_naive(),
+            at("2026-03-31T00:00:00Z").date_naive(),
+        );
         let days = days.unwrap();
         assert_eq!(days.iter().map(|(day, _)| day.day()).collect::<Vec<_>>(), [1, 2]);
         assert_eq!((days[1].1.calls_out, days[1].1.seconds_out), (1, 10));
@@ -240,7 +270,9 @@ mod tests {
         let (store, _folder) = open(true);
         let house = AccountId::house();
         let write = |message: &Message| {
-            store.record(&[Entry { record: Record::Message(Box::new(message.clone())), events: Vec::new() }]).unwrap();
+            store
+                .record(&[Entry { record: Record::Message(Box::new(message.clone())), events: Vec::new() }])
+                .unwrap();
         };
         let day = |store: &Store| {
             let today = received(1, "+15550100001").created_at.date_naive();
@@ -266,14 +298,23 @@ mod tests {
     fn charges_are_taken_from_credits_and_the_ledger_adds_up() {
         let (store, _folder) = open(true);
         let house = AccountId::house();
-        let grant = store.add_credits(CreditKind::Grant, &house, "1".parse().unwrap(), [1; 10], None, None, at("2026-03-01T00:00:00Z"));
+        let grant = store.add_credits(
+            CreditKind::Grant,
+            &house,
+            "1".parse().unwrap(),
+            [1; 10],
+            None,
+            None,
+            at("2026-03-01T00:00:00Z"),
+        );
         assert_eq!(grant.unwrap().balance.to_string(), "1.00");
         write(&store, &call(1, None, "2026-03-02T10:00:00Z", 30));
         write(&store, &call(1, None, "2026-03-02T10:00:00Z", 30));
         let spoken = store.charge_speech(&house, None, 250, at("2026-03-03T00:00:00Z")).unwrap();
         assert_eq!(spoken.to_string(), "0.25");
         let entries = store.credit_entries(&house, None, None, 9).unwrap().items;
-        let told: Vec<_> = entries.iter().map(|e| (e.kind, e.amount.to_string(), e.balance.to_string())).collect();
+        let told: Vec<_> =
+            entries.iter().map(|e| (e.kind, e.amount.to_string(), e.balance.to_string())).collect();
         assert_eq!(
             told,
             [
@@ -284,6 +325,9 @@ mod tests {
         );
         let charges = store.credit_entries(&house, Some(CreditKind::Charge), None, 9).unwrap().items;
         assert_eq!(charges.len(), 2);
-        assert_eq!(store.balance(&house).unwrap(), entries.iter().map(|e| e.amount).fold(Money::ZERO, |a, b| a + b));
+        assert_eq!(
+            store.balance(&house).unwrap(),
+            entries.iter().map(|e| e.amount).fold(Money::ZERO, |a, b| a + b)
+        );
     }
 }

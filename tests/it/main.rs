@@ -21,3 +21,4 @@ mod peers_send_calls_on;
 mod real_engines;
 mod the_control_api;
 mod trunks_that_fail;
+mod what_is_asked_twice_is_done_once;

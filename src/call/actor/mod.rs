@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
+use super::Input;
 use super::bridge::{self, Bridge, NotNow, Role};
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
 use super::switchboard::{Exchange, SideId, Switchboard};
-use super::{Input, Manners};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
 
 pub use mind::Persona;
@@ -110,7 +110,6 @@ impl std::fmt::Debug for Given {
 pub(super) enum Company {
     Agent {
         persona: Box<Persona>,
-        manners: Box<Manners>,
         /// Chosen at random per call.
         session: u64,
     },
@@ -137,8 +136,8 @@ impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
     pub(super) async fn run(self) {
         let (mind, bridge, target) = match self.company {
-            Company::Agent { persona, manners, session } => {
-                (Some(Mind::new(*persona, *manners, session)), Bridge::with_agent(), None)
+            Company::Agent { persona, session } => {
+                (Some(Mind::new(*persona, session)), Bridge::with_agent(), None)
             }
             Company::Target { to, waves, longest } => {
                 (None, Bridge::put_through(longest), Some(Target::new(to, waves)))

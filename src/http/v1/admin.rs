@@ -15,11 +15,12 @@ use crate::gateway::{NewAccount, NewKey, PatchAccount};
 use crate::http::App;
 use crate::http::ask::{Body, Listing, Paging, Path, Query};
 use crate::http::auth::Who;
+use crate::http::idempotency::idempotent;
 use crate::http::problem::Problem;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list_accounts, create_account))
+        .routes(idempotent(routes!(list_accounts, create_account)))
         .routes(routes!(get_account, patch_account))
         .routes(routes!(list_keys, create_key))
         .routes(routes!(get_key, revoke_key))

@@ -4,6 +4,7 @@ mod admin;
 mod calls;
 mod events;
 mod messages;
+mod webhooks;
 
 use axum::Json;
 use axum::extract::State;
@@ -22,6 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())
+        .merge(webhooks::routes())
         .routes(routes!(get_stats))
 }
 
