@@ -278,15 +278,17 @@ mod tests {
             let today = received(1, "+15550100001").created_at.date_naive();
             store.usage(&house, today, today).unwrap().first().map(|(_, usage)| *usage).unwrap_or_default()
         };
-        let mut out = received(1, "+15550100001");
+        // As it is before it has a price.
+        let received = |n| Message { cost: None, ..received(n, "+15550100001") };
+        let mut out = received(1);
         out.status = MessageStatus::Queued;
         write(&out);
         assert_eq!(day(&store), Usage::default());
         out.settle(200, None, out.created_at);
         write(&out);
         write(&out);
-        write(&received(2, "+15550100001"));
-        let mut failed = received(3, "+15550100001");
+        write(&received(2));
+        let mut failed = received(3);
         failed.settle(404, None, failed.created_at);
         write(&failed);
         let used = day(&store);
