@@ -6,7 +6,6 @@ mod outgoing;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +27,7 @@ use crate::domain::{
     Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, Number, Private,
 };
 use crate::outside::Outside;
-use crate::store::Store;
+use crate::store::{Store, Tape};
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
 const COMMANDS: usize = 64;
@@ -245,17 +244,21 @@ impl Exchange {
     }
 
     /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<PathBuf>) -> Result<Media, String> {
+    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let (line, events) = self
-            .engine
-            .open(
-                media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() },
-                recording.clone().map(|path| media::wav::Recording { path }),
-            )
-            .map_err(|error| error.to_string())?;
+        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
+        let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
+        let opened = match self.engine.open(session(), tape) {
+            Err(error @ media::net::OpenError::Recording(..)) => {
+                // A full disk is no reason to take no calls.
+                tracing::error!(%error, "a call is not recorded");
+                self.engine.open(session(), None)
+            }
+            opened => opened,
+        };
+        let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
         Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
@@ -526,14 +529,6 @@ impl Desk {
 
     fn new_id(&self) -> CallId {
         CallId::from_random(ten_bytes(&self.exchange))
-    }
-
-    fn recording(&self, id: &CallId, nth: u32) -> PathBuf {
-        let path = self.exchange.store.recording_path(id);
-        match nth {
-            0 => path,
-            nth => path.with_file_name(format!("{id}-{nth}.wav")),
-        }
     }
 
     fn agent(&self, who: &Resolved) -> Result<Company, NoBrain> {

@@ -17,7 +17,8 @@ mod webhook;
 pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, BrainChoice, Metadata, Number, NumberKind, NumberStatus, Settings, Source, Thread};
 pub use call::{
-    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn,
+    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Recording, Speaker, Status, TransferMode,
+    Turn,
 };
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};

@@ -66,7 +66,7 @@ impl Rates {
             let beside = Duration::from_millis(call.usage.transfer_ms);
             cost += self.of(self.minute(Direction::Outbound, "", target.reveal()), beside);
         }
-        if call.recording.is_some() {
+        if !call.recordings.is_empty() {
             cost += self.of(self.recording, lasted);
         }
         cost + self.tokens.times(call.usage.tokens, 1000) + self.characters.times(call.usage.characters, 1000)
@@ -108,6 +108,7 @@ pub struct Usage {
     pub characters: u64,
     pub recordings: u64,
     pub recording_seconds: u64,
+    pub recording_bytes: u64,
     /// At the operator's rates.
     pub cost: Money,
 }
@@ -116,12 +117,13 @@ impl Usage {
     /// Of a call that is over, as it was charged.
     pub fn of_call(call: &Call) -> Self {
         let seconds = call.duration_ms.div_ceil(1000);
-        let (answered, recorded) = (call.answered_at.is_some(), call.recording.is_some());
+        let (answered, recorded) = (call.answered_at.is_some(), !call.recordings.is_empty());
         let mut usage = Usage {
             seconds_transferred: call.usage.transfer_ms.div_ceil(1000),
             tokens: call.usage.tokens,
             characters: call.usage.characters,
-            recordings: recorded.into(),
+            recordings: u64::try_from(call.recordings.len()).unwrap_or(0),
+            recording_bytes: call.recordings.iter().map(|part| part.bytes).sum(),
             recording_seconds: if recorded { seconds } else { 0 },
             cost: call.cost.unwrap_or_default(),
             ..Usage::default()
@@ -159,6 +161,7 @@ impl AddAssign for Usage {
         self.characters += other.characters;
         self.recordings += other.recordings;
         self.recording_seconds += other.recording_seconds;
+        self.recording_bytes += other.recording_bytes;
         self.cost += other.cost;
     }
 }
@@ -218,7 +221,7 @@ pub struct CreditEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CallId, CallUsage, EndReason, Private};
+    use crate::domain::{CallId, CallUsage, EndReason, Private, Recording};
 
     fn rates() -> Rates {
         Rates {
@@ -253,7 +256,7 @@ mod tests {
         let mut rich = call(Direction::Outbound, "+15550100001", 60);
         rich.usage = CallUsage { tokens: 1500, characters: 500, transfer_ms: 30_000 };
         rich.transferred_to = Some(Private::new("+442079460123".into()));
-        rich.recording = Some("there".into());
+        rich.recordings = vec![Recording { part: 0, bytes: 1_920_044 }];
         // 0.06 for the minute, 0.06 for half a minute to +44, 0.006 recorded, 0.15 and 0.01 for tokens and characters.
         assert_eq!(cost(&rich), "0.286");
         let phone = Call { trunk: "extension 201".into(), ..call(Direction::Outbound, "201", 600) };

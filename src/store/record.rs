@@ -4,6 +4,7 @@ use redb::WriteTransaction;
 
 use super::collection::put;
 use super::events::tell;
+use super::sound::put_words;
 use super::usage::{self, Terms};
 use super::{Store, StoreError};
 use crate::domain::{Call, Event, Message};
@@ -40,12 +41,18 @@ impl Store {
     }
 }
 
+/// Keeps a call: its words by themselves. Gives back the record that stood there before, without its words.
+pub(super) fn put_call(transaction: &WriteTransaction, call: &Call) -> Result<Option<Call>, StoreError> {
+    let bare = put_words(transaction, call)?;
+    put(transaction, &bare)
+}
+
 /// Everything that one entry changes: the record, its events, and whatever those bring about (deliveries, charges).
 fn write(transaction: &WriteTransaction, terms: &Terms, entry: &Entry) -> Result<(), StoreError> {
     let mut record = entry.record.clone();
     usage::price(&mut record, &terms.rates);
     match &record {
-        Record::Call(call) => usage::call(transaction, terms, put(transaction, &**call)?.as_ref(), call)?,
+        Record::Call(call) => usage::call(transaction, terms, put_call(transaction, call)?.as_ref(), call)?,
         Record::Message(message) => {
             usage::message(transaction, terms, put(transaction, &**message)?.as_ref(), message)?;
         }

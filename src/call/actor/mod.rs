@@ -6,7 +6,6 @@ mod hand;
 mod mind;
 mod side;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
 use super::switchboard::{Exchange, SideId, Switchboard};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
+use crate::store::Tape;
 
 pub use mind::Persona;
 use mind::{Mind, Wish, report};
@@ -147,7 +147,7 @@ impl Actor {
         let stack = self.exchange.stack.clone();
         let near = Side::new(SideId(self.leg), trunk, self.media, self.description, stack);
         Running {
-            recordings: near.recording.iter().cloned().collect(),
+            tapes: near.recording.iter().cloned().collect(),
             exchange: self.exchange,
             switchboard: self.switchboard,
             ledger: self.ledger,
@@ -209,7 +209,7 @@ struct Running {
     routing: Option<JoinHandle<Result<Way, RouteError>>>,
     ringback: Option<(Role, JoinHandle<()>)>,
     /// One for each line that the call was recorded on.
-    recordings: Vec<PathBuf>,
+    tapes: Vec<Tape>,
     answered_at: Option<Instant>,
     end: Option<EndReason>,
     /// What the near end said when it ended.
@@ -488,12 +488,11 @@ impl Running {
             }
             mind.close().await;
         }
-        let recordings = if self.answered_at.is_some() { self.recordings } else { Vec::new() };
         drop((self.far, self.new));
         if let Ok(line) = Arc::try_unwrap(self.near.line) {
             self.ledger.line(&line.close().await);
         }
-        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, recordings).await;
+        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, self.tapes).await;
     }
 }
 

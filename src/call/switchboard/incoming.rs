@@ -1,6 +1,5 @@
 //! Calls that come in: who calls, whom, and what becomes of it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -13,6 +12,7 @@ use crate::call::extensions::{Dialled, dialled};
 use crate::call::{Resolved, Wanted};
 use crate::config::Extension;
 use crate::domain::{AccountId, Agent, Attestation, Call, Direction, EndReason, Number, Private, Settings};
+use crate::store::Tape;
 
 /// An inbound call whose caller is known.
 struct Caller<'a> {
@@ -97,7 +97,7 @@ impl Desk {
         };
         let id = self.new_id();
         let record = who.as_ref().map_or(exchange.config.recording.enabled, |who| who.record);
-        let recording = record.then(|| self.recording(&id, 0));
+        let recording = record.then(|| exchange.store.tape(&id, 0));
         let Some((media, description)) = self.describe(leg, &request, recording).await else {
             return;
         };
@@ -135,7 +135,7 @@ impl Desk {
         &self,
         leg: LegId,
         request: &IncomingCall,
-        recording: Option<PathBuf>,
+        recording: Option<Tape>,
     ) -> Option<(Media, Body)> {
         let mut media = match self.exchange.open(request.path.remote, recording) {
             Ok(media) => media,
@@ -172,7 +172,7 @@ impl Desk {
         };
         self.takeovers += 1;
         let recorded = !self.unrecorded.contains(&call);
-        let recording = recorded.then(|| self.recording(&call, self.takeovers));
+        let recording = recorded.then(|| self.exchange.store.tape(&call, self.takeovers));
         let Some((media, description)) = self.describe(leg, request, recording).await else { return };
         info!(%call, line, "another phone takes over the call");
         self.legs.insert(leg, Attached { call: call.clone(), side: SideId(leg), outbound: false });

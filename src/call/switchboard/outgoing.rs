@@ -41,7 +41,7 @@ impl Desk {
         let company = self.agent(&placement.who)?;
         let (hunt, first) = self.hunt(placement.waves)?;
         let id = self.new_id();
-        let recording = placement.who.record.then(|| self.recording(&id, 0));
+        let recording = placement.who.record.then(|| exchange.store.tape(&id, 0));
         let media = exchange.open(first[0].invite.path.remote, recording).map_err(PlaceError::SetUp)?;
         let (capabilities, local) = (media.capabilities.clone(), media.local);
         let mut prospect = Prospect { call: id.clone(), hunt, calling: Vec::new(), capabilities, local };
