@@ -7,6 +7,7 @@ mod dialect;
 mod extension;
 mod file;
 mod guards;
+mod messages;
 mod outside;
 mod rates;
 mod read;
@@ -25,6 +26,7 @@ pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
+pub use messages::Messages;
 pub use outside::Outside;
 pub use rates::{CreditMode, Credits};
 pub use signalling::{Guard, Sip, Strangers, Tls};
@@ -46,6 +48,7 @@ pub struct Config {
     pub credits: Credits,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
+    pub messages: Messages,
     pub log: Log,
     pub dialects: Dialects,
     pub trunks: Vec<Trunk>,
@@ -288,6 +291,7 @@ impl Default for Config {
                 idle: Duration::from_secs(12),
                 idle_prompts: 2,
             },
+            messages: Messages::default(),
             log: Log { level: "info".into(), json: false, private: false },
             dialects: Dialects::default(),
             trunks: Vec::new(),

@@ -8,6 +8,7 @@ use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
 use super::guards::guards;
+use super::messages::messages;
 use super::outside::outside;
 use super::rates::{credits, rates};
 use super::signalling::sip;
@@ -40,6 +41,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         credits: credits(root.section("credits"), unknown.credits),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
+        messages: messages(root.section("messages"), unknown.messages),
         log: log(root.section("log"), unknown.log),
         dialects: dialects(root.section("dialect")),
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),

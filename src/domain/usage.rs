@@ -76,7 +76,7 @@ impl Rates {
     pub fn message(&self, message: &Message) -> Money {
         match message.status {
             MessageStatus::Received => self.message_in,
-            MessageStatus::Sent | MessageStatus::Accepted => self.message_out,
+            MessageStatus::Sent | MessageStatus::Accepted | MessageStatus::Delivered => self.message_out,
             MessageStatus::Queued | MessageStatus::Failed => Money::ZERO,
         }
     }
@@ -141,7 +141,9 @@ impl Usage {
         let is = |status| u64::from(message.status == status);
         Usage {
             messages_in: is(MessageStatus::Received),
-            messages_out: is(MessageStatus::Sent) + is(MessageStatus::Accepted),
+            messages_out: is(MessageStatus::Sent)
+                + is(MessageStatus::Accepted)
+                + is(MessageStatus::Delivered),
             cost: message.cost.unwrap_or_default(),
             ..Usage::default()
         }

@@ -17,6 +17,7 @@ mod schema;
 mod shelf;
 mod sound;
 mod tables;
+mod threads;
 mod usage;
 
 pub use calls::CallFilter;
@@ -27,6 +28,7 @@ pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
+pub use threads::ThreadFilter;
 pub use usage::Terms;
 
 use std::path::{Path, PathBuf};

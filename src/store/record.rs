@@ -6,7 +6,7 @@ use super::collection::put;
 use super::events::tell;
 use super::sound::put_words;
 use super::usage::{self, Terms};
-use super::{Store, StoreError};
+use super::{Store, StoreError, threads};
 use crate::domain::{Call, Event, Message};
 
 /// What is kept of one thing.
@@ -54,7 +54,11 @@ fn write(transaction: &WriteTransaction, terms: &Terms, entry: &Entry) -> Result
     match &record {
         Record::Call(call) => usage::call(transaction, terms, put_call(transaction, call)?.as_ref(), call)?,
         Record::Message(message) => {
-            usage::message(transaction, terms, put(transaction, &**message)?.as_ref(), message)?;
+            let before = put(transaction, &**message)?;
+            usage::message(transaction, terms, before.as_ref(), message)?;
+            if before.is_none() {
+                threads::follow(transaction, message)?;
+            }
         }
     }
     tell(transaction, &entry.events)
