@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::call::{
-    Exchange, Extensions, Guards, Journal, Manners, Mouth, Persona, Switchboard, Trunks, accounts,
-    local_ip_towards,
+    Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
 };
-use crate::config::{Agent, Brain, Config};
+use crate::config::{Brain, Config};
 use crate::gateway::{Gateway, Keyring, Secret};
 use crate::http;
 use crate::outside::Outside;
@@ -156,17 +155,20 @@ impl Appliance {
         let Premises { config, store, keys, first_key, http: listener, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
-        let personas = personas(&config, &minds).await?;
+        let directory = Directory::new(&config, chrono::Utc::now());
+        let outside = Outside::new(&config.outside);
+        let cast = cast(&config, minds, outside.clone()).await?;
         let exchange = Arc::new(Exchange {
             stack: stack.clone(),
             engine,
-            personas,
+            directory,
+            cast,
             trunks: trunks.clone(),
             extensions: Extensions::new(&config),
             guards: Guards::new(&config),
             journal: journal.clone(),
             store: store.clone(),
-            outside: Outside::new(&config.outside),
+            outside,
             chance: Box::new(chance::<16>),
             config,
         });
@@ -241,7 +243,8 @@ impl Appliance {
             let users =
                 std::iter::once(number.number.as_str()).chain(number.aliases.iter().map(String::as_str));
             let dial: Vec<_> = users.map(|user| format!("sip:{user}@{reached}")).collect();
-            println!("dial {} to reach {}", dial.join(" or "), number.agent);
+            let who = number.agent.as_deref().unwrap_or("whoever provisions it");
+            println!("dial {} to reach {who}", dial.join(" or "));
         }
     }
 
@@ -297,14 +300,13 @@ async fn start_models(config: &Config) -> anyhow::Result<Local> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         cores => cores,
     };
-    let voices: Vec<String> = config.agents.iter().filter_map(|agent| agent.voice.clone()).collect();
-    let thinks_here = config.agents.iter().any(|agent| agent.brain.is_none());
+    let voices = config.voices().into_iter().skip(1).collect();
     let defaults = LocalConfig::default();
     let local = LocalConfig {
         engines_dir: config.engines.folder.clone().unwrap_or(defaults.engines_dir.clone()),
         models_dir: config.engines.models.clone().unwrap_or(defaults.models_dir.clone()),
         stt: Some(config.engines.stt.clone()),
-        llm: thinks_here.then(|| config.engines.llm.clone()),
+        llm: config.thinks_here().then(|| config.engines.llm.clone()),
         tts: Some(config.engines.tts.clone()),
         voices,
         permits: Permits::new(cores),
@@ -326,24 +328,16 @@ fn minds(config: &Config, local: Local) -> anyhow::Result<(Minds, Supervisors)> 
     Ok((minds, local.supervisors))
 }
 
-/// Each agent with what it thinks and speaks with, its stock sentences synthesized.
-async fn personas(config: &Config, minds: &Minds) -> anyhow::Result<HashMap<String, Persona>> {
-    let mut personas = HashMap::new();
+/// Everybody who can speak, with the stock sentences of the configuration's agents synthesized.
+async fn cast(config: &Config, minds: Minds, outside: Outside) -> anyhow::Result<Cast> {
+    let Minds { transcriber, synthesizer, generators } = minds;
+    let cast = Cast::new(transcriber, synthesizer, generators, config.turn_taking.clone(), outside);
     for agent in &config.agents {
-        let generator = minds.generators.get(&agent.brain).cloned();
-        let generator =
-            generator.ok_or_else(|| anyhow!("no brain for agent {:?} was started", agent.name))?;
-        let mouth = mouth(agent, config, minds.synthesizer.clone()).await;
-        let transcriber = minds.transcriber.clone();
-        personas.insert(agent.name.clone(), Persona { agent: agent.clone(), transcriber, generator, mouth });
+        cast.generator(&agent.brain).with_context(|| format!("agent {:?}", agent.name))?;
+        info!(agent = agent.name, "synthesizing the stock sentences");
+        cast.rehearse(agent).await;
     }
-    Ok(personas)
-}
-
-async fn mouth(agent: &Agent, config: &Config, synthesizer: Arc<dyn Synthesizer>) -> Mouth {
-    let manners = Manners::new(agent, &config.turn_taking, config.limits.max_duration);
-    info!(agent = agent.name, "synthesizing the stock sentences");
-    Mouth::prepare(synthesizer, agent.voice.clone(), agent.speed, &manners.stock()).await
+    Ok(cast)
 }
 
 fn remote(brain: &Brain) -> Arc<dyn Generator> {

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sip::{Account, Binding, Password};
 use tracing::info;
 
+use super::Directory;
 use crate::config::{Config, Extension, Login};
+use crate::domain::{Agent, Number};
 
 /// An extension, for people to read.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -85,9 +87,10 @@ pub fn accounts(config: &Config) -> Vec<Account> {
 /// Whom an extension has dialled.
 #[derive(PartialEq, Debug)]
 pub(super) enum Dialled<'a> {
-    /// An agent, and the number or name that it was dialled by.
+    Number(Arc<Number>),
+    /// An agent, and the name that it was dialled by.
     Agent {
-        agent: &'a str,
+        agent: Arc<Agent>,
         to: String,
     },
     Extension(&'a Extension),
@@ -98,21 +101,31 @@ pub(super) enum Dialled<'a> {
 
 /// Numbers first, then agents by name in any case of letters, then other extensions; what is nobody's goes to the
 /// extension's own agent, if it has one.
-pub(super) fn dialled<'a>(config: &'a Config, by: &'a Extension, user: &str) -> Dialled<'a> {
-    let (found, names) = if let Some(number) = config.number_dialled(user) {
-        let names = vec![user, number.number.as_str(), number.agent.as_str()];
-        (Dialled::Agent { agent: &number.agent, to: number.number.to_string() }, names)
-    } else if let Some(agent) = config.agents.iter().find(|agent| agent.name.eq_ignore_ascii_case(user)) {
-        (Dialled::Agent { agent: &agent.name, to: agent.name.clone() }, vec![agent.name.as_str()])
+pub(super) fn dialled<'a>(
+    config: &'a Config,
+    directory: &Directory,
+    by: &'a Extension,
+    user: &str,
+) -> Dialled<'a> {
+    let (found, may) = if let Some(number) = directory.dialled(user) {
+        let agent = directory.agent_at(&number);
+        let names =
+            [Some(user), Some(number.number.as_str()), agent.as_ref().map(|agent| agent.name.as_str())];
+        let may = by.may_dial(names.into_iter().flatten());
+        (Dialled::Number(number), may)
+    } else if let Some(agent) = directory.agent_called(user) {
+        let (to, may) = (agent.name.clone(), by.may_dial([agent.name.as_str()]));
+        (Dialled::Agent { agent, to }, may)
     } else if let Some(other) = config.extension(user).filter(|other| other.number != by.number) {
-        (Dialled::Extension(other), vec![other.number.as_str()])
+        (Dialled::Extension(other), by.may_dial([other.number.as_str()]))
     } else {
-        return match &by.agent {
+        let agent = by.agent.as_deref().and_then(|agent| directory.agent_called(agent));
+        return match agent {
             Some(agent) => Dialled::Agent { agent, to: user.to_owned() },
             None => Dialled::Nobody,
         };
     };
-    if by.may_dial(names) { found } else { Dialled::Forbidden }
+    if may { found } else { Dialled::Forbidden }
 }
 
 #[cfg(test)]
@@ -131,20 +144,26 @@ mod tests {
     #[test]
     fn an_extension_dials_numbers_names_and_other_extensions() {
         let config = config();
-        let agent = |agent, to: &str| Dialled::Agent { agent, to: to.to_owned() };
+        let directory = Directory::new(&config, chrono::DateTime::UNIX_EPOCH);
+        let agent = |name: &str, to: &str| Dialled::Agent {
+            agent: directory.agent_called(name).unwrap(),
+            to: to.to_owned(),
+        };
+        let number = || Dialled::Number(directory.dialled("+15550100001").unwrap());
         for (by, user, expected) in [
-            (0, "100", agent("desk", "+15550100001")),
-            (0, "15550100001", agent("desk", "+15550100001")),
+            (0, "100", number()),
+            (0, "15550100001", number()),
             (0, "Boss", agent("boss", "boss")),
             (0, "202", Dialled::Extension(&config.extensions[1])),
             (0, "201", Dialled::Nobody),
             (0, "999", Dialled::Nobody),
-            (1, "100", agent("desk", "+15550100001")),
+            (1, "100", number()),
             (1, "boss", Dialled::Forbidden),
             (1, "201", Dialled::Forbidden),
             (1, "999", agent("desk", "999")),
         ] {
-            assert_eq!(dialled(&config, &config.extensions[by], user), expected, "{by} dials {user}");
+            let found = dialled(&config, &directory, &config.extensions[by], user);
+            assert_eq!(found, expected, "{by} dials {user}");
         }
     }
 

@@ -6,7 +6,6 @@
 //! on whatever the disk says. Who can be told "later", as the sender of a message can, asks by [`Journal::store`]: that
 //! entry is announced when it is on disk, or not at all.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -17,8 +16,11 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::Note;
-use crate::domain::{Call, CallId, EndReason, Event, EventKind, Fragment, Private, Speaker, Status, millis};
-use crate::store::{Entry, Record, Store, StoreError};
+use crate::domain::{
+    AccountId, Call, CallId, EndReason, Event, EventKind, Fragment, Private, Recording, Speaker, Status,
+    millis,
+};
+use crate::store::{Entry, Record, Store, StoreError, Tape};
 
 /// Entries that may wait to be written.
 const QUEUE: usize = 1024;
@@ -241,7 +243,7 @@ impl Ledger {
     }
 
     /// Closes the record, and tells of everything that is ready with it. The last entry of a call.
-    pub(super) async fn close(mut self, reason: EndReason, status: Option<u16>, recordings: Vec<PathBuf>) {
+    pub(super) async fn close(mut self, reason: EndReason, status: Option<u16>, tapes: Vec<Tape>) {
         let call = &mut self.call;
         call.end(reason, status, Utc::now());
         info!(
@@ -256,13 +258,26 @@ impl Ledger {
             events.push(EventKind::TranscriptReady { fragments: call.transcript.len() });
         }
         // More than one, where another leg took the place of the first.
-        for path in recordings.iter().filter(|path| path.exists()) {
-            let path = path.display().to_string();
-            call.recording.get_or_insert_with(|| path.clone());
-            events.push(EventKind::RecordingReady { path, duration_ms: call.duration_ms });
+        for recording in keep(tapes, call.account.clone(), self.answered_at.is_some()).await {
+            events.push(EventKind::recording_ready(call, recording));
+            call.recordings.push(recording);
         }
         self.record(events).await;
     }
+}
+
+/// Makes recordings of tapes; those of a call that nobody answered are nothing.
+async fn keep(tapes: Vec<Tape>, account: AccountId, answered: bool) -> Vec<Recording> {
+    let keep = move |tape: &Tape| {
+        let kept = if answered { tape.keep(&account) } else { tape.discard().map(|()| None) };
+        kept.unwrap_or_else(|error| {
+            let path = tape.path();
+            tracing::error!(path = %path.display(), %error, "a recording cannot be put away; the next start tries again");
+            None
+        })
+    };
+    let kept = tokio::task::spawn_blocking(move || tapes.iter().filter_map(keep).collect());
+    kept.await.unwrap_or_default()
 }
 
 /// Closes the record of a call whose task is gone without having done so. What it had not yet told is lost.

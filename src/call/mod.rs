@@ -2,7 +2,9 @@
 
 mod actor;
 mod bridge;
+mod cast;
 mod conversation;
+mod directory;
 mod ears;
 mod extensions;
 mod guards;
@@ -12,12 +14,15 @@ mod messages;
 mod prompt;
 mod ringback;
 mod route;
+mod stock;
 mod switchboard;
 mod trunks;
 mod turn;
 
 pub use actor::{Persona, Transfer};
+pub use cast::{Cast, NoBrain};
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
+pub use directory::{Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
 pub use ledger::Journal;

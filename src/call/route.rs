@@ -14,8 +14,8 @@ use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
 
 use super::switchboard::{Exchange, local_ip_towards};
 use super::trunks::{Hop, address_of, credentials, route_over};
-use crate::config::{Extension, Identity, Number, Style, Trunk};
-use crate::domain::{Call, Direction, E164};
+use crate::config::{Extension, Identity, Style, Trunk};
+use crate::domain::{Call, Direction, E164, Number};
 
 /// One place to call.
 #[derive(Clone, Debug)]
@@ -57,14 +57,13 @@ impl Exchange {
         }
         let trunk = self.config.trunk(&from.trunk);
         let trunk = trunk.ok_or_else(|| RouteError::Refused("the number's trunk is missing".into()))?;
-        match to.parse::<E164>() {
+        if let Some(uri) = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some()) {
+            return self.to_address(trunk, from, uri).await;
+        }
+        match E164::read(to, self.directory.region()) {
             Ok(to) => self.over_trunks(trunk, from, &to),
-            Err(reason) if to.starts_with('+') => Err(RouteError::Refused(reason.to_string())),
-            Err(_) => {
-                let uri = to.parse::<Uri>().ok().filter(|uri| uri.as_sip().is_some());
-                let uri = uri.ok_or_else(|| RouteError::Refused(self.what_can_be_called()))?;
-                self.to_address(trunk, from, uri).await
-            }
+            Err(reason) if to.bytes().any(|b| b.is_ascii_digit()) => Err(RouteError::Refused(reason)),
+            Err(_) => Err(RouteError::Refused(self.what_can_be_called())),
         }
     }
 
@@ -81,12 +80,12 @@ impl Exchange {
         if let Some(extension) = self.config.extension(to) {
             return Ok(vec![self.phones_of(extension, theirs.reveal()).await?]);
         }
-        let number = self.config.number_dialled(ours.reveal());
+        let number = self.directory.dialled(ours.reveal()).filter(|number| number.account == call.account);
         // Who dialled an agent by name goes out by the agent's number.
-        let of_agent = || self.config.numbers.iter().find(|number| number.agent == call.agent);
+        let of_agent = || self.directory.numbers_of(call.agent_id.as_ref()?).first().cloned();
         let number = number.or_else(of_agent);
         let number = number.ok_or_else(|| RouteError::Refused("there is no number to call from".into()))?;
-        self.route(number, to).await
+        self.route(&number, to).await
     }
 
     /// Places that a REFER names, and with them the dialog to be replaced, if it names one (RFC 3891).
@@ -293,7 +292,8 @@ mod tests {
              [[number]]\nnumber='+493012345678'\nagent='a'\ntrunk='t'"
         );
         let config = Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-        let (trunk, number) = (&config.trunks[0], &config.numbers[0]);
+        let directory = crate::call::Directory::new(&config, chrono::DateTime::UNIX_EPOCH);
+        let (trunk, number) = (&config.trunks[0], &directory.dialled("493012345678").unwrap());
         let path = Path {
             transport: sip::Transport::Udp,
             local: "192.0.2.9:5060".parse().unwrap(),

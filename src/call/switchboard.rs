@@ -4,9 +4,8 @@
 mod incoming;
 mod outgoing;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,17 +15,19 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::actor::{Actor, Command, Company, Given, Media, Persona, Signal, Transfer};
+use super::actor::{Actor, Command, Company, Given, Media, Signal, Transfer};
 use super::bridge::NotNow;
 use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
-use super::{Manners, Waves, trunks::Trunks};
+use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
 use crate::config::Config;
-use crate::domain::{Call, CallId, Direction, EndReason, Message, MessageId, Private};
+use crate::domain::{
+    Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, Number, Private,
+};
 use crate::outside::Outside;
-use crate::store::Store;
+use crate::store::{Store, Tape};
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
 const COMMANDS: usize = 64;
@@ -53,7 +54,9 @@ pub struct Exchange {
     pub config: Config,
     pub stack: sip::net::Stack,
     pub engine: media::net::Engine,
-    pub personas: HashMap<String, Persona>,
+    /// Who has which number, and who answers it.
+    pub directory: Directory,
+    pub cast: Cast,
     pub trunks: Trunks,
     pub extensions: Extensions,
     pub guards: Guards,
@@ -68,9 +71,13 @@ pub struct Exchange {
 /// An outbound call that has been checked.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    pub from: Private<String>,
+    /// One of ours.
+    pub from: Arc<Number>,
     pub to: Private<String>,
-    pub agent: String,
+    pub who: Resolved,
+    /// The key that asked for it.
+    pub key_id: Option<KeyId>,
+    pub metadata: Metadata,
     /// As [`Exchange::route`] gives them.
     pub waves: Waves,
 }
@@ -85,6 +92,8 @@ pub enum PlaceError {
     Stopping,
     #[error("the gateway is too busy to take the order; try again")]
     Busy,
+    #[error(transparent)]
+    NoBrain(#[from] NoBrain),
     #[error("the call could not be set up: {0}")]
     SetUp(String),
 }
@@ -148,6 +157,7 @@ impl Switchboard {
             calls: JoinSet::new(),
             prospects: HashMap::new(),
             takeovers: 0,
+            unrecorded: HashSet::new(),
             trunk_of: HashMap::new(),
             count,
             is_stopping: false,
@@ -233,19 +243,22 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if recording is on.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<PathBuf>) -> Result<Media, String> {
+    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
+    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let recording = recording.filter(|_| self.config.recording.enabled);
-        let (line, events) = self
-            .engine
-            .open(
-                media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() },
-                recording.clone().map(|path| media::wav::Recording { path }),
-            )
-            .map_err(|error| error.to_string())?;
+        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
+        let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
+        let opened = match self.engine.open(session(), tape) {
+            Err(error @ media::net::OpenError::Recording(..)) => {
+                // A full disk is no reason to take no calls.
+                tracing::error!(%error, "a call is not recorded");
+                self.engine.open(session(), None)
+            }
+            opened => opened,
+        };
+        let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
         Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
@@ -281,6 +294,8 @@ struct Desk {
     trunk_of: HashMap<SideId, String>,
     /// Of all calls: names their recordings.
     takeovers: u32,
+    /// Calls that want no recording.
+    unrecorded: HashSet<CallId>,
     calls: JoinSet<CallId>,
     count: watch::Sender<usize>,
     /// From the start of a drain to the end of the process.
@@ -349,6 +364,7 @@ impl Desk {
 
     /// Hangs up what is left of a call. Legs that are over already are not there any more.
     async fn forget(&mut self, id: &CallId) {
+        self.unrecorded.remove(id);
         let legs: Vec<_> = self.legs.extract_if(|_, of| of.call == *id).collect();
         for (leg, of) in legs {
             self.prospects.remove(&of.side);
@@ -515,19 +531,9 @@ impl Desk {
         CallId::from_random(ten_bytes(&self.exchange))
     }
 
-    fn recording(&self, id: &CallId, nth: u32) -> PathBuf {
-        let path = self.exchange.store.recording_path(id);
-        match nth {
-            0 => path,
-            nth => path.with_file_name(format!("{id}-{nth}.wav")),
-        }
-    }
-
-    fn agent(&self, persona: Persona) -> Company {
-        let config = &self.exchange.config;
+    fn agent(&self, who: &Resolved) -> Result<Company, NoBrain> {
         let session = u64::from_le_bytes((self.exchange.chance)()[..8].try_into().unwrap_or_default());
-        let manners = Manners::new(&persona.agent, &config.turn_taking, config.limits.max_duration);
-        Company::Agent { persona: Box::new(persona), manners: Box::new(manners), session }
+        Ok(Company::Agent { persona: Box::new(self.exchange.cast.persona(who)?), session })
     }
 
     /// `description`: what an inbound leg is to be answered with, where it is not answered yet.
@@ -584,6 +590,7 @@ fn ten_bytes(exchange: &Exchange) -> [u8; 10] {
 fn post(exchange: Arc<Exchange>) -> Post {
     Post {
         config: exchange.config.clone(),
+        directory: exchange.directory.clone(),
         stack: exchange.stack.clone(),
         journal: exchange.journal.clone(),
         trunks: exchange.trunks.clone(),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Input;
 use super::ears::may_come_back;
+use super::stock::Slot;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
 pub const HANG_UP_MARK: &str = "[hangup]";
@@ -21,44 +22,29 @@ const CLAUSES_AHEAD: usize = 4;
 const TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 
-/// The voice of an agent, with the sentences that were synthesized before they were needed.
+/// The voice of an agent, with the sentences that are synthesized before they are needed.
 #[derive(Clone)]
 pub struct Mouth {
     synthesizer: Arc<dyn Synthesizer>,
     voice: Option<String>,
     speed: f32,
-    ready: Arc<HashMap<String, Pcm>>,
+    ready: Arc<HashMap<String, Slot>>,
 }
 
 impl Mouth {
-    /// Synthesizes `stock` now. What fails is logged, and tried again when it is to be said.
-    pub async fn prepare(
+    /// `ready`: the sound of whole sentences, now or when it has come.
+    pub(super) fn new(
         synthesizer: Arc<dyn Synthesizer>,
         voice: Option<String>,
         speed: f32,
-        stock: &[&str],
+        ready: HashMap<String, Slot>,
     ) -> Self {
-        let mut mouth = Self { synthesizer, voice, speed, ready: Arc::default() };
-        let mut ready = HashMap::new();
-        for text in stock.iter().filter(|text| !text.is_empty()) {
-            match mouth.whole(text).await {
-                Ok(pcm) => drop(ready.insert((*text).to_owned(), pcm)),
-                Err(error) => tracing::warn!(%error, "a stock sentence could not be synthesized ahead"),
-            }
-        }
-        mouth.ready = Arc::new(ready);
-        mouth
+        Self { synthesizer, voice, speed, ready: Arc::new(ready) }
     }
 
-    async fn whole(&self, text: &str) -> Result<Pcm, TtsError> {
-        let mut sound = self.synthesizer.synthesize(self.phrase(text));
-        let mut whole = Pcm { rate: self.synthesizer.rate(), samples: Vec::new() };
-        while let Some(pcm) = sound.next().await {
-            let pcm = pcm?;
-            whole.rate = pcm.rate;
-            whole.samples.extend(pcm.samples);
-        }
-        Ok(whole)
+    #[cfg(test)]
+    pub(super) fn ready(&self) -> &HashMap<String, Slot> {
+        &self.ready
     }
 
     fn phrase(&self, text: &str) -> Phrase {
@@ -174,7 +160,7 @@ impl TurnTask {
     /// Puts the sound of one clause on the line. `n`: its place in the turn.
     async fn speak(&self, n: u64, text: &str, since: Instant) -> Result<(), TtsError> {
         let mark = (u64::from(self.turn) << 16) | n;
-        if let Some(pcm) = self.mouth.ready.get(text) {
+        if let Some(pcm) = self.mouth.ready.get(text).and_then(|slot| slot.get()) {
             let sound = futures_util::stream::iter([Ok(pcm.clone())]);
             return self.play(mark, n, text, since, sound).await.map_err(|(error, _)| error);
         }

@@ -14,7 +14,9 @@ use super::child::Child;
 use super::gateway::Gateway;
 use super::local::{self, EarArgs, Folders, VoiceArgs};
 use crate::config::Config;
+use crate::domain::Event;
 use crate::phone::{Clip, Exchange, Outcome, Phone, Script, Settings, Stamped, Stop, clip, wer};
+use crate::store::recording_file;
 
 /// What was seen, on either side, while a call went on.
 pub(super) enum Seen<'a> {
@@ -144,9 +146,8 @@ impl Rehearsal {
         let recording = seen
             .iter()
             .find(|e| e["type"] == "call.recording.ready")
-            .and_then(|e| e["data"]["path"].as_str())
-            .map(PathBuf::from)
-            .map(|path| if path.exists() { path } else { self.config.data.join(path) });
+            .and_then(|event| serde_json::from_value::<Event>(event.clone()).ok())
+            .and_then(|event| Some(recording_file(&self.config.data, &event.account, event.call()?)));
         Ok(Held { outcome, turns, recording })
     }
 

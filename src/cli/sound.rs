@@ -21,8 +21,8 @@ use crate::phone::clip;
 #[command(after_help = "\
 Examples:
   offhook transcribe hello.wav
-  offhook transcribe data/recordings/call_x.wav --channel left     the caller
-  offhook transcribe data/recordings/call_x.wav --channel right    the agent
+  offhook transcribe data/recordings/acct_0000000000000000/call_x.wav --channel left     the caller
+  offhook transcribe data/recordings/acct_0000000000000000/call_x.wav --channel right    the agent
   offhook transcribe hello.wav --json | jq -r '.segments[].text'")]
 pub(super) struct TranscribeArgs {
     /// 16-bit PCM

@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::E164;
+use crate::domain::{BrainChoice, E164, NumberKind, Region};
 
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
@@ -38,6 +38,7 @@ pub struct Config {
     pub outside: Outside,
     pub engines: Engines,
     pub limits: Limits,
+    pub numbering: Numbering,
     pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
@@ -78,6 +79,8 @@ pub struct Engines {
     pub stt: String,
     pub llm: String,
     pub tts: String,
+    /// Further voices that agents may have, besides those that the agents of this file have.
+    pub voices: Vec<String>,
     /// Permits over all engines; 0: one per core.
     pub cores: usize,
 }
@@ -178,8 +181,7 @@ pub struct Agent {
     pub still_there: String,
     /// Said when a transfer came to nothing and the agent has the caller again.
     pub transfer_failed: String,
-    /// `None`: the local model.
-    pub brain: Option<String>,
+    pub brain: BrainChoice,
     pub voice: Option<String>,
     pub speed: f32,
     pub language: String,
@@ -196,8 +198,46 @@ pub struct Number {
     pub number: E164,
     /// Other user parts that reach it, such as a short number on the LAN.
     pub aliases: Vec<String>,
-    pub agent: String,
+    /// Who answers it; absent: it is free, and clients can provision it.
+    pub agent: Option<String>,
     pub trunk: String,
+    /// Where the operator knows it better than the numbering plan.
+    pub country: Option<String>,
+    pub area_code: Option<String>,
+    pub kind: Option<NumberKind>,
+}
+
+/// How numbers are read and given out.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Numbering {
+    /// Where a number without country code is meant, when a client is told the right form.
+    pub region: Region,
+    /// How long a number that was given back is nobody's.
+    pub quarantine: Duration,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            prompt: "You answer the phone. Be friendly and brief.".into(),
+            examples: Vec::new(),
+            first_message: "Hello, how can I help you?".into(),
+            goodbye: "Thank you for calling. Goodbye.".into(),
+            apology: "I am sorry, I had a problem there. Could you say that again?".into(),
+            still_there: "Are you still there?".into(),
+            transfer_failed: "I am sorry, I could not put you through. Can I help you otherwise?".into(),
+            brain: BrainChoice::Local,
+            voice: None,
+            speed: 1.0,
+            language: "en".into(),
+            end_call_phrases: Vec::new(),
+            max_tokens: 120,
+            temperature: 0.3,
+            top_p: 0.9,
+            repeat_penalty: 1.15,
+        }
+    }
 }
 
 impl Default for Config {
@@ -220,6 +260,7 @@ impl Default for Config {
                 stt: "whisper-tiny.en".into(),
                 llm: "smollm2-135m-instruct".into(),
                 tts: "piper-en_US-joe-medium".into(),
+                voices: Vec::new(),
                 cores: 0,
             },
             limits: Limits {
@@ -228,6 +269,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            numbering: Numbering { region: Region::default(), quarantine: Duration::from_secs(7 * 86_400) },
             guards: Guards::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
@@ -289,6 +331,24 @@ impl Config {
 
     pub fn brain(&self, name: &str) -> Option<&Brain> {
         self.brains.iter().find(|brain| brain.name == name)
+    }
+
+    /// Whether the model on this box is started: somebody of this file thinks with it, or a number is free for whoever may want to.
+    pub fn thinks_here(&self) -> bool {
+        let is_free = self.numbers.iter().any(|number| number.agent.is_none()) && self.brains.is_empty();
+        is_free || self.agents.iter().any(|agent| agent.brain == BrainChoice::Local)
+    }
+
+    /// Voices that can be spoken with, the default one first.
+    pub fn voices(&self) -> Vec<String> {
+        let asked = self.agents.iter().filter_map(|agent| agent.voice.clone());
+        let mut voices = vec![self.engines.tts.clone()];
+        for voice in self.engines.voices.iter().cloned().chain(asked) {
+            if !voices.contains(&voice) {
+                voices.push(voice);
+            }
+        }
+        voices
     }
 
     /// The number that a Request-URI's user part means: with or without its `+`, or one of its aliases.

@@ -12,11 +12,14 @@ use super::outside::outside;
 use super::signalling::sip;
 use super::trunk::trunk;
 use super::{
-    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Recording, Secret, TurnTaking,
+    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Numbering, Recording, Secret,
+    TurnTaking,
 };
+use crate::domain::{BrainChoice, NumberKind, Region};
 
 pub(super) const ADDRESS: &str = "an address and a port, as in \"0.0.0.0:5060\"";
 pub(super) const IP: &str = "an IP address, as in \"203.0.113.7\"";
+const COUNTRY: &str = "a country of ISO 3166-1, as in \"US\"";
 pub(super) const SIP_URI: &str = "a SIP URI, as in \"sip:sip.example.net\"";
 
 pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
@@ -30,6 +33,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         outside: outside(root.section("outside")),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
+        numbering: numbering(root.section("numbers"), &unknown.numbering),
         guards: guards(root.section("guards"), unknown.guards),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
@@ -86,6 +90,7 @@ fn engines(s: Section, default: Engines) -> Engines {
         stt: s.text("stt").unwrap_or(default.stt),
         llm: s.text("llm").unwrap_or(default.llm),
         tts: s.text("tts").unwrap_or(default.tts),
+        voices: s.texts("voices", &[]),
         cores: size(s.count("cores", default.cores as u64, 0, 256)),
     };
     s.finish();
@@ -200,30 +205,30 @@ fn brain(s: Section) -> Brain {
 }
 
 fn agent(s: Section) -> Agent {
-    let brain = s.text("brain").filter(|name| name != "local");
+    let default = Agent::default();
+    let brain = match s.text("brain") {
+        Some(name) if name != "local" => BrainChoice::Configured { name },
+        _ => BrainChoice::Local,
+    };
     let examples = s.sections("examples").into_iter().map(example).collect();
     let agent = Agent {
         name: s.required("name", "a name of your choice, to be used in number.agent"),
-        prompt: s.text("prompt").unwrap_or_else(|| "You answer the phone. Be friendly and brief.".into()),
+        prompt: s.text("prompt").unwrap_or(default.prompt),
         examples,
-        first_message: s.text("first_message").unwrap_or_else(|| "Hello, how can I help you?".into()),
-        goodbye: s.text("goodbye").unwrap_or_else(|| "Thank you for calling. Goodbye.".into()),
-        apology: s
-            .text("apology")
-            .unwrap_or_else(|| "I am sorry, I had a problem there. Could you say that again?".into()),
-        still_there: s.text("still_there").unwrap_or_else(|| "Are you still there?".into()),
-        transfer_failed: s
-            .text("transfer_failed")
-            .unwrap_or_else(|| "I am sorry, I could not put you through. Can I help you otherwise?".into()),
+        first_message: s.text("first_message").unwrap_or(default.first_message),
+        goodbye: s.text("goodbye").unwrap_or(default.goodbye),
+        apology: s.text("apology").unwrap_or(default.apology),
+        still_there: s.text("still_there").unwrap_or(default.still_there),
+        transfer_failed: s.text("transfer_failed").unwrap_or(default.transfer_failed),
         brain,
         voice: s.text("voice"),
-        speed: s.number("speed", 1.0, 0.5, 2.0),
-        language: s.text("language").unwrap_or_else(|| "en".into()),
+        speed: s.number("speed", default.speed, 0.5, 2.0),
+        language: s.text("language").unwrap_or(default.language),
         end_call_phrases: s.texts("end_call_phrases", &[]),
-        max_tokens: u32::try_from(s.count("max_tokens", 120, 1, 4096)).unwrap_or(120),
-        temperature: s.number("temperature", 0.3, 0.0, 2.0),
-        top_p: s.number("top_p", 0.9, 0.0, 1.0),
-        repeat_penalty: s.number("repeat_penalty", 1.15, 1.0, 2.0),
+        max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
+        temperature: s.number("temperature", default.temperature, 0.0, 2.0),
+        top_p: s.number("top_p", default.top_p, 0.0, 1.0),
+        repeat_penalty: s.number("repeat_penalty", default.repeat_penalty, 1.0, 2.0),
     };
     s.finish();
     agent
@@ -246,13 +251,39 @@ fn number(s: Section) -> Option<Number> {
     {
         s.wrong("number", format!("is {text:?}: {error}"));
     }
-    let (aliases, agent, trunk) = (
-        s.texts("aliases", &[]),
-        s.required("agent", "the name of an [[agent]]"),
-        s.required("trunk", "the name of a [[trunk]]"),
-    );
+    let (aliases, agent) = (s.texts("aliases", &[]), s.text("agent"));
+    let trunk = s.required("trunk", "the name of a [[trunk]]");
+    let country: Option<Region> = s.maybe("country", COUNTRY);
+    let (area_code, kind) = (s.text("area_code"), kind(&s));
     s.finish();
-    Some(Number { number: parsed.ok()?, aliases, agent, trunk })
+    let country = country.map(|region| region.to_string());
+    Some(Number { number: parsed.ok()?, aliases, agent, trunk, country, area_code, kind })
+}
+
+fn kind(s: &Section) -> Option<NumberKind> {
+    let text = s.text("kind")?;
+    let kind = match text.as_str() {
+        "local" => Some(NumberKind::Local),
+        "mobile" => Some(NumberKind::Mobile),
+        "toll_free" => Some(NumberKind::TollFree),
+        "other" => Some(NumberKind::Other),
+        _ => None,
+    };
+    if kind.is_none() {
+        let allowed = "\"local\", \"mobile\", \"toll_free\" or \"other\"";
+        s.wrong("kind", format!("is {text:?}, and must be {allowed}"));
+    }
+    kind
+}
+
+fn numbering(s: Section, default: &Numbering) -> Numbering {
+    let days = s.count("quarantine_days", default.quarantine.as_secs() / 86_400, 0, 3650);
+    let numbering = Numbering {
+        region: s.parsed("region", default.region, COUNTRY),
+        quarantine: Duration::from_secs(days * 86_400),
+    };
+    s.finish();
+    numbering
 }
 
 /// What must hold between sections.
@@ -263,7 +294,7 @@ fn agree(root: &Section, config: &Config) {
     unique(root, "agent", config.agents.iter().map(|a| a.name.as_str()));
     unique(root, "number", config.numbers.iter().map(|n| n.number.as_str()));
     for (i, agent) in config.agents.iter().enumerate() {
-        if let Some(name) = &agent.brain
+        if let BrainChoice::Configured { name } = &agent.brain
             && config.brain(name).is_none()
         {
             let names = listed(config.brains.iter().map(|b| b.name.as_str()).chain(["local"]));
@@ -271,12 +302,11 @@ fn agree(root: &Section, config: &Config) {
         }
     }
     for (i, number) in config.numbers.iter().enumerate() {
-        if !number.agent.is_empty() && config.agent(&number.agent).is_none() {
+        if let Some(agent) = &number.agent
+            && config.agent(agent).is_none()
+        {
             let names = listed(config.agents.iter().map(|a| a.name.as_str()));
-            root.wrong(
-                &format!("number[{i}].agent"),
-                format!("is {:?}, and must be one of {names}", number.agent),
-            );
+            root.wrong(&format!("number[{i}].agent"), format!("is {agent:?}, and must be one of {names}"));
         }
         if !number.trunk.is_empty() && config.trunk(&number.trunk).is_none() {
             let names = listed(config.trunks.iter().map(|t| t.name.as_str()));

@@ -141,6 +141,14 @@ pub struct CallUsage {
     pub characters: u64,
 }
 
+/// A stereo WAV: the peer left, we right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Recording {
+    /// 0 is the call's own; where another phone took a leg's place, what came after has a number of its own.
+    pub part: u32,
+    pub bytes: u64,
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Call {
     pub id: CallId,
@@ -183,8 +191,8 @@ pub struct Call {
     /// Whom the call was handed on to, or put through to.
     #[serde(default)]
     pub transferred_to: Option<Private<String>>,
-    /// Path of the stereo WAV, under the data folder.
-    pub recording: Option<String>,
+    #[serde(default)]
+    pub recordings: Vec<Recording>,
     pub line: Option<LineReport>,
     #[serde(default)]
     pub usage: CallUsage,
@@ -231,13 +239,19 @@ impl Call {
             turns: Vec::new(),
             digits: Private::default(),
             transferred_to: None,
-            recording: None,
+            recordings: Vec::new(),
             line: None,
             usage: CallUsage::default(),
             cost: None,
             attestation: None,
             diverted_from: None,
         }
+    }
+
+    /// It comes to this number of ours, or goes out from it.
+    pub fn of_number(&mut self, number: &super::Number) {
+        self.account.clone_from(&number.account);
+        self.number_id = Some(number.id.clone());
     }
 
     /// Closes the record: state, reason and fault always agree.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
-    NumberId, Private, Speaker, Status, TransferMode, Turn,
+    NumberId, Private, Recording, Speaker, Status, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -105,7 +105,7 @@ pub enum EventKind {
     #[serde(rename = "call.transcript.ready")]
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
-    RecordingReady { path: String, duration_ms: u64 },
+    RecordingReady { part: u32, bytes: u64, duration_ms: u64 },
     /// The three of a message carry its record as it now stands.
     #[serde(rename = "message.received")]
     MessageReceived(Box<Message>),
@@ -207,6 +207,11 @@ impl EventKind {
             sip_status: call.sip_status,
             duration_ms: call.duration_ms,
         }
+    }
+
+    pub fn recording_ready(call: &Call, recording: Recording) -> Self {
+        let Recording { part, bytes } = recording;
+        EventKind::RecordingReady { part, bytes, duration_ms: call.duration_ms }
     }
 
     /// What there is to tell of a message; nothing while it waits.

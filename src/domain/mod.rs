@@ -9,13 +9,15 @@ mod id;
 mod message;
 mod money;
 mod number;
+mod numbering;
 mod private;
 mod webhook;
 
 pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, BrainChoice, Metadata, Number, NumberKind, NumberStatus, Settings, Source, Thread};
 pub use call::{
-    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Speaker, Status, TransferMode, Turn,
+    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Recording, Speaker, Status, TransferMode,
+    Turn,
 };
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};
@@ -27,6 +29,7 @@ pub(crate) use message::tests::received;
 pub use message::{Content, Message, MessageStatus};
 pub use money::Money;
 pub use number::{E164, NumberError};
+pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
 #[cfg(test)]
 pub(crate) use webhook::endpoint;

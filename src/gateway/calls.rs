@@ -1,8 +1,8 @@
 //! Calls: placed, listed, hung up, handed on.
 
 use super::{Error, Gateway, Kind};
-use crate::call::{PlaceError, Placement, Transfer, TransferError};
-use crate::domain::{AccountId, Call, CallId, Private, TransferMode};
+use crate::call::{PlaceError, Placement, Transfer, TransferError, Wanted};
+use crate::domain::{AccountId, Call, CallId, Direction, Metadata, Private, Settings, TransferMode};
 use crate::store::{CallFilter, Store};
 
 /// A call that a client asks for.
@@ -30,18 +30,29 @@ pub struct TransferCall {
 impl Gateway {
     /// Places a call. It is dialling when this returns.
     pub async fn place(&self, request: PlaceCall) -> Result<CallId, Error> {
-        let number = self.number_of(request.from.reveal())?;
-        let agent = request.agent.unwrap_or_else(|| number.agent.clone());
-        if !self.exchange.personas.contains_key(&agent) {
-            return Err(Error::field("agent", format!("there is no agent {agent:?} in the configuration")));
-        }
-        let waves = self.route(number, request.to.reveal()).await?;
-        let from = Private::new(number.number.to_string());
-        let placement = Placement { from, to: request.to, agent, waves };
+        let number = self.number_of(&AccountId::house(), request.from.reveal())?;
+        let directory = &self.exchange.directory;
+        let agent = match &request.agent {
+            None => None,
+            Some(name) => Some(directory.agent(&number.account, name).ok_or_else(|| {
+                Error::field("agent", format!("there is no agent {name:?}; GET /v1/agents lists them"))
+            })?),
+        };
+        let who = directory.resolve(&Wanted {
+            account: &number.account,
+            own: &Settings::default(),
+            number: Some(&number),
+            direction: Direction::Outbound,
+            agent: agent.as_deref(),
+        });
+        let waves = self.route(&number, request.to.reveal()).await?;
+        let (key_id, metadata) = (None, Metadata::new());
+        let placement = Placement { from: number, to: request.to, who, key_id, metadata, waves };
         self.switchboard.place(placement).await.map_err(|error| {
             let kind = match error {
                 PlaceError::NoCapacity(_) | PlaceError::TrunksFull => Kind::Busy,
                 PlaceError::Busy | PlaceError::Stopping => Kind::Busy,
+                PlaceError::NoBrain(_) => Kind::Invalid,
                 PlaceError::SetUp(_) => Kind::Internal,
             };
             Error::new(kind, error.to_string())

@@ -39,7 +39,7 @@ impl Gateway {
             let length = text.len();
             return Err(Error::field("text", format!("is {length} bytes long; at most {most} are sent")));
         }
-        let number = self.number_of(request.from.reveal())?;
+        let number = self.number_of(&AccountId::house(), request.from.reveal())?;
         let body =
             sip::Body { content_type: "text/plain;charset=utf-8".into(), bytes: text.clone().into_bytes() };
         let page = |Place { trunk, invite, .. }: Place| {
@@ -49,7 +49,7 @@ impl Gateway {
                 sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
             Destination { trunk, request }
         };
-        let places = self.route(number, request.to.reveal()).await?;
+        let places = self.route(&number, request.to.reveal()).await?;
         let mut destinations: Vec<_> = places.into_iter().flatten().map(page).collect();
         let no_tcp = self.exchange.stack.local_addrs(sip::Transport::Tcp).is_empty();
         let is_too_long = |one: &Destination| {

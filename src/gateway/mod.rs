@@ -23,8 +23,7 @@ pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
-use crate::config::Number;
-use crate::domain::{E164, Event, Principal, Scope};
+use crate::domain::{AccountId, Event, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
 
 #[derive(Clone)]
@@ -92,11 +91,9 @@ impl Gateway {
         self.exchange.route(from, to).await.map_err(Error::route)
     }
 
-    fn number_of(&self, from: &str) -> Result<&Number, Error> {
-        let number: E164 = from.parse().map_err(|error| Error::field("from", format!("{error}")))?;
-        self.exchange.config.numbers.iter().find(|ours| ours.number == number).ok_or_else(|| {
-            Error::field("from", "is none of this box's numbers; see [[number]] in the configuration")
-        })
+    /// The account's number that a client calls or writes from, by its id or in E.164.
+    fn number_of(&self, account: &AccountId, from: &str) -> Result<Arc<Number>, Error> {
+        self.exchange.directory.number(account, from).map_err(|error| Error::field("from", error.to_string()))
     }
 
     async fn read<T: Send + 'static>(

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::collection::{Cursor, Kept, Page, get, page, word};
+use super::sound::{Tape, Words, words};
 use super::{Entry, Record, Store, StoreError};
 use crate::domain::{
     AccountId, AgentId, Call, CallId, Direction, EndReason, Event, EventKind, NumberId, Private, Status,
@@ -82,12 +83,15 @@ impl Kept for Call {
 }
 
 impl Store {
-    /// Of whatever account: whoever shows it compares.
+    /// With its words. Of whatever account: whoever shows it compares.
     pub fn call(&self, id: &CallId) -> Result<Option<Call>, StoreError> {
-        get(&self.begin_read()?, id.as_str())
+        let transaction = self.begin_read()?;
+        let Some(call) = get::<Call>(&transaction, id.as_str())? else { return Ok(None) };
+        let Words { transcript, turns, digits } = words(&transaction, &call.account, id)?;
+        Ok(Some(Call { transcript, turns, digits, ..call }))
     }
 
-    /// Of one account, the newest first.
+    /// Of one account, the newest first, without their words.
     pub fn calls(
         &self,
         account: &AccountId,
@@ -102,14 +106,43 @@ impl Store {
     /// for nobody knows whether it had rung. Returns how many.
     pub fn close_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let open = page::<Call>(&self.begin_read()?, OPEN, None, usize::MAX, |_| true)?.items;
-        let count = open.len();
-        for mut call in open {
-            call.end(EndReason::Interrupted, None, now);
-            let seq = self.events(&call.id)?.last().map_or(1, |event| event.seq + 1);
-            let event = Event::of_call(&call, seq, now, EventKind::ended(&call, EndReason::Interrupted));
-            self.record(&[Entry { record: Record::Call(Box::new(call)), events: vec![event] }])?;
+        let tapes = self.left_open()?;
+        for call in &open {
+            self.mend(&call.id, Some(EndReason::Interrupted), &tapes, now)?;
         }
-        Ok(count)
+        // Their calls were closed, but the process ended before the sound was put away.
+        for tape in self.left_open()? {
+            match self.call(tape.call())? {
+                Some(call) => self.mend(&call.id, None, std::slice::from_ref(&tape), now)?,
+                None if tape.is_empty() => tape.discard()?,
+                None => tracing::warn!(path = %tape.path().display(), "a recording belongs to no known call"),
+            }
+        }
+        Ok(open.len())
+    }
+
+    /// Completes a record that an earlier process left incomplete, and tells of it.
+    fn mend(
+        &self,
+        id: &CallId,
+        end: Option<EndReason>,
+        tapes: &[Tape],
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let Some(mut call) = self.call(id)? else { return Ok(()) };
+        let mut kinds = Vec::new();
+        if let Some(reason) = end {
+            call.end(reason, None, now);
+            kinds.push(EventKind::ended(&call, reason));
+        }
+        for recording in self.put_away(tapes, &call) {
+            kinds.push(EventKind::recording_ready(&call, recording));
+            call.recordings.push(recording);
+        }
+        let last = self.events(id)?.last().map_or(0, |event| event.seq);
+        let events = (last + 1..).zip(kinds).map(|(seq, kind)| Event::of_call(&call, seq, now, kind));
+        let events = events.collect();
+        self.record(&[Entry { record: Record::Call(Box::new(call)), events }])
     }
 }
 

@@ -14,6 +14,7 @@ mod messages;
 mod record;
 mod schema;
 mod shelf;
+mod sound;
 mod tables;
 
 pub use calls::CallFilter;
@@ -23,14 +24,13 @@ pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
+pub use sound::{Reading, Tape, Words, recording_file};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::{Database, DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
-
-use crate::domain::CallId;
 
 use shelf::Shelf;
 
@@ -70,6 +70,8 @@ pub enum StoreError {
     Version(u8),
     #[error("a stored value cannot be read: {0}")]
     Value(#[from] serde_json::Error),
+    #[error("the recordings cannot be reached: {0}")]
+    Recordings(#[from] std::io::Error),
 }
 
 macro_rules! from_redb {
@@ -86,7 +88,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         let fail =
             |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
-        std::fs::create_dir_all(folder.join("recordings")).map_err(fail)?;
+        sound::make_folders(folder).map_err(fail)?;
         let path = folder.join("offhook.redb");
         let database = schema::open(&path)?;
         let shelf = Shelf::new(Some(database), move || Database::create(&path));
@@ -106,11 +108,6 @@ impl Store {
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         self.shelf.begin_read()
-    }
-
-    /// Where a call's recording goes. Made of the id alone, so that no client can name a path.
-    pub fn recording_path(&self, call: &CallId) -> PathBuf {
-        self.folder.join("recordings").join(format!("{call}.wav"))
     }
 }
 
@@ -134,7 +131,7 @@ mod tests {
 
     use super::calls::tests::{call, entry};
     use super::*;
-    use crate::domain::{AccountId, Status};
+    use crate::domain::{AccountId, CallId, Status};
 
     #[test]
     fn a_folder_belongs_to_one() {

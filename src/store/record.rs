@@ -4,6 +4,7 @@ use redb::WriteTransaction;
 
 use super::collection::put;
 use super::events::tell;
+use super::sound::put_words;
 use super::{Store, StoreError};
 use crate::domain::{Call, Event, Message};
 
@@ -38,10 +39,16 @@ impl Store {
     }
 }
 
+/// Keeps a call: its words by themselves.
+pub(super) fn put_call(transaction: &WriteTransaction, call: &Call) -> Result<(), StoreError> {
+    let bare = put_words(transaction, call)?;
+    put(transaction, &bare).map(drop)
+}
+
 /// Everything that one entry changes: the record, its events, and whatever those bring about (deliveries, charges).
 fn write(transaction: &WriteTransaction, entry: &Entry) -> Result<(), StoreError> {
     match &entry.record {
-        Record::Call(call) => put(transaction, &**call).map(drop)?,
+        Record::Call(call) => put_call(transaction, call)?,
         Record::Message(message) => put(transaction, &**message).map(drop)?,
     }
     tell(transaction, &entry.events)

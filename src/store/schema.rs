@@ -3,6 +3,7 @@
 //! An older database is copied before it is changed (`offhook.redb.schema-1` beside it), and changed in one transaction: a
 //! process that is killed meanwhile leaves the old one, and the next begins anew. A newer one is left alone.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +13,10 @@ use redb::{
 use serde_json::{Map, Value, json};
 
 use super::collection::put;
+use super::record::put_call;
 use super::tables::{Make, visit};
-use super::{OpenError, StoreError, decode, events};
-use crate::domain::{AccountId, Call, Event, Message};
+use super::{OpenError, StoreError, decode, events, sound};
+use crate::domain::{AccountId, Call, CallId, Event, Message, Recording};
 
 /// Whole numbers about the database itself.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
@@ -25,7 +27,7 @@ const CURRENT: u64 = 2;
 /// The first had no [`META`].
 const FIRST: u64 = 1;
 /// `STEPS[0]` leads from 1 to 2, and so on.
-const STEPS: [fn(&WriteTransaction) -> Result<(), StoreError>; CURRENT as usize - FIRST as usize] =
+const STEPS: [fn(&WriteTransaction, &Path) -> Result<(), StoreError>; CURRENT as usize - FIRST as usize] =
     [first_to_second];
 
 /// Opens a database, and brings it to the present schema.
@@ -52,7 +54,7 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
         tracing::warn!(from = found, to = CURRENT, copy = %copy.display(), "the database is brought to the present schema");
         database = open()?;
     }
-    bring(&database, found).map_err(|error| failed(error.to_string()))?;
+    bring(&database, found, path.parent().unwrap_or(path)).map_err(|error| failed(error.to_string()))?;
     Ok(database)
 }
 
@@ -68,11 +70,11 @@ fn version(database: &Database) -> Result<Option<u64>, StoreError> {
     }
 }
 
-fn bring(database: &Database, found: Option<u64>) -> Result<(), StoreError> {
+fn bring(database: &Database, found: Option<u64>, data: &Path) -> Result<(), StoreError> {
     let transaction = database.begin_write()?;
     if let Some(found) = found {
         for step in &STEPS[usize::try_from(found - FIRST).unwrap_or(0)..] {
-            step(&transaction)?;
+            step(&transaction, data)?;
         }
     }
     visit(&mut Make(&transaction))?;
@@ -120,12 +122,17 @@ mod old {
     pub(super) const EVENTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("events");
 }
 
-/// Lists for every filter; events that hold their data apart, and are found by account.
-fn first_to_second(transaction: &WriteTransaction) -> Result<(), StoreError> {
+/// Recordings and words apart from the record, by account; lists for every filter; events that hold their data apart, and are found by account.
+fn first_to_second(transaction: &WriteTransaction, data: &Path) -> Result<(), StoreError> {
+    sound::move_under(data, &AccountId::house())?;
+    let kept = sound::recordings_under(data, &AccountId::house())?;
     transaction.open_table(old::CALLS)?;
     transaction.rename_table(old::CALLS, old::CALLS_ASIDE)?;
     for entry in transaction.open_table(old::CALLS_ASIDE)?.iter()? {
-        put::<Call>(transaction, &decode(entry?.1.value())?)?;
+        let mut call: Call = decode(entry?.1.value())?;
+        let parts = (call.id.clone(), 0)..=(call.id.clone(), u32::MAX);
+        call.recordings = kept.range(parts).map(|(_, recording)| *recording).collect();
+        put_call(transaction, &call)?;
     }
     transaction.open_table(old::MESSAGES)?;
     transaction.rename_table(old::MESSAGES, old::MESSAGES_ASIDE)?;
@@ -137,14 +144,14 @@ fn first_to_second(transaction: &WriteTransaction) -> Result<(), StoreError> {
         let mut places = Vec::new();
         for entry in events.iter()? {
             let (key, value) = entry?;
-            let event = with_data_apart(decode(value.value())?)?;
+            let event = with_data_apart(decode(value.value())?, &kept)?;
             places.push((event.at, key.value().0.to_owned(), key.value().1));
         }
         // As they happened.
         places.sort_unstable();
         for (_, subject, seq) in places {
             if let Some(value) = events.get((subject.as_str(), seq))? {
-                events::tell(transaction, &[with_data_apart(decode(value.value())?)?])?;
+                events::tell(transaction, &[with_data_apart(decode(value.value())?, &kept)?])?;
             }
         }
     }
@@ -158,9 +165,22 @@ fn first_to_second(transaction: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn with_data_apart(mut flat: Map<String, Value>) -> Result<Event, StoreError> {
+fn with_data_apart(
+    mut flat: Map<String, Value>,
+    kept: &BTreeMap<(CallId, u32), Recording>,
+) -> Result<Event, StoreError> {
     let head = ["call_id", "message_id", "seq", "at", "type"];
     let mut event: Map<String, Value> = head.iter().filter_map(|name| flat.remove_entry(*name)).collect();
+    if event.get("type") == Some(&json!("call.recording.ready")) {
+        let path = flat.remove("path").unwrap_or_default();
+        let file = path.as_str().and_then(|path| path.rsplit('/').next());
+        let named = file.and_then(sound::call_and_part);
+        let Recording { part, bytes } = named
+            .and_then(|named| kept.get(&named).copied())
+            // It was removed since.
+            .unwrap_or(Recording { part: 0, bytes: 0 });
+        flat.extend([("part".to_owned(), json!(part)), ("bytes".to_owned(), json!(bytes))]);
+    }
     event.insert("account_id".into(), json!(AccountId::house()));
     event.insert("data".into(), Value::Object(flat));
     Ok(serde_json::from_value(Value::Object(event))?)
@@ -169,7 +189,7 @@ fn with_data_apart(mut flat: Map<String, Value>) -> Result<Event, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CallId, EndReason, EventKind, MessageId, MessageStatus, Status};
+    use crate::domain::{EndReason, EventKind, MessageId, MessageStatus, Status};
     use crate::store::{CallFilter, MessageFilter, Store, VERSION};
 
     fn value(json: &Value) -> Vec<u8> {
@@ -185,9 +205,10 @@ mod tests {
         {
             let record = json!({
                 "id": call, "direction": "inbound", "status": "completed", "from": "+14155550123", "to": "+15550100001",
-                "agent": "desk", "trunk": "lan", "created_at": "2026-01-01T00:00:00Z", "answered_at": null,
+                "agent": "desk", "trunk": "lan", "created_at": "2026-01-01T00:00:00Z", "answered_at": "2026-01-01T00:00:01Z",
                 "ended_at": "2026-01-01T00:00:09Z", "duration_ms": 0, "end_reason": "caller_hung_up", "fault": "none",
-                "sip_status": null, "transcript": [], "turns": [], "digits": "", "recording": null, "line": null,
+                "sip_status": null, "turns": [], "digits": "5", "line": null, "recording": format!("data/recordings/{call}.wav"),
+                "transcript": [{ "speaker": "agent", "text": "Hello.", "at_ms": 0 }],
             });
             let mut calls = tx.open_table(old::CALLS).unwrap();
             calls.insert(call.as_str(), value(&record).as_slice()).unwrap();
@@ -216,6 +237,12 @@ mod tests {
                     json!({ "type": "call.ended", "status": "completed", "end_reason": "caller_hung_up",
                     "fault": "none", "sip_status": null, "duration_ms": 0 }),
                 ),
+                (
+                    3,
+                    9,
+                    json!({ "type": "call.recording.ready", "path": format!("data/recordings/{call}.wav"),
+                    "duration_ms": 8000 }),
+                ),
             ] {
                 event["call_id"] = json!(call);
                 event["seq"] = json!(seq);
@@ -238,8 +265,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("offhook.redb");
         let (call, messages) = write_first_schema(&path);
+        let recordings = folder.path().join("recordings");
+        std::fs::create_dir_all(&recordings).unwrap();
+        std::fs::write(recordings.join(format!("{call}.wav")), [7; 60]).unwrap();
+        std::fs::write(recordings.join("of the operator.wav"), "").unwrap();
         let store = Store::open(folder.path()).unwrap();
         let house = AccountId::house();
+        let recording = Recording { part: 0, bytes: 60 };
+        assert_eq!(store.recording(&house, &call, 0).unwrap().unwrap().bytes(), 60);
+        let whole = store.call(&call).unwrap().unwrap();
+        assert_eq!(
+            (whole.recordings, whole.transcript.len(), whole.digits.reveal().as_str()),
+            (vec![recording], 1, "5")
+        );
         let calls = store.calls(&house, &CallFilter::default(), None, 9).unwrap().items;
         assert_eq!((calls.len(), calls[0].end_reason), (1, Some(EndReason::CallerHungUp)));
         let busy = CallFilter { status: Some(Status::Busy), ..CallFilter::default() };
@@ -252,9 +290,10 @@ mod tests {
         let after = store.events_since(&house, &events[0].id(), 9).unwrap().unwrap();
         assert_eq!(
             after.iter().map(|event| event.kind.name()).collect::<Vec<_>>(),
-            ["message.received", "call.ended"]
+            ["message.received", "call.ended", "call.recording.ready"]
         );
         assert_eq!(after[0].message(), Some(&inbox[1]));
+        assert_eq!(after[2].kind, EventKind::RecordingReady { part: 0, bytes: 60, duration_ms: 8000 });
         assert_eq!(store.settle_interrupted(chrono::Utc::now()).unwrap(), 1);
         assert_eq!(store.message(&messages[1]).unwrap().unwrap().status, MessageStatus::Failed);
         drop(store);
@@ -275,7 +314,7 @@ mod tests {
         let (call, _) = write_first_schema(&path);
         let database = Database::open(&path).unwrap();
         let tx = database.begin_write().unwrap();
-        tx.open_table(old::EVENTS).unwrap().insert((call.as_str(), 3), value(&json!({})).as_slice()).unwrap();
+        tx.open_table(old::EVENTS).unwrap().insert((call.as_str(), 4), value(&json!({})).as_slice()).unwrap();
         tx.commit().unwrap();
         drop(database);
         for _ in 0..2 {

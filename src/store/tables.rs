@@ -2,7 +2,7 @@
 
 use redb::{TableDefinition, Value, WriteTransaction};
 
-use super::{StoreError, collection, events, hooks, idempotency, schema};
+use super::{StoreError, collection, events, hooks, idempotency, schema, sound};
 use crate::domain::{Account, Call, Delivery, Key, Message, Webhook};
 
 /// Something to be done with each table.
@@ -18,6 +18,7 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(schema::META)?;
     visitor.table(events::EVENTS)?;
     visitor.table(events::ORDER)?;
+    visitor.table(sound::WORDS)?;
     visitor.table(idempotency::ONCE)?;
     visitor.table(idempotency::ONCE_BY_TIME)?;
     hooks::visit(visitor)?;

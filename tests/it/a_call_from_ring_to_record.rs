@@ -34,10 +34,10 @@ async fn a_caller_is_answered_heard_and_spoken_to() {
     let turn = call.turns.iter().find(|turn| turn.heard.reveal() == "Do you open today?").unwrap();
     assert!(turn.voice_to_voice_ms.is_some() && turn.stt_ms.is_some() && turn.llm_first_token_ms.is_some());
 
-    let line = call.line.unwrap();
+    let line = call.line.clone().unwrap();
     assert_eq!(line.codec, "PCMU");
     assert!(line.packets_received > 50 && line.packets_sent > 50, "{line:?}");
-    let recording = media::wav::read(call.recording.unwrap()).unwrap();
+    let recording = media::wav::read(world.recording(&call)).unwrap();
     assert_eq!((recording.rate, recording.channels), (8000, 2));
     let loud =
         |channel: usize| recording.samples.iter().skip(channel).step_by(2).filter(|s| s.abs() > 500).count();
@@ -119,5 +119,6 @@ async fn a_stop_says_goodbye_and_completes_the_record() {
     let store = offhook::store::Store::open(data.path()).unwrap();
     let stored = store.call(&id).unwrap().unwrap();
     assert!(stored.status.is_over());
-    assert!(std::path::Path::new(&stored.recording.unwrap()).exists());
+    let recording = store.recording(&stored.account, &id, 0).unwrap().unwrap();
+    assert_eq!(recording.bytes(), stored.recordings[0].bytes);
 }

@@ -61,7 +61,7 @@ async fn a_refer_that_succeeds_leaves_the_two_alone() {
     assert_eq!(cause.by, sip::EndedBy::Remote, "who hands a call on says goodbye to it");
     let call = ended(&mut world).await;
     assert_eq!((call.status, call.end_reason), (Status::Completed, Some(EndReason::Transferred)));
-    assert_eq!(call.transferred_to.unwrap().reveal(), &carol.uri().to_string());
+    assert_eq!(call.transferred_to.as_ref().unwrap().reveal(), &carol.uri().to_string());
     let event = world.named("call.transferred").await;
     assert!(matches!(event.kind, EventKind::Transferred { bridged: false, .. }));
     world.named("call.transferring").await;
@@ -128,9 +128,9 @@ async fn a_bridge_carries_sound_and_keys_both_ways_and_survives_hold() {
     assert_eq!(alice.ended().await.by, sip::EndedBy::Remote);
     let call = ended(&mut world).await;
     assert_eq!((call.status, call.end_reason), (Status::Completed, Some(EndReason::TargetHungUp)));
-    assert_eq!(call.transferred_to.unwrap().reveal(), &carol.uri().to_string());
+    assert_eq!(call.transferred_to.as_ref().unwrap().reveal(), &carol.uri().to_string());
     assert_eq!(call.digits.reveal(), "5");
-    let recording = media::wav::read(call.recording.unwrap()).unwrap();
+    let recording = media::wav::read(world.recording(&call)).unwrap();
     let has = |channel, hz| loud_at(&recording.channel(channel), hz);
     assert!(has(0, ALICE) && has(1, CAROL), "caller left, whoever they talk with right");
     assert!(!has(0, CAROL) && !has(1, ALICE));
@@ -172,7 +172,7 @@ async fn a_callee_that_is_busy_gives_the_caller_back_to_the_agent() {
     assert_eq!(dave.ended().await.by, sip::EndedBy::Remote, "the caller ends both");
     let call = ended(&mut world).await;
     assert_eq!(call.end_reason, Some(EndReason::CallerHungUp));
-    assert_eq!(call.transferred_to.unwrap().reveal(), &dave.uri().to_string());
+    assert_eq!(call.transferred_to.as_ref().unwrap().reveal(), &dave.uri().to_string());
     world.stop().await;
 }
 

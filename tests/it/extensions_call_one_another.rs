@@ -55,9 +55,9 @@ async fn one_extension_calls_another_and_hands_it_to_a_third() {
     assert_eq!((call.direction, call.status), (Direction::Inbound, Status::Completed));
     assert_eq!((call.from.reveal().as_str(), call.to.reveal().as_str()), ("201", "202"));
     assert_eq!((call.trunk.as_str(), call.end_reason), ("extension 201", Some(EndReason::CallerHungUp)));
-    assert!(call.transferred_to.unwrap().reveal().starts_with("sip:203@"));
+    assert!(call.transferred_to.as_ref().unwrap().reveal().starts_with("sip:203@"));
     assert!(events.iter().any(|event| matches!(event.kind, EventKind::Transferred { bridged: true, .. })));
-    let recording = media::wav::read(call.recording.unwrap()).unwrap();
+    let recording = media::wav::read(world.recording(&call)).unwrap();
     assert!(recording.samples.iter().any(|sample| sample.abs() > 5_000));
     world.stop().await;
 }

@@ -121,7 +121,7 @@ impl Running {
                 if !side.configure().await {
                     self.end = Some(EndReason::Internal);
                 }
-                self.recordings.extend(recording);
+                self.tapes.extend(recording);
                 self.new = Some(side);
             }
             _ => side.hang_up(EndReason::Busy.sip_status()).await,

@@ -22,6 +22,7 @@ use crate::domain::EndReason;
 #[derive(Clone)]
 pub struct Persona {
     pub agent: Agent,
+    pub manners: Manners,
     pub transcriber: Arc<dyn Transcriber>,
     pub generator: Arc<dyn Generator>,
     pub mouth: Mouth,
@@ -54,11 +55,11 @@ pub(super) enum Wish {
 }
 
 impl Mind {
-    pub(super) fn new(persona: Persona, manners: Manners, session: u64) -> Self {
+    pub(super) fn new(persona: Persona, session: u64) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let ears = Ears::new(persona.transcriber.clone(), persona.agent.language.clone(), reports.clone());
         Self {
-            conversation: Conversation::new(manners),
+            conversation: Conversation::new(persona.manners.clone()),
             persona,
             inbox,
             ears,

@@ -6,7 +6,6 @@ mod hand;
 mod mind;
 mod side;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,12 +16,13 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
+use super::Input;
 use super::bridge::{self, Bridge, NotNow, Role};
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
 use super::switchboard::{Exchange, SideId, Switchboard};
-use super::{Input, Manners};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
+use crate::store::Tape;
 
 pub use mind::Persona;
 use mind::{Mind, Wish, report};
@@ -110,7 +110,6 @@ impl std::fmt::Debug for Given {
 pub(super) enum Company {
     Agent {
         persona: Box<Persona>,
-        manners: Box<Manners>,
         /// Chosen at random per call.
         session: u64,
     },
@@ -137,8 +136,8 @@ impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
     pub(super) async fn run(self) {
         let (mind, bridge, target) = match self.company {
-            Company::Agent { persona, manners, session } => {
-                (Some(Mind::new(*persona, *manners, session)), Bridge::with_agent(), None)
+            Company::Agent { persona, session } => {
+                (Some(Mind::new(*persona, session)), Bridge::with_agent(), None)
             }
             Company::Target { to, waves, longest } => {
                 (None, Bridge::put_through(longest), Some(Target::new(to, waves)))
@@ -148,7 +147,7 @@ impl Actor {
         let stack = self.exchange.stack.clone();
         let near = Side::new(SideId(self.leg), trunk, self.media, self.description, stack);
         Running {
-            recordings: near.recording.iter().cloned().collect(),
+            tapes: near.recording.iter().cloned().collect(),
             exchange: self.exchange,
             switchboard: self.switchboard,
             ledger: self.ledger,
@@ -210,7 +209,7 @@ struct Running {
     routing: Option<JoinHandle<Result<Way, RouteError>>>,
     ringback: Option<(Role, JoinHandle<()>)>,
     /// One for each line that the call was recorded on.
-    recordings: Vec<PathBuf>,
+    tapes: Vec<Tape>,
     answered_at: Option<Instant>,
     end: Option<EndReason>,
     /// What the near end said when it ended.
@@ -489,12 +488,11 @@ impl Running {
             }
             mind.close().await;
         }
-        let recordings = if self.answered_at.is_some() { self.recordings } else { Vec::new() };
         drop((self.far, self.new));
         if let Ok(line) = Arc::try_unwrap(self.near.line) {
             self.ledger.line(&line.close().await);
         }
-        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, recordings).await;
+        self.ledger.close(self.end.unwrap_or(EndReason::Internal), self.status, self.tapes).await;
     }
 }
 

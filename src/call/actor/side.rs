@@ -1,6 +1,5 @@
 //! One leg of a call with its line: what was agreed with one peer, and the ways to agree anew.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use media::net::Line;
@@ -11,6 +10,7 @@ use tokio::sync::mpsc;
 use tracing::debug;
 
 use crate::call::switchboard::SideId;
+use crate::store::Tape;
 
 /// A line with its two ends, before it belongs to a leg.
 pub(in crate::call) struct Media {
@@ -20,7 +20,7 @@ pub(in crate::call) struct Media {
     pub(in crate::call) capabilities: sdp::Capabilities,
     /// `None` while the answer is still to come.
     pub(in crate::call) agreed: Option<Negotiated>,
-    pub(in crate::call) recording: Option<PathBuf>,
+    pub(in crate::call) recording: Option<Tape>,
 }
 
 impl Media {
@@ -46,7 +46,7 @@ pub(super) struct Side {
     pub(super) trunk: String,
     pub(super) line: Arc<Line>,
     pub(super) events: mpsc::Receiver<media::Event>,
-    pub(super) recording: Option<PathBuf>,
+    pub(super) recording: Option<Tape>,
     pub(super) agreed: Option<Negotiated>,
     /// What an inbound leg is answered with, until it is.
     pub(super) description: Option<Body>,

@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::Directory;
 use super::ledger::{Journal, NotWritten};
 use super::trunks::Trunks;
 use crate::config::Config;
@@ -80,6 +81,7 @@ pub(super) enum Letter {
 /// What the task works with.
 pub(super) struct Post {
     pub(super) config: Config,
+    pub(super) directory: Directory,
     pub(super) stack: Stack,
     pub(super) journal: Journal,
     pub(super) trunks: Trunks,
@@ -210,7 +212,7 @@ impl Room {
         let (config, trunks) = (&self.post.config, &self.post.trunks);
         // As with calls, some carriers keep our Contact in the Request-URI and name the number in To.
         let dialled = [message.request_uri.user(), message.to.uri.user()];
-        let number = dialled.iter().flatten().find_map(|user| config.number_dialled(user));
+        let number = dialled.iter().flatten().find_map(|user| self.post.directory.dialled(user));
         let extension = message.account.as_deref().and_then(|account| config.extension(account));
         let trunk = match (extension, &message.account) {
             (Some(extension), _) => Some(extension.line()),
@@ -225,8 +227,9 @@ impl Room {
             info!(trunk, "a message to a number that is not here is refused");
             return Err(MessageReply::new(404));
         };
-        let names =
-            dialled.iter().flatten().map(String::as_str).chain([number.number.as_str(), &number.agent]);
+        let agent = self.post.directory.agent_at(&number);
+        let names = dialled.iter().flatten().map(String::as_str).chain([number.number.as_str()]);
+        let names = names.chain(agent.as_ref().map(|agent| agent.name.as_str()));
         if extension.is_some_and(|extension| !extension.may_dial(names)) {
             info!(trunk, "a message to a number that the extension may not dial is refused");
             return Err(MessageReply::new(403));
@@ -252,10 +255,10 @@ impl Room {
         };
         Ok(Message {
             id: (self.post.new_id)(),
-            account: AccountId::house(),
-            number_id: None,
+            account: number.account.clone(),
+            number_id: Some(number.id.clone()),
             thread_id: None,
-            agent_id: None,
+            agent_id: number.agent_id.clone(),
             key_id: None,
             metadata: Metadata::new(),
             cost: None,

@@ -63,6 +63,7 @@ impl World {
         let ids = AtomicU8::new(1);
         let post = Post {
             trunks: Trunks::new(&config),
+            directory: Directory::new(&config, chrono::DateTime::UNIX_EPOCH),
             config,
             stack: stack.clone(),
             journal: journal.clone(),

@@ -1,6 +1,6 @@
 //! Calls that come in: who calls, whom, and what becomes of it.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use chrono::Utc;
 use sip::{Body, IncomingCall, LegId, Reject};
@@ -9,22 +9,28 @@ use tracing::{info, warn};
 use super::{Attached, Desk, SideId};
 use crate::call::actor::{Command, Company, Media, TakeOver};
 use crate::call::extensions::{Dialled, dialled};
+use crate::call::{Resolved, Wanted};
 use crate::config::Extension;
-use crate::domain::{Attestation, Call, Direction, EndReason, Private};
+use crate::domain::{AccountId, Agent, Attestation, Call, Direction, EndReason, Number, Private, Settings};
+use crate::store::Tape;
 
 /// An inbound call whose caller is known.
 struct Caller<'a> {
     /// For the record: the name of a trunk, or an extension.
     trunk: String,
-    wanted: Wanted<'a>,
+    company: With<'a>,
     to: String,
     /// A trunk, which is believed what it says of the caller.
     is_trusted: bool,
 }
 
 /// Who is to talk with the caller.
-enum Wanted<'a> {
-    Agent(&'a str),
+enum With<'a> {
+    /// Whoever answers a number, or an agent that one of our phones has dialled by name.
+    Agent {
+        number: Option<Arc<Number>>,
+        agent: Option<Arc<Agent>>,
+    },
     Phones(&'a Extension),
 }
 
@@ -49,7 +55,7 @@ impl Desk {
             }
             Err(Unwelcome::Unknown(why)) => return self.refuse(leg, EndReason::UnknownNumber, why).await,
         };
-        let Caller { trunk, wanted, to, is_trusted } = caller;
+        let Caller { trunk, company: with, to, is_trusted } = caller;
         if self.is_stopping {
             return self.refuse(leg, EndReason::ShuttingDown, "the gateway is stopping").await;
         }
@@ -65,12 +71,22 @@ impl Desk {
             Some(account) if !is_trusted => account.clone(),
             _ => caller.uri.user().unwrap_or_else(|| caller.uri.to_string()),
         };
-        let company = match wanted {
-            Wanted::Agent(agent) => match exchange.personas.get(agent) {
-                Some(persona) => self.agent(persona.clone()),
-                None => return self.refuse(leg, EndReason::Internal, "the agent is missing").await,
-            },
-            Wanted::Phones(extension) => match exchange.phones_of(extension, &from).await {
+        let number = match &with {
+            With::Agent { number, .. } => number.clone(),
+            With::Phones(_) => None,
+        };
+        let mut who = None;
+        let company = match &with {
+            With::Agent { number, agent } => {
+                let resolved = self.who_answers(number.as_deref(), agent.as_deref());
+                match self.agent(who.insert(resolved)) {
+                    Ok(company) => company,
+                    Err(error) => {
+                        return self.refuse(leg, EndReason::BrainFailed, &error.to_string()).await;
+                    }
+                }
+            }
+            With::Phones(extension) => match exchange.phones_of(extension, &from).await {
                 Ok(phones) => Company::Target {
                     to: Private::new(to.clone()),
                     waves: vec![phones],
@@ -80,21 +96,28 @@ impl Desk {
             },
         };
         let id = self.new_id();
-        let Some((media, description)) = self.describe(leg, &request, self.recording(&id, 0)).await else {
+        let record = who.as_ref().map_or(exchange.config.recording.enabled, |who| who.record);
+        let recording = record.then(|| exchange.store.tape(&id, 0));
+        let Some((media, description)) = self.describe(leg, &request, recording).await else {
             return;
         };
-        let agent = match wanted {
-            Wanted::Agent(agent) => agent,
-            Wanted::Phones(_) => "",
-        };
+        if !record {
+            self.unrecorded.insert(id.clone());
+        }
         let mut call = Call::new(id.clone(), Direction::Inbound, from, to, Utc::now());
-        call.agent = agent.to_owned();
+        if let Some(number) = &number {
+            call.of_number(number);
+        }
+        if let Some(who) = who {
+            call.agent = who.agent.name;
+            call.agent_id = who.agent_id;
+        }
         call.trunk.clone_from(&trunk);
         call.attestation = claimed.attestation.map(attestation).filter(|_| is_trusted);
         let diverted = claimed.diversion.first().filter(|_| is_trusted);
         let diverted = diverted.map(|turn| &turn.address.uri);
         call.diverted_from = diverted.map(|uri| Private::new(uri.user().unwrap_or_else(|| uri.to_string())));
-        info!(call = %id, from = %call.from, to = %call.to, trunk, agent, "a call comes in");
+        info!(call = %id, from = %call.from, to = %call.to, trunk, agent = call.agent, "a call comes in");
         let description = match company {
             Company::Agent { .. } => {
                 let _ = exchange.stack.ring(leg, 180, None).await;
@@ -112,9 +135,9 @@ impl Desk {
         &self,
         leg: LegId,
         request: &IncomingCall,
-        recording: PathBuf,
+        recording: Option<Tape>,
     ) -> Option<(Media, Body)> {
-        let mut media = match self.exchange.open(request.path.remote, Some(recording)) {
+        let mut media = match self.exchange.open(request.path.remote, recording) {
             Ok(media) => media,
             Err(error) => {
                 self.refuse(leg, EndReason::NoCapacity, &error).await;
@@ -148,7 +171,8 @@ impl Desk {
             return self.refuse(leg, EndReason::Unreachable, "the leg to be replaced is gone").await;
         };
         self.takeovers += 1;
-        let recording = self.recording(&call, self.takeovers);
+        let recorded = !self.unrecorded.contains(&call);
+        let recording = recorded.then(|| self.exchange.store.tape(&call, self.takeovers));
         let Some((media, description)) = self.describe(leg, request, recording).await else { return };
         info!(%call, line, "another phone takes over the call");
         self.legs.insert(leg, Attached { call: call.clone(), side: SideId(leg), outbound: false });
@@ -169,26 +193,44 @@ impl Desk {
         if let Some(extension) = extension {
             let user = users.first().map_or("", String::as_str);
             let trunk = extension.line();
-            return match dialled(config, extension, user) {
-                Dialled::Agent { agent, to } => {
-                    Ok(Caller { trunk, wanted: Wanted::Agent(agent), to, is_trusted: false })
+            return match dialled(config, &self.exchange.directory, extension, user) {
+                Dialled::Number(number) => {
+                    let to = number.number.to_string();
+                    let company = With::Agent { number: Some(number), agent: None };
+                    Ok(Caller { trunk, company, to, is_trusted: false })
                 }
-                Dialled::Extension(other) => Ok(Caller {
-                    trunk,
-                    wanted: Wanted::Phones(other),
-                    to: other.number.clone(),
-                    is_trusted: false,
-                }),
+                Dialled::Agent { agent, to } => {
+                    let company = With::Agent { number: None, agent: Some(agent) };
+                    Ok(Caller { trunk, company, to, is_trusted: false })
+                }
+                Dialled::Extension(other) => {
+                    let (company, to) = (With::Phones(other), other.number.clone());
+                    Ok(Caller { trunk, company, to, is_trusted: false })
+                }
                 Dialled::Forbidden => Err(Unwelcome::Forbidden("the extension may not dial it")),
                 Dialled::Nobody => Err(Unwelcome::Unknown("nobody here has such a name")),
             };
         }
-        let number = users.iter().find_map(|user| config.number_dialled(user));
-        let trunk = self.exchange.trunks.of_call(request, number.map(|number| number.trunk.as_str()));
+        let number = users.iter().find_map(|user| self.exchange.directory.dialled(user));
+        let trunk =
+            self.exchange.trunks.of_call(request, number.as_ref().map(|number| number.trunk.as_str()));
         let trunk = trunk.ok_or(Unwelcome::Forbidden("its address belongs to no trunk"))?;
         let number = number.ok_or(Unwelcome::Unknown("no such number here"))?;
-        let wanted = Wanted::Agent(&number.agent);
-        Ok(Caller { trunk, wanted, to: number.number.to_string(), is_trusted: true })
+        let to = number.number.to_string();
+        Ok(Caller { trunk, company: With::Agent { number: Some(number), agent: None }, to, is_trusted: true })
+    }
+
+    /// Who answers a number or, without one, speaks as this agent.
+    fn who_answers(&self, number: Option<&Number>, agent: Option<&Agent>) -> Resolved {
+        let house = AccountId::house();
+        let account = number.map(|number| &number.account).or(agent.map(|agent| &agent.account));
+        self.exchange.directory.resolve(&Wanted {
+            account: account.unwrap_or(&house),
+            own: &Settings::default(),
+            number,
+            direction: Direction::Inbound,
+            agent,
+        })
     }
 }
 

@@ -38,24 +38,26 @@ impl Desk {
         if self.calls.len() >= exchange.config.limits.max_calls {
             return Err(PlaceError::NoCapacity(exchange.config.limits.max_calls));
         }
-        let persona = exchange
-            .personas
-            .get(&placement.agent)
-            .ok_or_else(|| PlaceError::SetUp(format!("there is no agent {:?}", placement.agent)))?;
+        let company = self.agent(&placement.who)?;
         let (hunt, first) = self.hunt(placement.waves)?;
         let id = self.new_id();
-        let recording = self.recording(&id, 0);
-        let media = exchange.open(first[0].invite.path.remote, Some(recording)).map_err(PlaceError::SetUp)?;
+        let recording = placement.who.record.then(|| exchange.store.tape(&id, 0));
+        let media = exchange.open(first[0].invite.path.remote, recording).map_err(PlaceError::SetUp)?;
         let (capabilities, local) = (media.capabilities.clone(), media.local);
         let mut prospect = Prospect { call: id.clone(), hunt, calling: Vec::new(), capabilities, local };
         self.call_places(&mut prospect, first).await;
         let (leg, trunk) = prospect.first()?;
-        let (from, to) = (placement.from.reveal().clone(), placement.to.reveal().clone());
+        let (from, to) = (placement.from.number.to_string(), placement.to.reveal().clone());
         let mut call = Call::new(id.clone(), Direction::Outbound, from, to, Utc::now());
-        call.agent.clone_from(&placement.agent);
+        call.of_number(&placement.from);
+        call.agent.clone_from(&placement.who.agent.name);
+        call.agent_id.clone_from(&placement.who.agent_id);
+        (call.key_id, call.metadata) = (placement.key_id, placement.metadata);
+        if !placement.who.record {
+            self.unrecorded.insert(id.clone());
+        }
         call.trunk.clone_from(&trunk);
         info!(call = %id, from = %call.from, to = %call.to, trunk, "a call goes out");
-        let company = self.agent(persona.clone());
         self.spawn(leg, call, company, media, None);
         self.attach(SideId(leg), prospect);
         Ok(id)

@@ -285,7 +285,7 @@ fn the_six_events_are_told_in_their_words() {
         EventKind::started(&call),
         EventKind::ended(&call, EndReason::CalleeHungUp),
         EventKind::TranscriptReady { fragments: 3 },
-        EventKind::RecordingReady { path: "recordings/x.wav".into(), duration_ms: 62_000 },
+        EventKind::RecordingReady { part: 0, bytes: 992_044, duration_ms: 62_000 },
     ];
     let mut told: Vec<_> = kinds
         .into_iter()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use offhook::app::{Appliance, Minds, Premises};
 use offhook::config::Config;
 use offhook::domain::{Call, CallId, Event};
 use offhook::gateway::Gateway;
+use offhook::store::recording_file;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
@@ -157,6 +159,12 @@ impl World {
 
     pub(crate) async fn call(&self, id: &CallId) -> Call {
         self.gateway.call(id.clone()).await.unwrap()
+    }
+
+    /// The file of a call's recording, which its record says is there.
+    pub(crate) fn recording(&self, call: &Call) -> PathBuf {
+        assert_eq!(call.recordings.iter().map(|recording| recording.part).next(), Some(0));
+        recording_file(self.data.path(), &call.account, &call.id)
     }
 
     /// What a first signal does.

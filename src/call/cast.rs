@@ -1,0 +1,83 @@
+//! Who hears, thinks and speaks: engines and brains of the box, and personas made of them for each call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use models::llm::remote::{ChatCompletions, Timeouts};
+use models::{Generator, Synthesizer, Transcriber};
+
+use super::actor::Persona;
+use super::directory::Resolved;
+use super::stock::Stock;
+use super::{Manners, Mouth};
+use crate::config::{Agent, TurnTaking};
+use crate::domain::BrainChoice;
+use crate::outside::Outside;
+
+/// Shared by all calls.
+pub struct Cast {
+    transcriber: Arc<dyn Transcriber>,
+    /// By the name of the brain; `None` is the local model.
+    generators: HashMap<Option<String>, Arc<dyn Generator>>,
+    stock: Stock,
+    timing: TurnTaking,
+    outside: Outside,
+}
+
+/// Why an agent cannot think.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NoBrain {
+    #[error(
+        "the local model is not started, for no agent of the configuration thinks with it; name another brain"
+    )]
+    Local,
+    #[error("there is no brain {0:?} in the configuration")]
+    Unknown(String),
+    /// Its URL is none that a client may have called.
+    #[error("the webhook {0}")]
+    Webhook(String),
+}
+
+impl Cast {
+    pub fn new(
+        transcriber: Arc<dyn Transcriber>,
+        synthesizer: Arc<dyn Synthesizer>,
+        generators: HashMap<Option<String>, Arc<dyn Generator>>,
+        timing: TurnTaking,
+        outside: Outside,
+    ) -> Self {
+        Self { transcriber, generators, stock: Stock::start(synthesizer), timing, outside }
+    }
+
+    /// Whoever speaks on a call with these settings. Ready at once: what is not synthesized yet is so when it is said.
+    pub fn persona(&self, who: &Resolved) -> Result<Persona, NoBrain> {
+        let generator = self.generator(&who.agent.brain)?;
+        let agent = who.agent.clone();
+        let manners = Manners::new(&agent, &self.timing, who.max_duration);
+        let mouth = self.stock.mouth(agent.voice.clone(), agent.speed, &manners.stock());
+        Ok(Persona { agent, manners, transcriber: self.transcriber.clone(), generator, mouth })
+    }
+
+    /// Synthesizes what an agent of the configuration is known to say, and returns when that is there.
+    pub async fn rehearse(&self, agent: &Agent) -> Mouth {
+        let manners = Manners::new(agent, &self.timing, std::time::Duration::ZERO);
+        self.stock.prepared(agent.voice.clone(), agent.speed, &manners.stock()).await
+    }
+
+    /// What thinks for an agent.
+    pub fn generator(&self, brain: &BrainChoice) -> Result<Arc<dyn Generator>, NoBrain> {
+        match brain {
+            BrainChoice::Local => self.generators.get(&None).cloned().ok_or(NoBrain::Local),
+            BrainChoice::Configured { name } => {
+                let found = self.generators.get(&Some(name.clone()));
+                found.cloned().ok_or_else(|| NoBrain::Unknown(name.clone()))
+            }
+            BrainChoice::Webhook { url } => {
+                let (url, client) =
+                    self.outside.client(url).map_err(|refused| NoBrain::Webhook(refused.to_string()))?;
+                let webhook = ChatCompletions::webhook(url, None, Timeouts::default());
+                Ok(Arc::new(webhook.through(client)))
+            }
+        }
+    }
+}
