@@ -70,7 +70,8 @@ fn signature(secrets: &[&SigningSecret], at: i64, body: &str) -> String {
     let mut text = format!("t={at}");
     for secret in secrets {
         // HMAC takes keys of every length (RFC 2104 §2).
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("any length is a key");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("any length is a key");
         mac.update(format!("{at}.{body}").as_bytes());
         text += ",v1=";
         for byte in mac.finalize().into_bytes() {
@@ -103,7 +104,10 @@ mod tests {
         let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
         let letter = compose(&head, None, now).unwrap();
         let body: serde_json::Value = serde_json::from_str(&letter.body).unwrap();
-        assert_eq!((&body["id"], &body["type"]), (&json!(head.delivery.event_id), &json!("call.transcript.ready")));
+        assert_eq!(
+            (&body["id"], &body["type"]),
+            (&json!(head.delivery.event_id), &json!("call.transcript.ready"))
+        );
         assert_eq!((&body["seq"], &body["data"]), (&json!(4), &json!({ "fragments": 2 })));
         assert_eq!(header(&letter, "offhook-event-id"), head.delivery.event_id);
         let (time, proof) = header(&letter, "offhook-signature").split_once(",v1=").unwrap();
@@ -115,7 +119,10 @@ mod tests {
     fn a_signature_is_what_other_programs_compute() {
         let secret = SigningSecret::from_random([1; 32]);
         let signed = signature(&[&secret], 1_700_000_000, "{\"a\":1}");
-        assert_eq!(signed, "t=1700000000,v1=a1575eceb7f5341efe144e6400968e5878d554b6876f4214d5b22937bc206dd7");
+        assert_eq!(
+            signed,
+            "t=1700000000,v1=a1575eceb7f5341efe144e6400968e5878d554b6876f4214d5b22937bc206dd7"
+        );
     }
 
     #[test]

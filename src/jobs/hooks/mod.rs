@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use reqwest::header::RETRY_AFTER;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use crate::config::Webhooks;
 use crate::domain::{Call, Delivery, DeliveryStatus, Vocabulary, WebhookId};
@@ -24,6 +24,8 @@ use schedule::{Outcome, Schedule, Verdict};
 
 /// The clock is looked at so often at least, for it may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// What tries that are under way may take to end when the deliverer is told to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often what is old is forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// Deliveries forgotten in one transaction.
@@ -42,6 +44,7 @@ struct Post {
 enum Done {
     Tried { delivery: Box<Delivery>, tried: Tried },
     Written { webhook: WebhookId, subject: String, is_written: bool },
+    Swept,
 }
 
 struct Tried {
@@ -69,6 +72,7 @@ pub(super) async fn run(
         tasks: JoinSet::new(),
         chance,
         keep: settings.keep,
+        stop: stop.clone(),
     };
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
@@ -84,7 +88,15 @@ pub(super) async fn run(
             _ = sweep.tick() => deliverer.sweep(),
         }
     }
-    deliverer.tasks.shutdown().await;
+    // What was answered is written down yet, where that is soon.
+    let last = async {
+        while let Some(done) = deliverer.tasks.join_next().await {
+            done.map(|done| deliverer.handle_done(done)).unwrap_or_default();
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, last).await.is_err() {
+        deliverer.tasks.shutdown().await;
+    }
 }
 
 struct Deliverer {
@@ -93,6 +105,7 @@ struct Deliverer {
     tasks: JoinSet<Done>,
     chance: fn() -> [u8; 8],
     keep: Duration,
+    stop: CancellationToken,
 }
 
 impl Deliverer {
@@ -121,6 +134,7 @@ impl Deliverer {
     fn handle_done(&mut self, done: Done) {
         let now = Utc::now();
         match done {
+            Done::Swept => {}
             Done::Written { webhook, subject, is_written } => {
                 self.schedule.handle_written(now, &webhook, &subject, is_written);
             }
@@ -139,12 +153,17 @@ impl Deliverer {
         (delivery.last_tried_at, delivery.response_status) = (Some(now), status);
         let outcome = if error.is_none() { Outcome::Taken } else { Outcome::Refused { later } };
         let asked_at = delivery.asked_again_at.unwrap_or(delivery.created_at);
-        let tries = delivery.tries_since_asked();
         let chance = u32::from_le_bytes(std::array::from_fn(|n| (self.chance)()[n]));
         let chance = f64::from(chance) / f64::from(u32::MAX);
         let verdict = match is_hopeless {
             true => Verdict::GivenUp,
-            false => self.schedule.handle_tried(now, &delivery.webhook, outcome, (tries, asked_at), chance),
+            false => self.schedule.handle_tried(
+                now,
+                &delivery.webhook,
+                outcome,
+                (delivery.tries, asked_at),
+                chance,
+            ),
         };
         let why = error.as_deref().unwrap_or_default();
         let (webhook, id) = (&delivery.webhook, &delivery.id);
@@ -171,20 +190,20 @@ impl Deliverer {
 
     /// Forgets what is old and what belonged to webhooks that are gone.
     fn sweep(&mut self) {
-        let (store, keep) = (self.post.store.clone(), self.keep);
-        // Nobody waits for it; it ends with the store.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = forget(&store, Utc::now() - keep) {
+        let (post, before, stop) = (self.post.clone(), Utc::now() - self.keep, self.stop.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = post.read(move |store| forget(store, before, &stop)).await {
                 warn!(%error, "old deliveries could not be forgotten");
             }
+            Done::Swept
         });
     }
 }
 
-fn forget(store: &Store, before: DateTime<Utc>) -> Result<(), StoreError> {
-    while store.forget_gone_webhooks(SWEPT_AT_ONCE)? {}
+fn forget(store: &Store, before: DateTime<Utc>, stop: &CancellationToken) -> Result<(), StoreError> {
+    while !stop.is_cancelled() && store.forget_gone_webhooks(SWEPT_AT_ONCE)? {}
     for webhook in store.all_webhooks()? {
-        while store.forget_deliveries(&webhook.id, before, SWEPT_AT_ONCE)? {}
+        while !stop.is_cancelled() && store.forget_deliveries(&webhook.id, before, SWEPT_AT_ONCE)? {}
     }
     Ok(())
 }
@@ -235,7 +254,8 @@ impl Post {
     }
 
     async fn send(&self, url: &str, letter: Letter) -> Tried {
-        let failed = |error: String| Tried { status: None, error: Some(error), later: None, is_hopeless: false };
+        let failed =
+            |error: String| Tried { status: None, error: Some(error), later: None, is_hopeless: false };
         let (url, client) = match self.outside.client(url) {
             Ok(both) => both,
             Err(refused) => return failed(format!("the URL {refused}")),

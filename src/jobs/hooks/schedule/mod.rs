@@ -35,7 +35,9 @@ type Time = DateTime<Utc>;
 pub(super) enum Outcome {
     Taken,
     /// `later`: how long the endpoint asked to be left alone.
-    Refused { later: Option<Duration> },
+    Refused {
+        later: Option<Duration>,
+    },
 }
 
 /// What is to be written of it.
@@ -43,7 +45,10 @@ pub(super) enum Outcome {
 pub(super) enum Verdict {
     Delivered,
     /// `lane`: when the lane is due; `next`: the earliest time of the next try.
-    Again { lane: Time, next: Time },
+    Again {
+        lane: Time,
+        next: Time,
+    },
     GivenUp,
 }
 
@@ -106,9 +111,10 @@ impl Schedule {
 
     /// The next try that is due: endpoint and subject. Each endpoint has its turn.
     pub(super) fn poll_try(&mut self, now: Time) -> Option<(WebhookId, String)> {
-        let (webhook, subject) = self.candidates(now).find(|(.., start)| *start <= now).map(
-            |(webhook, subject, _)| (webhook.clone(), subject.to_owned()),
-        )?;
+        let (webhook, subject) = self
+            .candidates(now)
+            .find(|(.., start)| *start <= now)
+            .map(|(webhook, subject, _)| (webhook.clone(), subject.to_owned()))?;
         let endpoint = self.endpoints.get_mut(&webhook)?;
         endpoint.flying.insert(subject.clone());
         self.flying += 1;
