@@ -7,6 +7,7 @@ mod dialect;
 mod extension;
 mod file;
 mod guards;
+mod messages;
 mod outside;
 mod read;
 mod signalling;
@@ -25,6 +26,7 @@ pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
+pub use messages::Messages;
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
@@ -45,6 +47,7 @@ pub struct Config {
     pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
+    pub messages: Messages,
     pub log: Log,
     pub dialects: Dialects,
     pub trunks: Vec<Trunk>,
@@ -286,6 +289,7 @@ impl Default for Config {
                 idle: Duration::from_secs(12),
                 idle_prompts: 2,
             },
+            messages: Messages::default(),
             log: Log { level: "info".into(), json: false, private: false },
             dialects: Dialects::default(),
             trunks: Vec::new(),

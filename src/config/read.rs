@@ -8,6 +8,7 @@ use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
 use super::guards::guards;
+use super::messages::messages;
 use super::outside::outside;
 use super::signalling::sip;
 use super::trunk::trunk;
@@ -39,6 +40,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         guards: guards(root.section("guards"), unknown.guards),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
+        messages: messages(root.section("messages"), unknown.messages),
         log: log(root.section("log"), unknown.log),
         dialects: dialects(root.section("dialect")),
         trunks: root.sections("trunk").into_iter().map(trunk).collect(),

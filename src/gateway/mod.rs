@@ -17,7 +17,7 @@ use tokio::sync::broadcast;
 pub use calls::{PlaceCall, TransferCall};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, Secret, admin_key_path};
-pub use messages::{Messages, SendText};
+pub use messages::{SendText, number_in_query};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};

@@ -16,8 +16,11 @@
 //! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
 //! | `GET /v1/events` | server-sent events, one JSON object each |
 //!
+//! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
+//!
 //! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
 
+mod agentnumber;
 mod ask;
 mod auth;
 mod handlers;
@@ -68,6 +71,7 @@ fn router(app: App) -> Router {
         .route("/ready", get(handlers::ready))
         .route("/openapi.json", get(async move || (json, described)))
         .merge(v1)
+        .nest(crate::dialect::agentnumber::BASE, agentnumber::routes(&app))
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::not_allowed)
         .with_state(app)

@@ -16,6 +16,7 @@ mod schema;
 mod shelf;
 mod sound;
 mod tables;
+mod threads;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
@@ -25,6 +26,7 @@ pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
+pub use threads::ThreadFilter;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
