@@ -13,6 +13,7 @@ mod outside;
 mod read;
 mod signalling;
 mod trunk;
+mod webhooks;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -31,6 +32,7 @@ pub use messages::Messages;
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
+pub use webhooks::Webhooks;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
@@ -40,6 +42,7 @@ pub struct Config {
     pub media: Media,
     pub http: Http,
     pub outside: Outside,
+    pub webhooks: Webhooks,
     pub engines: Engines,
     pub limits: Limits,
     pub numbering: Numbering,
@@ -254,6 +257,7 @@ impl Default for Config {
             },
             http: Http::default(),
             outside: Outside::default(),
+            webhooks: Webhooks::default(),
             engines: Engines {
                 folder: None,
                 models: None,

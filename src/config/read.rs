@@ -13,6 +13,7 @@ use super::messages::messages;
 use super::outside::outside;
 use super::signalling::sip;
 use super::trunk::trunk;
+use super::webhooks::webhooks;
 use super::{
     Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Recording, Secret,
     TurnTaking,
@@ -33,6 +34,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         media: media(root.section("media"), unknown.media),
         http: http(root.section("http"), unknown.http),
         outside: outside(root.section("outside")),
+        webhooks: webhooks(root.section("webhooks"), &unknown.webhooks),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
         numbering: numbering(root.section("numbers"), &unknown.numbering),
