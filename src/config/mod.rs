@@ -7,15 +7,17 @@ mod dialect;
 mod extension;
 mod file;
 mod guards;
+mod http;
 mod messages;
 mod outside;
 mod rates;
 mod read;
 mod signalling;
 mod trunk;
+mod webhooks;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -26,11 +28,13 @@ pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
+pub use http::Http;
 pub use messages::Messages;
 pub use outside::Outside;
 pub use rates::{CreditMode, Credits};
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
+pub use webhooks::Webhooks;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
@@ -40,6 +44,7 @@ pub struct Config {
     pub media: Media,
     pub http: Http,
     pub outside: Outside,
+    pub webhooks: Webhooks,
     pub engines: Engines,
     pub limits: Limits,
     pub numbering: Numbering,
@@ -69,11 +74,6 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub struct Http {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -259,8 +259,9 @@ impl Default for Config {
                 threads: 1,
                 timeout: Duration::from_secs(60),
             },
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            http: Http::default(),
             outside: Outside::default(),
+            webhooks: Webhooks::default(),
             engines: Engines {
                 folder: None,
                 models: None,
