@@ -94,7 +94,8 @@ async fn write(
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, 256).await > 0 {
         let (mut fresh, mut asked, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
-        for Job { entry, receipt } in batch.drain(..) {
+        for Job { mut entry, receipt } in batch.drain(..) {
+            store.price(&mut entry);
             fresh.push((entry.events.clone(), receipt.is_none()));
             match receipt {
                 None => waiting.push(entry),

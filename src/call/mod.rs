@@ -25,7 +25,7 @@ pub use cast::{Cast, NoBrain};
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
-pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
+pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::Journal;
 pub use messages::{Destination, Draft, SendError, contact_of};
 pub use queue::{Full, Hold, Limits, Pace};

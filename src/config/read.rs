@@ -11,8 +11,10 @@ use super::guards::guards;
 use super::http::http;
 use super::messages::messages;
 use super::outside::outside;
+use super::rates::{credits, rates};
 use super::signalling::sip;
 use super::trunk::trunk;
+use super::webhooks::webhooks;
 use super::{
     Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Queue, Recording, Secret,
     TurnTaking,
@@ -33,11 +35,14 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         media: media(root.section("media"), unknown.media),
         http: http(root.section("http"), unknown.http),
         outside: outside(root.section("outside")),
+        webhooks: webhooks(root.section("webhooks"), &unknown.webhooks),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
         queue: queue(root.section("queue"), &unknown.queue),
         numbering: numbering(root.section("numbers"), &unknown.numbering),
         guards: guards(root.section("guards"), unknown.guards),
+        rates: rates(root.section("rates")),
+        credits: credits(root.section("credits"), unknown.credits),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         messages: messages(root.section("messages"), unknown.messages),

@@ -139,6 +139,9 @@ pub struct CallUsage {
     pub tokens: u64,
     /// Characters that were synthesized.
     pub characters: u64,
+    /// Milliseconds for which a further leg was joined to the call.
+    #[serde(default)]
+    pub transfer_ms: u64,
 }
 
 /// A stereo WAV: the peer left, we right.
