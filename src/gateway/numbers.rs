@@ -108,16 +108,21 @@ impl Want {
 }
 
 impl Gateway {
-    /// Numbers of the pool that can be had now, at most `limit`.
+    /// Numbers of the pool that can be had now, in the operator's order.
     pub fn available_numbers(
         &self,
         who: &Principal,
         want: &Want,
+        cursor: Option<&Cursor>,
         limit: usize,
-    ) -> Result<Vec<Available>, Error> {
+    ) -> Result<Page<Available>, Error> {
         who.require(Scope::NumbersRead)?;
+        let first = cursor.map_or(0, |cursor| usize::try_from(cursor.place()).unwrap_or(usize::MAX));
         let available = self.exchange.directory.available(Utc::now());
-        Ok(available.filter(|one| want.fits(one)).take(limit).cloned().collect())
+        let mut fitting = available.filter(|(place, one)| *place >= first && want.fits(one)).peekable();
+        let items = fitting.by_ref().take(limit).map(|(_, one)| one.clone()).collect();
+        let next = fitting.peek().map(|(place, one)| Cursor::new(*place as u64, one.number.as_str()));
+        Ok(Page { items, next })
     }
 
     /// Gives a number of the pool to the account. It is called and can call from the moment that this returns.
@@ -137,6 +142,7 @@ impl Gateway {
         let now = Utc::now();
         let free = directory
             .available(now)
+            .map(|(_, one)| one)
             .find(|one| exact.as_ref().is_none_or(|exact| *exact == one.number) && want.fits(one));
         let Some(free) = free else {
             let what = match exact {

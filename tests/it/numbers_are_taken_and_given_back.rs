@@ -47,6 +47,10 @@ async fn a_number_is_taken_called_and_given_back() {
 
     let (_, free) = clinic.get("/v1/numbers/available?country=US&area_code=415").await;
     assert_eq!(numbers(&free), ["+14155550101", "+14155550102"]);
+    let (_, first) = clinic.get("/v1/numbers/available?limit=2").await;
+    let next = format!("/v1/numbers/available?cursor={}", first["next_cursor"].as_str().unwrap());
+    let (_, second) = clinic.get(&next).await;
+    assert_eq!((numbers(&second), &second["next_cursor"]), (vec!["+18005550103"], &Value::Null));
     let (_, free) = clinic.get("/v1/numbers/available?kind=toll_free").await;
     assert_eq!(numbers(&free), ["+18005550103"]);
 

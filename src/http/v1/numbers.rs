@@ -33,14 +33,6 @@ struct Filter {
     agent: Option<AgentId>,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct Most {
-    /// How many at most.
-    #[param(minimum = 1, maximum = 200, default = 50, example = 50, value_type = Option<u64>)]
-    limit: Option<usize>,
-}
-
 /// List numbers
 ///
 /// Those that the account has, and those that it has given back.
@@ -65,22 +57,23 @@ async fn list_numbers(
 
 /// List numbers that can be had
 ///
-/// Numbers of the operator's pool that nobody has now. There is one page of them.
+/// Numbers of the operator's pool that nobody has now.
 #[utoipa::path(
     get,
     path = "/numbers/available",
     tag = "numbers",
     security(("key" = ["numbers:read"])),
-    params(Want, Most),
+    params(Paging, Want),
     responses((status = 200, description = "Numbers, in the operator's order", body = Listing<Available>)),
 )]
 async fn list_available_numbers(
     State(app): State<App>,
     Who(who): Who,
-    Query(want): Query<Want>,
     Query(paging): Query<Paging>,
+    Query(want): Query<Want>,
 ) -> Result<Json<Listing<Available>>, Problem> {
-    Ok(Listing::new(app.gateway.available_numbers(&who, &want, paging.limit()?)?, None))
+    let (cursor, limit) = (paging.cursor()?, paging.limit()?);
+    Ok(Json(app.gateway.available_numbers(&who, &want, cursor.as_ref(), limit)?.into()))
 }
 
 /// Provision a number
