@@ -4,6 +4,7 @@
 //! record of a call or a message, the events that tell of its change and whatever these bring about are written in one
 //! transaction.
 
+mod backup;
 mod calls;
 mod collection;
 mod events;
@@ -17,6 +18,7 @@ mod shelf;
 mod sound;
 mod tables;
 
+pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
 pub use hooks::{Asked, Head, Lane, Settled};
@@ -34,6 +36,8 @@ use tokio::sync::Notify;
 
 use shelf::Shelf;
 
+/// The file in the data folder.
+const DATABASE: &str = "offhook.redb";
 /// First byte of every value.
 const VERSION: u8 = 1;
 
@@ -89,8 +93,10 @@ impl Store {
         let fail =
             |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
         sound::make_folders(folder).map_err(fail)?;
-        let path = folder.join("offhook.redb");
+        let path = folder.join(DATABASE);
         let database = schema::open(&path)?;
+        // Nobody else is here.
+        backup::tidy(folder).map_err(fail)?;
         let shelf = Shelf::new(Some(database), move || Database::create(&path));
         Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
     }

@@ -23,7 +23,7 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 const SCHEMA: &str = "schema";
 
 /// What this program writes.
-const CURRENT: u64 = 2;
+pub(super) const CURRENT: u64 = 2;
 /// The first had no [`META`].
 const FIRST: u64 = 1;
 /// `STEPS[0]` leads from 1 to 2, and so on.
