@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use sip::identity::{CallerId, IdentityStyle, Privacy};
 use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
 
+use super::messages::Destination;
 use super::switchboard::{Exchange, local_ip_towards};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Style, Trunk};
@@ -65,6 +66,21 @@ impl Exchange {
             Err(reason) if to.bytes().any(|b| b.is_ascii_digit()) => Err(RouteError::Refused(reason)),
             Err(_) => Err(RouteError::Refused(self.what_can_be_called())),
         }
+    }
+
+    /// Where a message from one of our numbers can be left, the best first.
+    ///
+    /// # Errors
+    /// As for [`route`](Self::route).
+    pub async fn ways(&self, from: &Number, to: &str) -> Result<Vec<Destination>, RouteError> {
+        let page = |Place { trunk, invite, .. }: Place| {
+            let Invite { to, from, credentials, path, route, headers, .. } = invite;
+            let body = sip::Body { content_type: String::new(), bytes: Vec::new() };
+            let request =
+                sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
+            Destination { trunk, request }
+        };
+        Ok(self.route(from, to).await?.into_iter().flatten().map(page).collect())
     }
 
     /// Places for a further leg of a call that is up: as for a call from the number that the call came to or went out from.

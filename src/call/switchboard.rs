@@ -593,9 +593,24 @@ fn post(exchange: Arc<Exchange>) -> Post {
         directory: exchange.directory.clone(),
         stack: exchange.stack.clone(),
         journal: exchange.journal.clone(),
+        store: exchange.store.clone(),
         trunks: exchange.trunks.clone(),
+        ways: ways(exchange.clone()),
         new_id: Box::new(move || MessageId::from_random(ten_bytes(&exchange))),
     }
+}
+
+fn ways(exchange: Arc<Exchange>) -> messages::Ways {
+    Box::new(move |from, to| {
+        let exchange = exchange.clone();
+        Box::pin(async move {
+            let Some(number) = exchange.directory.dialled(from.as_str()) else { return Vec::new() };
+            exchange.ways(&number, &to).await.unwrap_or_else(|error| {
+                warn!(%error, "there is no way back to whoever wrote");
+                Vec::new()
+            })
+        })
+    })
 }
 
 /// What an end on the SIP side means for the call.

@@ -79,7 +79,7 @@ pub(super) async fn run(args: MessagesArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn list(answer: &Value) {
-    for message in answer["messages"].as_array().into_iter().flatten() {
+    for message in answer["items"].as_array().into_iter().flatten() {
         let field = |name: &str| message[name].as_str().unwrap_or("-");
         println!(
             "{}  {:8}  {} → {}  {}",

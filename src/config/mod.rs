@@ -7,13 +7,15 @@ mod dialect;
 mod extension;
 mod file;
 mod guards;
+mod http;
+mod messages;
 mod outside;
 mod read;
 mod signalling;
 mod trunk;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
+pub use http::Http;
+pub use messages::Messages;
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
@@ -42,6 +46,7 @@ pub struct Config {
     pub guards: Guards,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
+    pub messages: Messages,
     pub log: Log,
     pub dialects: Dialects,
     pub trunks: Vec<Trunk>,
@@ -62,11 +67,6 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub struct Http {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -252,7 +252,7 @@ impl Default for Config {
                 threads: 1,
                 timeout: Duration::from_secs(60),
             },
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            http: Http::default(),
             outside: Outside::default(),
             engines: Engines {
                 folder: None,
@@ -282,6 +282,7 @@ impl Default for Config {
                 idle: Duration::from_secs(12),
                 idle_prompts: 2,
             },
+            messages: Messages::default(),
             log: Log { level: "info".into(), json: false, private: false },
             dialects: Dialects::default(),
             trunks: Vec::new(),

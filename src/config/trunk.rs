@@ -111,6 +111,22 @@ impl Format {
             },
         }
     }
+
+    /// The number that a user part means. `None`: it is none.
+    pub fn read(&self, user: &str) -> Option<crate::domain::E164> {
+        let digits = match self {
+            Self::E164 => return user.parse().ok(),
+            Self::PlusLess => user.to_owned(),
+            Self::National { country, trunk, abroad } => {
+                match (user.strip_prefix(abroad.as_str()), user.strip_prefix(trunk.as_str())) {
+                    (Some(rest), _) => rest.to_owned(),
+                    (None, Some(rest)) => format!("{country}{rest}"),
+                    (None, None) => return None,
+                }
+            }
+        };
+        format!("+{digits}").parse().ok()
+    }
 }
 
 pub(super) fn trunk(s: Section) -> Trunk {

@@ -183,10 +183,10 @@ pub struct Number {
 pub struct Thread {
     pub id: super::ThreadId,
     pub account: AccountId,
-    #[schema(value_type = String)]
+    #[schema(value_type = String, example = "+14155550100")]
     pub number: super::E164,
-    /// A number, or a SIP URI.
-    #[schema(value_type = String)]
+    /// A number, an extension, or a SIP URI without port and parameters.
+    #[schema(value_type = String, example = "+14155550123")]
     pub contact: Private<String>,
     pub messages: u64,
     /// When the contact last asked for no more messages, if that still holds.

@@ -106,7 +106,7 @@ pub enum EventKind {
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
     RecordingReady { part: u32, bytes: u64, duration_ms: u64 },
-    /// The three of a message carry its record as it now stands.
+    /// The four of a message carry its record as it now stands.
     #[serde(rename = "message.received")]
     MessageReceived(Box<Message>),
     /// Sent or accepted: its `status` says which.
@@ -114,6 +114,9 @@ pub enum EventKind {
     MessageSent(Box<Message>),
     #[serde(rename = "message.failed")]
     MessageFailed(Box<Message>),
+    /// The carrier says that the phone has it.
+    #[serde(rename = "message.delivered")]
+    MessageDelivered(Box<Message>),
     #[serde(rename = "number.provisioned")]
     NumberProvisioned(Box<Number>),
     #[serde(rename = "number.released")]
@@ -154,7 +157,8 @@ impl Event {
         match &self.kind {
             EventKind::MessageReceived(message)
             | EventKind::MessageSent(message)
-            | EventKind::MessageFailed(message) => Some(message),
+            | EventKind::MessageFailed(message)
+            | EventKind::MessageDelivered(message) => Some(message),
             _ => None,
         }
     }
@@ -222,6 +226,7 @@ impl EventKind {
             MessageStatus::Received => Some(EventKind::MessageReceived(boxed())),
             MessageStatus::Sent | MessageStatus::Accepted => Some(EventKind::MessageSent(boxed())),
             MessageStatus::Failed => Some(EventKind::MessageFailed(boxed())),
+            MessageStatus::Delivered => Some(EventKind::MessageDelivered(boxed())),
         }
     }
 
@@ -244,6 +249,7 @@ impl EventKind {
             EventKind::MessageReceived(_) => "message.received",
             EventKind::MessageSent(_) => "message.sent",
             EventKind::MessageFailed(_) => "message.failed",
+            EventKind::MessageDelivered(_) => "message.delivered",
             EventKind::NumberProvisioned(_) => "number.provisioned",
             EventKind::NumberReleased(_) => "number.released",
         }

@@ -117,6 +117,13 @@ impl AccountId {
     }
 }
 
+impl ThreadId {
+    /// Of the one conversation that a number of an account has with a contact.
+    pub fn of(account: &AccountId, number: &super::E164, contact: &str) -> Self {
+        Self::from_name(&format!("{account} {number} {contact}"))
+    }
+}
+
 impl Default for AccountId {
     fn default() -> Self {
         Self::house()

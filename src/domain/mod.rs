@@ -6,6 +6,7 @@ mod call;
 mod end;
 mod event;
 mod id;
+mod keyword;
 mod message;
 mod money;
 mod number;
@@ -24,9 +25,10 @@ pub use event::{Event, EventKind, Subject};
 pub use id::{
     AccountId, AgentId, CallId, CreditId, DeliveryId, KeyId, MessageId, NumberId, ThreadId, WebhookId,
 };
+pub use keyword::Keyword;
 #[cfg(test)]
 pub(crate) use message::tests::received;
-pub use message::{Content, Message, MessageStatus};
+pub use message::{Content, Failure, Message, MessageStatus};
 pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};

@@ -1,32 +1,38 @@
-//! Messages: sent, listed.
+//! Messages and the conversations that they make: sent, listed.
+
+use chrono::Utc;
 
 use super::{Error, Gateway, Kind};
-use crate::call::{Destination, Draft, Place, SendError};
-use crate::domain::{AccountId, E164, Message, MessageId, Private};
-use crate::store::{Cursor, MessageFilter, Page, Store};
+use crate::call::{Destination, Draft, SendError, contact_of};
+use crate::domain::{
+    Content, Direction, E164, Message, MessageId, Metadata, Principal, Private, Scope, Thread, ThreadId,
+};
+use crate::store::{Cursor, MessageFilter, Page, ThreadFilter};
 
 /// A message that a client asks to have sent.
-#[derive(Clone, Debug, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "from": "+14155550100", "to": "+14155550123", "text": "We are open until six." }))]
 pub struct SendText {
-    /// One of our numbers.
+    /// One of your numbers: E.164, or its id.
+    #[schema(value_type = String, example = "+14155550100")]
     pub from: Private<String>,
-    /// An E.164 number, or a SIP URI.
+    /// An E.164 number, an extension, or a SIP URI.
+    #[schema(value_type = String, example = "+14155550123")]
     pub to: Private<String>,
+    /// In UTF-8 not longer than `sip.max_message_bytes` of the configuration.
+    #[schema(value_type = String, min_length = 1, example = "We are open until six.")]
     pub text: Private<String>,
-}
-
-/// A page of messages, the newest first.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Messages {
-    pub messages: Vec<Message>,
-    /// Where the next page begins; absent on the last.
-    pub next_cursor: Option<Cursor>,
+    /// Kept with the message and shown; never read.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub metadata: Metadata,
 }
 
 impl Gateway {
     /// Sends a message. It is written down when this returns; what becomes of it is told by its record and an event.
-    pub async fn send(&self, request: SendText) -> Result<Message, Error> {
+    pub async fn send(&self, who: &Principal, request: SendText) -> Result<Message, Error> {
+        who.require(Scope::MessagesWrite)?;
         let sip = &self.exchange.config.sip;
         if !sip.messages {
             return Err(Error::new(Kind::Invalid, "messages are off; see sip.messages in the configuration"));
@@ -39,60 +45,103 @@ impl Gateway {
             let length = text.len();
             return Err(Error::field("text", format!("is {length} bytes long; at most {most} are sent")));
         }
-        let number = self.number_of(&AccountId::house(), request.from.reveal())?;
-        let body =
-            sip::Body { content_type: "text/plain;charset=utf-8".into(), bytes: text.clone().into_bytes() };
-        let page = |Place { trunk, invite, .. }: Place| {
-            let sip::Invite { to, from, credentials, path, route, headers, .. } = invite;
-            let body = body.clone();
-            let request =
-                sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
-            Destination { trunk, request }
+        let number = self.number_of(&who.account, request.from.reveal())?;
+        let id = MessageId::from_random(self.ten_bytes());
+        let content = Content::Text(request.text.clone());
+        let ours = number.number.clone();
+        let record = Message::new(id, Direction::Outbound, ours, request.to.clone(), content, Utc::now());
+        let record = Message {
+            account: who.account.clone(),
+            number_id: Some(number.id.clone()),
+            agent_id: number.agent_id.clone(),
+            key_id: who.key.clone(),
+            metadata: request.metadata,
+            ..record
         };
-        let places = self.route(&number, request.to.reveal()).await?;
-        let mut destinations: Vec<_> = places.into_iter().flatten().map(page).collect();
+        let record = record.in_thread(&contact_of(request.to.reveal()));
+        self.still_wanted(&record).await?;
+        let mut destinations =
+            self.exchange.ways(&number, request.to.reveal()).await.map_err(Error::route)?;
         let no_tcp = self.exchange.stack.local_addrs(sip::Transport::Tcp).is_empty();
-        let is_too_long = |one: &Destination| {
-            no_tcp && one.request.path.transport == sip::Transport::Udp && one.request.needs_stream()
-        };
+        let is_too_long = |one: &Destination| no_tcp && one.is_too_long_for_udp(text.len());
         if !destinations.is_empty() && destinations.iter().all(is_too_long) {
             let reason =
                 format!("is {} bytes long, too many for UDP, and this gateway speaks no TCP", text.len());
             return Err(Error::field("text", reason));
         }
         destinations.retain(|one| !is_too_long(one));
-        let draft = Draft { number: number.number.clone(), to: request.to, text: request.text, destinations };
-        self.switchboard.send(draft).await.map_err(|error| {
-            let kind = match error {
-                SendError::Busy | SendError::Stopping => Kind::Busy,
-                SendError::NotStored | SendError::Nowhere => Kind::Unavailable,
-            };
-            Error::new(kind, error.to_string())
+        self.switchboard.send(Draft { record, destinations }).await.map_err(|error| match error {
+            SendError::Busy | SendError::Stopping => Error::new(Kind::Busy, error.to_string()),
+            SendError::NotStored => Error::coded(Kind::Busy, "store_unavailable", error.to_string()),
+            SendError::Nowhere => Error::new(Kind::Unavailable, error.to_string()),
+            SendError::RecipientStopped => stopped(),
         })
     }
 
-    pub async fn message(&self, id: MessageId) -> Result<Message, Error> {
-        let missing = format!("there is no message {id}");
-        self.read(move |store| store.message(&id)).await?.ok_or_else(|| Error::new(Kind::NotFound, missing))
+    /// Before any way is looked for: whoever has asked for no more messages gets none.
+    async fn still_wanted(&self, record: &Message) -> Result<(), Error> {
+        let Some(id) = record.thread_id.clone() else { return Ok(()) };
+        let thread = self.read(move |store| store.thread(&id)).await?;
+        match thread.is_some_and(|thread| thread.stopped_at.is_some()) {
+            true => Err(stopped()),
+            false => Ok(()),
+        }
     }
 
-    /// The newest first: of one of our numbers, or of all; behind `cursor`, where that is given.
+    pub async fn message(&self, who: &Principal, id: MessageId) -> Result<Message, Error> {
+        who.require(Scope::MessagesRead)?;
+        let wanted = id.clone();
+        let found = self.read(move |store| store.message(&wanted)).await?;
+        found.filter(|message| message.account == who.account).ok_or_else(|| Error::missing("message", id))
+    }
+
+    /// The newest first.
     pub async fn messages(
         &self,
-        number: Option<&str>,
-        cursor: Option<&str>,
+        who: &Principal,
+        filter: MessageFilter,
+        after: Option<Cursor>,
         limit: usize,
-    ) -> Result<Messages, Error> {
-        let wrong = |field| move |reason: String| Error::field(field, reason);
-        // In a query a bare `+` means a blank.
-        let number = number
-            .map(|text| format!("+{}", text.trim_start_matches(['+', ' '])).parse::<E164>())
-            .transpose()
-            .map_err(|error| Error::field("number", error.to_string()))?;
-        let cursor = cursor.map(str::parse::<Cursor>).transpose().map_err(wrong("cursor"))?;
-        let filter = MessageFilter { number, ..MessageFilter::default() };
-        let page = move |store: &Store| store.messages(&AccountId::house(), &filter, cursor.as_ref(), limit);
-        let Page { items, next } = self.read(page).await?;
-        Ok(Messages { messages: items, next_cursor: next })
+    ) -> Result<Page<Message>, Error> {
+        who.require(Scope::MessagesRead)?;
+        let account = who.account.clone();
+        self.read(move |store| store.messages(&account, &filter, after.as_ref(), limit)).await
     }
+
+    pub async fn thread(&self, who: &Principal, id: ThreadId) -> Result<Thread, Error> {
+        who.require(Scope::MessagesRead)?;
+        let wanted = id.clone();
+        let found = self.read(move |store| store.thread(&wanted)).await?;
+        found.filter(|thread| thread.account == who.account).ok_or_else(|| Error::missing("conversation", id))
+    }
+
+    /// The one that was alive last first.
+    pub async fn threads(
+        &self,
+        who: &Principal,
+        filter: ThreadFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<Thread>, Error> {
+        who.require(Scope::MessagesRead)?;
+        let account = who.account.clone();
+        self.read(move |store| store.threads(&account, &filter, after.as_ref(), limit)).await
+    }
+
+    fn ten_bytes(&self) -> [u8; 10] {
+        let chance = (self.exchange.chance)();
+        std::array::from_fn(|n| chance[n])
+    }
+}
+
+/// Nobody is written to who has asked for no more.
+fn stopped() -> Error {
+    let text = "has asked for no more messages from this number; only they can change that, by sending START";
+    Error { field: Some("to"), ..Error::coded(Kind::Forbidden, "recipient_stopped", text) }
+}
+
+/// A number in a query, where a bare `+` means a blank.
+pub fn number_in_query(text: &str) -> Result<E164, String> {
+    let digits = text.trim_start_matches(['+', ' ']);
+    format!("+{digits}").parse().map_err(|error: crate::domain::NumberError| error.to_string())
 }

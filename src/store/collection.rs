@@ -28,6 +28,7 @@ pub(super) trait Kept: Serialize + DeserializeOwned {
     const LISTS: &'static str;
 
     fn id(&self) -> &str;
+    /// What it is listed by: the time of its creation, or of its last change for what moves to the top then.
     fn created_at(&self) -> DateTime<Utc>;
     /// The lists in which it now stands.
     fn lists(&self) -> Vec<String>;
@@ -107,12 +108,14 @@ pub(super) fn put<T: Kept>(transaction: &WriteTransaction, thing: &T) -> Result<
     };
     let (old, new) = (before.as_ref().map(T::lists).unwrap_or_default(), thing.lists());
     let mut index = transaction.open_table(index::<T>())?;
+    // What is listed by its last change stands elsewhere in each list now.
+    let has_moved = before.as_ref().is_some_and(|before| before.created_at() != thing.created_at());
     if let Some(before) = &before {
-        for list in old.iter().filter(|list| !new.contains(list)) {
+        for list in old.iter().filter(|list| has_moved || !new.contains(list)) {
             index.remove((list.as_str(), micros(before.created_at()), before.id()))?;
         }
     }
-    for list in new.iter().filter(|list| !old.contains(list)) {
+    for list in new.iter().filter(|list| has_moved || !old.contains(list)) {
         index.insert((list.as_str(), micros(thing.created_at()), thing.id()), ())?;
     }
     Ok(before)
@@ -273,6 +276,16 @@ mod tests {
         assert_eq!(second, ["p4", "p3", "p2"]);
         assert_eq!(listed(&store, "all", cursor.as_ref(), 3), (vec!["p1".into()], None));
         assert!("nonsense".parse::<Cursor>().is_err());
+    }
+
+    #[test]
+    fn a_thing_whose_time_changes_moves_to_the_top() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.change(|tx| visit::<Pebble>(&mut Make(tx))).unwrap();
+        store.change(|tx| (1..=4).try_for_each(|n| put(tx, &pebble(n, "red")).map(drop))).unwrap();
+        store.change(|tx| put(tx, &Pebble { second: 9, ..pebble(1, "red") })).unwrap();
+        assert_eq!(listed(&store, "all", None, 9).0, ["p1", "p4", "p3", "p2"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod schema;
 mod shelf;
 mod sound;
 mod tables;
+mod threads;
 
 pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
@@ -27,6 +28,7 @@ pub use keys::Revoked;
 pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
+pub use threads::ThreadFilter;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

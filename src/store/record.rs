@@ -5,7 +5,7 @@ use redb::WriteTransaction;
 use super::collection::put;
 use super::events::tell;
 use super::sound::put_words;
-use super::{Store, StoreError};
+use super::{Store, StoreError, threads};
 use crate::domain::{Call, Event, Message};
 
 /// What is kept of one thing.
@@ -49,7 +49,11 @@ pub(super) fn put_call(transaction: &WriteTransaction, call: &Call) -> Result<()
 fn write(transaction: &WriteTransaction, entry: &Entry) -> Result<(), StoreError> {
     match &entry.record {
         Record::Call(call) => put_call(transaction, call)?,
-        Record::Message(message) => put(transaction, &**message).map(drop)?,
+        Record::Message(message) => {
+            if put(transaction, &**message)?.is_none() {
+                threads::follow(transaction, message)?;
+            }
+        }
     }
     tell(transaction, &entry.events)
 }

@@ -3,7 +3,7 @@
 use redb::{TableDefinition, Value, WriteTransaction};
 
 use super::{StoreError, collection, events, hooks, idempotency, schema, sound};
-use crate::domain::{Account, Call, Delivery, Key, Message, Webhook};
+use crate::domain::{Account, Call, Delivery, Key, Message, Thread, Webhook};
 
 /// Something to be done with each table.
 pub(super) trait Visitor {
@@ -27,7 +27,8 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     collection::visit::<Account>(visitor)?;
     collection::visit::<Key>(visitor)?;
     collection::visit::<Call>(visitor)?;
-    collection::visit::<Message>(visitor)
+    collection::visit::<Message>(visitor)?;
+    collection::visit::<Thread>(visitor)
 }
 
 /// Makes those that are missing, so that reading finds them.

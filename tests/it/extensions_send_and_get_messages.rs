@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use offhook::domain::{MessageStatus, Private};
+use offhook::domain::{MessageStatus, Metadata, Principal, Private};
 use offhook::gateway::{Kind, SendText};
+use offhook::store::MessageFilter;
 use sip::net::{Stack, StackConfig};
 use sip::{Body, Config, Credentials, Event, NameAddr, Register, RegistrationState, SendMessage, Uri};
 use tokio::sync::mpsc;
@@ -106,7 +107,9 @@ async fn a_phone_writes_to_an_agent_under_its_own_name() {
     let mut other = Phone::new("202").await;
     other.register(&world).await;
     assert_eq!(other.send(&world, "100", "Me too.").await, 403);
-    assert_eq!(world.gateway.messages(None, None, 9).await.unwrap().messages.len(), 1);
+    let filter = MessageFilter::default();
+    let kept = world.gateway.messages(&Principal::operator(), filter, None, 9).await.unwrap();
+    assert_eq!(kept.items.len(), 1);
     phone.stack.shutdown().await;
     other.stack.shutdown().await;
     world.stop().await;
@@ -119,11 +122,12 @@ async fn a_message_to_an_extension_reaches_its_phone() {
         from: Private::new(NUMBER.into()),
         to: Private::new("201".into()),
         text: Private::new("Somebody is at the door.".into()),
+        metadata: Metadata::new(),
     };
-    let nobody = world.gateway.send(text()).await.unwrap_err();
+    let nobody = world.gateway.send(&Principal::operator(), text()).await.unwrap_err();
     assert_eq!(nobody.kind, Kind::Unavailable, "{nobody}");
     phone.register(&world).await;
-    let queued = world.gateway.send(text()).await.unwrap();
+    let queued = world.gateway.send(&Principal::operator(), text()).await.unwrap();
     let (id, message) = phone
         .next(|event| match event {
             Event::Message { id, message } => Some((id, message)),
@@ -134,7 +138,7 @@ async fn a_message_to_an_extension_reaches_its_phone() {
     assert_eq!(message.from.uri.user().as_deref(), Some(NUMBER));
     phone.stack.answer_message(id, 200).await.unwrap();
     world.named("message.sent").await;
-    let settled = world.gateway.message(queued.id).await.unwrap();
+    let settled = world.gateway.message(&Principal::operator(), queued.id).await.unwrap();
     assert_eq!((settled.status, settled.trunk.as_str()), (MessageStatus::Sent, "extension 201"));
     phone.stack.shutdown().await;
     world.stop().await;

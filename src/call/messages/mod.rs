@@ -4,8 +4,14 @@
 //! does so later. What cannot be written is refused with 503, told to nobody, and so comes again. What goes out is written
 //! as `queued` before it is sent, and its record is closed by the last answer. To one URI there is one on its way at a
 //! time (§8), so that messages to one person also keep their order.
+//!
+//! STOP comes before all else: it is written in the transaction of the message that says so, and from then on nothing leaves
+//! for that contact, also of what was waiting; only the answer to STOP itself does.
 
+mod contact;
 mod content;
+mod inbox;
+mod outbox;
 mod outgoing;
 mod seen;
 #[cfg(test)]
@@ -15,28 +21,25 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
 use chrono::Utc;
+use models::BoxFuture;
 use sip::net::Stack;
 use sip::{IncomingMessage, MessageReply, RequestId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use tracing::{info, warn};
 
 use super::Directory;
 use super::ledger::{Journal, NotWritten};
 use super::trunks::Trunks;
 use crate::config::Config;
-use crate::domain::{
-    AccountId, CallId, Content, Direction, Event, EventKind, Message, MessageId, MessageStatus, Metadata,
-    Private,
-};
-use crate::store::{Entry, Record};
+use crate::domain::{CallId, E164, Event, EventKind, Message, MessageId, ThreadId};
+use crate::store::{Entry, Record, Store};
 
-use content::Unreadable;
+pub use contact::contact_of;
 pub use outgoing::Destination;
 pub(super) use outgoing::Outcome;
 use outgoing::{Outgoing, Patience};
-use seen::{Memory, Seen};
+use seen::Memory;
 
 /// Letters that may wait for the task.
 const LETTERS: usize = 256;
@@ -44,15 +47,16 @@ const LETTERS: usize = 256;
 const STORING: usize = 256;
 /// Messages that may be on their way out, or wait for their turn.
 const OUTGOING: usize = 1024;
+/// Conversations that have just been stopped, and are remembered while a message to them may be on its way to the disk.
+const STOPPED: usize = 4 * STORING;
 /// When a sender may try again whose message we had no room for.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// A message to send, checked.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    pub number: crate::domain::E164,
-    pub to: Private<String>,
-    pub text: Private<String>,
+    /// Outbound and queued.
+    pub record: Message,
     /// Where it can be left, the best first.
     pub destinations: Vec<Destination>,
 }
@@ -65,6 +69,8 @@ pub enum SendError {
     Busy,
     #[error("the gateway is stopping and sends no more messages")]
     Stopping,
+    #[error("whoever should get it has asked for no more messages from this number")]
+    RecipientStopped,
     #[error("the message could not be written down, and was not sent; see the log")]
     NotStored,
 }
@@ -78,13 +84,18 @@ pub(super) enum Letter {
     Send(Box<Draft>, Answer),
 }
 
+/// Where a message from one of our numbers to a contact can be left.
+pub(super) type Ways = Box<dyn Fn(E164, String) -> BoxFuture<'static, Vec<Destination>> + Send + Sync>;
+
 /// What the task works with.
 pub(super) struct Post {
     pub(super) config: Config,
     pub(super) directory: Directory,
     pub(super) stack: Stack,
     pub(super) journal: Journal,
+    pub(super) store: Store,
     pub(super) trunks: Trunks,
+    pub(super) ways: Ways,
     pub(super) new_id: Box<dyn Fn() -> MessageId + Send + Sync>,
 }
 
@@ -101,6 +112,7 @@ impl Post {
             patience,
             memory: Memory::default(),
             storing: JoinSet::new(),
+            stopped: VecDeque::new(),
             lanes: HashMap::new(),
             sent: HashMap::new(),
             again: BTreeMap::new(),
@@ -110,10 +122,22 @@ impl Post {
     }
 }
 
-/// A message that was being written.
+/// A message that was being written, or made.
 enum Written {
-    In { request: RequestId, key: seen::Key, event: Result<(), NotWritten> },
-    Out { outgoing: Box<Outgoing>, answer: Answer, event: Result<(), NotWritten> },
+    In {
+        request: RequestId,
+        key: seen::Key,
+        record: Box<Message>,
+        was_stopped: Option<bool>,
+        event: Result<(), NotWritten>,
+    },
+    Out {
+        outgoing: Box<Outgoing>,
+        answer: Answer,
+        event: Result<(), SendError>,
+    },
+    /// What is said to a word that was honoured.
+    Reply(Box<Draft>),
 }
 
 struct Room {
@@ -121,6 +145,8 @@ struct Room {
     patience: Patience,
     memory: Memory,
     storing: JoinSet<Written>,
+    /// The last that were stopped, the newest last.
+    stopped: VecDeque<ThreadId>,
     /// By whom they go to; the first of each is sent, or waits to be sent again.
     lanes: HashMap<String, VecDeque<Outgoing>>,
     /// Which lane an outcome belongs to.
@@ -177,206 +203,24 @@ impl Room {
         }
     }
 
-    /// A message to be written before it is answered; `Some`: the answer is known already.
-    fn incoming(
-        &mut self,
-        request: RequestId,
-        message: &IncomingMessage,
-        in_call: Option<CallId>,
-    ) -> Option<MessageReply> {
-        let record = match self.judge(message, in_call) {
-            Ok(record) => record,
-            Err(reply) => return Some(reply),
-        };
-        if self.storing.len() >= STORING {
-            warn!(storing = STORING, "messages come faster than the disk takes them; one is put off");
-            return Some(later());
-        }
-        let key = self.memory.key(&record.trunk, message);
-        match self.memory.note(key) {
-            Seen::New => {}
-            Seen::Pending => return Some(later()),
-            Seen::Stored => {
-                info!(trunk = record.trunk, "a message came again, and is here already");
-                return Some(MessageReply::new(202));
-            }
-        }
-        info!(message = %record.id, from = %record.from, to = %record.to, trunk = record.trunk, "a message comes in");
-        let (journal, entry) = (self.post.journal.clone(), entry(record));
-        self.storing.spawn(async move { Written::In { request, key, event: journal.store(entry).await } });
-        None
-    }
-
-    /// The record of a message, or why it is refused: who sends it, and is it for us?
-    fn judge(&self, message: &IncomingMessage, in_call: Option<CallId>) -> Result<Message, MessageReply> {
-        let (config, trunks) = (&self.post.config, &self.post.trunks);
-        // As with calls, some carriers keep our Contact in the Request-URI and name the number in To.
-        let dialled = [message.request_uri.user(), message.to.uri.user()];
-        let number = dialled.iter().flatten().find_map(|user| self.post.directory.dialled(user));
-        let extension = message.account.as_deref().and_then(|account| config.extension(account));
-        let trunk = match (extension, &message.account) {
-            (Some(extension), _) => Some(extension.line()),
-            (None, Some(account)) => trunks.of_account(account),
-            (None, None) => trunks.of_source(message.path.remote.ip()),
-        };
-        let Some(trunk) = trunk else {
-            warn!(source = %message.path.remote.ip(), "a message from an address that belongs to no trunk");
-            return Err(MessageReply::new(403));
-        };
-        let Some(number) = number else {
-            info!(trunk, "a message to a number that is not here is refused");
-            return Err(MessageReply::new(404));
-        };
-        let agent = self.post.directory.agent_at(&number);
-        let names = dialled.iter().flatten().map(String::as_str).chain([number.number.as_str()]);
-        let names = names.chain(agent.as_ref().map(|agent| agent.name.as_str()));
-        if extension.is_some_and(|extension| !extension.may_dial(names)) {
-            info!(trunk, "a message to a number that the extension may not dial is refused");
-            return Err(MessageReply::new(403));
-        }
-        let content = content::read(&message.body).map_err(|why| {
-            info!(trunk, %why, "a message is refused");
-            match why {
-                Unreadable::Charset(_) => MessageReply {
-                    reason: Some("Unsupported Charset".into()),
-                    accept: Some("text/plain;charset=utf-8".into()),
-                    ..MessageReply::new(415)
-                },
-                Unreadable::Garbled => {
-                    MessageReply { reason: Some("Body Not In Its Charset".into()), ..MessageReply::new(400) }
-                }
-            }
-        })?;
-        let claimed = sip::identity::of(&message.headers);
-        let sender = claimed.caller(&message.from, extension.is_none());
-        let from = match extension {
-            Some(extension) => extension.number.clone(),
-            None => sender.uri.user().unwrap_or_else(|| sender.uri.to_string()),
-        };
-        Ok(Message {
-            id: (self.post.new_id)(),
-            account: number.account.clone(),
-            number_id: Some(number.id.clone()),
-            thread_id: None,
-            agent_id: number.agent_id.clone(),
-            key_id: None,
-            metadata: Metadata::new(),
-            cost: None,
-            number: number.number.clone(),
-            direction: Direction::Inbound,
-            status: MessageStatus::Received,
-            from: Private::new(from),
-            to: Private::new(number.number.to_string()),
-            content_type: message.body.content_type.clone(),
-            content,
-            trunk,
-            in_call,
-            created_at: Utc::now(),
-            settled_at: None,
-            tries: 0,
-            sip_status: None,
-            reason: None,
-        })
-    }
-
-    fn take(&mut self, draft: Draft, answer: Answer) {
-        let waiting: usize = self.lanes.values().map(VecDeque::len).sum();
-        if waiting + self.storing.len() >= OUTGOING {
-            // Whoever asked may have gone.
-            let _ = answer.send(Err(SendError::Busy));
-            return;
-        }
-        let content_type = "text/plain;charset=utf-8".to_owned();
-        let record = Message {
-            id: (self.post.new_id)(),
-            account: AccountId::house(),
-            number_id: None,
-            thread_id: None,
-            agent_id: None,
-            key_id: None,
-            metadata: Metadata::new(),
-            cost: None,
-            number: draft.number.clone(),
-            direction: Direction::Outbound,
-            status: MessageStatus::Queued,
-            from: Private::new(draft.number.to_string()),
-            to: draft.to,
-            content_type: content_type.clone(),
-            content: Content::Text(draft.text.clone()),
-            trunk: draft.destinations.first().map(|first| first.trunk.clone()).unwrap_or_default(),
-            in_call: None,
-            created_at: Utc::now(),
-            settled_at: None,
-            tries: 0,
-            sip_status: None,
-            reason: None,
-        };
-        let body = sip::Body { content_type, bytes: draft.text.reveal().clone().into_bytes() };
-        let Some(outgoing) = Outgoing::new(record.clone(), body, draft.destinations).map(Box::new) else {
-            let _ = answer.send(Err(SendError::Nowhere));
-            return;
-        };
-        let (journal, entry) = (self.post.journal.clone(), entry(record));
-        self.storing
-            .spawn(async move { Written::Out { outgoing, answer, event: journal.store(entry).await } });
-    }
-
     async fn written(&mut self, written: Written) {
         match written {
-            Written::In { request, key, event: Ok(()) } => {
+            Written::In { request, key, record, was_stopped, event: Ok(()) } => {
                 self.memory.stored(key);
+                self.honour(&record, was_stopped).await;
                 self.reply(request, MessageReply::new(202)).await;
             }
-            Written::In { request, key, event: Err(NotWritten) } => {
+            Written::In { request, key, event: Err(NotWritten), .. } => {
                 self.memory.forget(key);
                 self.reply(request, later()).await;
             }
-            Written::Out { outgoing, answer, event: Ok(()) } => {
-                info!(message = %outgoing.record.id, to = %outgoing.record.to, trunk = outgoing.record.trunk, "a message goes out");
-                let _ = answer.send(Ok(outgoing.record.clone()));
-                let name = outgoing.record.to.reveal().clone();
-                let lane = self.lanes.entry(name.clone()).or_default();
-                lane.push_back(*outgoing);
-                if lane.len() == 1 {
-                    self.send_first(name).await;
-                }
-            }
-            Written::Out { answer, event: Err(NotWritten), .. } => {
-                let _ = answer.send(Err(SendError::NotStored));
+            Written::Out { outgoing, answer, event } => self.written_out(*outgoing, answer, event).await,
+            Written::Reply(draft) => {
+                // Nobody waits for it; its record tells what becomes of it.
+                let (answer, _) = oneshot::channel();
+                self.take(*draft, answer);
             }
         }
-    }
-
-    async fn send_first(&mut self, lane: String) {
-        let Some(first) = self.lanes.get_mut(&lane).and_then(VecDeque::front_mut) else { return };
-        let request = first.next_request();
-        // A stack that has shut down sends nothing; the record is closed with the task, which ends soon.
-        if let Ok(id) = self.post.stack.message(request).await {
-            self.sent.insert(id, lane);
-        }
-    }
-
-    async fn outcome(&mut self, lane: String, outcome: Outcome) {
-        let Some(queue) = self.lanes.get_mut(&lane) else { return };
-        if let Some(wait) = queue.front_mut().and_then(|first| first.again_in(&outcome, &self.patience)) {
-            info!(status = outcome.status, again_in_s = wait.as_secs_f32(), "a message is not through yet");
-            self.turn += 1;
-            self.again.insert((Instant::now() + wait, self.turn), lane);
-            return;
-        }
-        let Some(Outgoing { mut record, .. }) = queue.pop_front() else { return };
-        if queue.is_empty() {
-            self.lanes.remove(&lane);
-        }
-        record.settle(outcome.status, outcome.reason, Utc::now());
-        info!(message = %record.id, status = outcome.status, tries = record.tries, "a message is settled");
-        self.close(record).await;
-        self.send_first(lane).await;
-    }
-
-    /// The last entry of an outbound message.
-    async fn close(&self, record: Message) {
-        self.post.journal.write(entry(record)).await;
     }
 
     async fn reply(&self, request: RequestId, reply: MessageReply) {

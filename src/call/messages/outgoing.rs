@@ -51,6 +51,15 @@ pub struct Destination {
     pub request: SendMessage,
 }
 
+impl Destination {
+    /// Whether a text of so many bytes does not fit into a datagram there (RFC 3428 §8), and the way is by datagrams.
+    pub fn is_too_long_for_udp(&self, bytes: usize) -> bool {
+        let body = sip::Body { content_type: "text/plain;charset=utf-8".into(), bytes: vec![0; bytes] };
+        let path = self.request.path;
+        path.transport == sip::Transport::Udp && SendMessage { body, ..self.request.clone() }.needs_stream()
+    }
+}
+
 /// One message: its record, and where it can be left, the best first.
 #[derive(Debug)]
 pub(super) struct Outgoing {
@@ -59,12 +68,17 @@ pub(super) struct Outgoing {
     destinations: Vec<Destination>,
     at: usize,
     call_id: String,
+    /// It is not tried again.
+    pub(super) recipient_stopped: bool,
 }
 
 impl Outgoing {
     /// `None`: there is nowhere to send it.
-    pub(super) fn new(record: Message, body: sip::Body, mut destinations: Vec<Destination>) -> Option<Self> {
+    pub(super) fn new(mut record: Message, mut destinations: Vec<Destination>) -> Option<Self> {
         let call_id = record.id.to_string();
+        let bytes = record.content.text().unwrap_or_default().as_bytes().to_vec();
+        let body = sip::Body { content_type: record.content_type.clone(), bytes };
+        record.trunk.clone_from(&destinations.first()?.trunk);
         destinations.truncate(MOST_DESTINATIONS);
         for Destination { request, .. } in &mut destinations {
             request.body.clone_from(&body);
@@ -72,7 +86,7 @@ impl Outgoing {
                 *value = value.replace(CALL_ID, &call_id);
             }
         }
-        (!destinations.is_empty()).then_some(Self { record, destinations, at: 0, call_id })
+        Some(Self { record, destinations, at: 0, call_id, recipient_stopped: false })
     }
 
     /// The request of the next try, which is counted.
@@ -95,7 +109,7 @@ impl Outgoing {
             _ => false,
         };
         let places = u32::try_from(self.destinations.len()).unwrap_or(u32::MAX);
-        if !transient || self.record.tries >= patience.tries.max(places) {
+        if !transient || self.recipient_stopped || self.record.tries >= patience.tries.max(places) {
             return None;
         }
         let mut wait = Duration::ZERO;
@@ -120,12 +134,11 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::received;
+    use crate::domain::{Content, Private, received};
 
     fn outgoing(places: usize, tries: u32) -> Outgoing {
         let uri = || "sip:a@192.0.2.1".parse::<sip::Uri>().unwrap();
         let address = "192.0.2.1:5060".parse().unwrap();
-        let body = sip::Body { content_type: "text/plain".into(), bytes: b"hi".to_vec() };
         let request = SendMessage {
             to: uri(),
             from: sip::NameAddr::from(uri()),
@@ -137,8 +150,9 @@ mod tests {
             body: sip::Body { content_type: String::new(), bytes: Vec::new() },
         };
         let destination = |n| Destination { trunk: format!("trunk {n}"), request: request.clone() };
-        let record = Message { tries, ..received(1, "+15550100001") };
-        Outgoing::new(record, body, (0..places).map(destination).collect()).unwrap()
+        let content = Content::Text(Private::new("hi".into()));
+        let record = Message { tries, content, ..received(1, "+15550100001") };
+        Outgoing::new(record, (0..places).map(destination).collect()).unwrap()
     }
 
     fn outcome(status: u16, reason: Option<&str>, retry_after: Option<u64>) -> Outcome {

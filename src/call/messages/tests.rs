@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 
 use sip::{Body, NameAddr, Path, SendMessage, Timers, Transport, Uri};
 use tokio::net::UdpSocket;
@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::*;
+use crate::domain::{AccountId, Content, Direction, Failure, Keyword, MessageStatus, Private};
 use crate::store::{MessageFilter, Store};
 
 const NUMBER: &str = "+15550100001";
@@ -32,12 +33,28 @@ async fn stack(types: &[&str], timers: Timers) -> (Stack, mpsc::Receiver<sip::Ev
     sip::net::bind(sip::net::StackConfig { endpoint, udp, ..sip::net::StackConfig::default() }).await.unwrap()
 }
 
+fn destination(from: SocketAddr, n: usize, to: SocketAddr) -> Destination {
+    let request = SendMessage {
+        to: format!("sip:bob@{to}").parse().unwrap(),
+        from: NameAddr::from(format!("sip:{NUMBER}@{from}").parse::<Uri>().unwrap()),
+        credentials: None,
+        path: Path { transport: Transport::Udp, local: from, remote: to },
+        route: Vec::new(),
+        headers: Vec::new(),
+        call_id: None,
+        body: Body { content_type: String::new(), bytes: Vec::new() },
+    };
+    Destination { trunk: format!("trunk {n}"), request }
+}
+
 struct World {
     stack: Stack,
     letters: mpsc::Sender<Letter>,
     events: broadcast::Receiver<Event>,
     store: Store,
     disk_is_broken: Arc<AtomicBool>,
+    /// Where answers to words go.
+    way_back: Arc<Mutex<Option<SocketAddr>>>,
     post: JoinHandle<()>,
 }
 
@@ -61,8 +78,16 @@ impl World {
         let (journal, _) = Journal::start(store.clone());
         let (stack, mut told) = stack(&["text/plain", "application/x-bytes"], timers).await;
         let ids = AtomicU8::new(1);
+        let from = stack.local_addr();
+        let way_back: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
+        let back = way_back.clone();
         let post = Post {
             trunks: Trunks::new(&config),
+            store: store.clone(),
+            ways: Box::new(move |_, _| {
+                let to = *back.lock().unwrap();
+                Box::pin(async move { to.into_iter().map(|to| destination(from, 0, to)).collect() })
+            }),
             directory: Directory::new(&config, chrono::DateTime::UNIX_EPOCH),
             config,
             stack: stack.clone(),
@@ -91,7 +116,7 @@ impl World {
                 let _ = letters.send(letter).await;
             }
         });
-        Self { stack, letters, events: journal.subscribe(), store, disk_is_broken, post }
+        Self { stack, letters, events: journal.subscribe(), store, disk_is_broken, way_back, post }
     }
 
     fn uri(&self, user: &str) -> Uri {
@@ -107,28 +132,25 @@ impl World {
     }
 
     async fn send_to_one_of(&self, places: &[SocketAddr], text: &str) -> Result<Message, SendError> {
-        let destination = |(n, to): (usize, &SocketAddr)| {
-            let request = SendMessage {
-                to: format!("sip:bob@{to}").parse().unwrap(),
-                from: NameAddr::from(self.uri(NUMBER)),
-                credentials: None,
-                path: Path { transport: Transport::Udp, local: self.stack.local_addr(), remote: *to },
-                route: Vec::new(),
-                headers: Vec::new(),
-                call_id: None,
-                body: Body { content_type: String::new(), bytes: Vec::new() },
-            };
-            Destination { trunk: format!("trunk {n}"), request }
-        };
-        let draft = Draft {
-            number: NUMBER.parse().unwrap(),
-            to: Private::new("sip:bob@example.net".into()),
-            text: Private::new(text.to_owned()),
-            destinations: places.iter().enumerate().map(destination).collect(),
-        };
+        self.send_to("sip:bob@example.net", places, text).await
+    }
+
+    async fn send_to(&self, contact: &str, places: &[SocketAddr], text: &str) -> Result<Message, SendError> {
+        let from = self.stack.local_addr();
+        let destinations = places.iter().enumerate().map(|(n, to)| destination(from, n, *to)).collect();
+        let draft = Draft { record: self.draft(contact, text), destinations };
         let (answer, answered) = oneshot::channel();
         self.letters.send(Letter::Send(Box::new(draft), answer)).await.unwrap();
         timeout(FENCE, answered).await.expect("an answer in time").unwrap()
+    }
+
+    fn draft(&self, to: &str, text: &str) -> Message {
+        static DRAFTS: AtomicU8 = AtomicU8::new(100);
+        let id = MessageId::from_random([DRAFTS.fetch_add(1, Ordering::Relaxed); 10]);
+        let (to, content) = (Private::new(to.to_owned()), Content::Text(Private::new(text.to_owned())));
+        let number = NUMBER.parse().unwrap();
+        let record = Message::new(id, Direction::Outbound, number, to.clone(), content, Utc::now());
+        record.in_thread(&contact_of(to.reveal()))
     }
 
     fn stored(&self) -> Vec<Message> {
@@ -364,4 +386,89 @@ async fn what_is_on_its_way_when_we_stop_is_failed() {
     let settled = event.message().unwrap();
     assert_eq!((settled.status, settled.sip_status), (MessageStatus::Failed, None));
     assert_eq!(world.store.message(&queued.id).unwrap().unwrap().status, MessageStatus::Failed);
+}
+
+#[tokio::test]
+async fn whoever_says_stop_gets_one_answer_and_nothing_more() {
+    let (mut world, mut peer) = (World::start().await, Peer::new().await);
+    *world.way_back.lock().unwrap() = Some(peer.address());
+    assert_eq!(peer.send(&world, "100", "text/plain", b" Stop.\r\n").await.status, 202);
+    let said = peer.receive().await;
+    assert!(
+        String::from_utf8_lossy(&said.1.body.bytes).starts_with("You will get no more messages from +1555")
+    );
+    peer.stack.answer_message(said.0, 200).await.unwrap();
+    let told = world.next().await;
+    let received = told.message().unwrap();
+    assert_eq!((told.kind.name(), received.keyword), ("message.received", Some(Keyword::Stop)));
+    let sent = world.next().await;
+    assert!(sent.message().unwrap().automatic);
+    assert_eq!(sent.message().unwrap().thread_id, received.thread_id);
+
+    // Said again it is not answered again; and whoever writes to them is refused.
+    assert_eq!(peer.send(&world, "100", "text/plain", b"UNSUBSCRIBE").await.status, 202);
+    assert_eq!(world.next().await.kind.name(), "message.received");
+    let refused = world.send_to("+14155550123", &[peer.address()], "Buy now!").await;
+    assert!(matches!(refused, Err(SendError::RecipientStopped)), "{refused:?}");
+    let other = world.send_to("+14155550199", &[peer.address()], "Hello").await.unwrap();
+    let (id, message) = peer.receive().await;
+    assert_eq!((message.call_id.as_str(), &message.body.bytes[..]), (other.id.as_str(), &b"Hello"[..]));
+    peer.stack.answer_message(id, 200).await.unwrap();
+    world.next().await;
+
+    assert_eq!(peer.send(&world, "100", "text/plain", b"START").await.status, 202);
+    let (id, said) = peer.receive().await;
+    assert!(String::from_utf8_lossy(&said.body.bytes).starts_with("You will get messages"));
+    peer.stack.answer_message(id, 200).await.unwrap();
+    world.send_to("+14155550123", &[peer.address()], "Welcome back").await.unwrap();
+    assert_eq!(peer.receive().await.1.body.bytes, b"Welcome back");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_contact_is_given_up_when_they_say_stop() {
+    let (mut world, mut peer, mut busy) = (World::start().await, Peer::new().await, Peer::new().await);
+    let contact = "+14155550123";
+    let first = world.send_to(contact, &[busy.address()], "one").await.unwrap();
+    let second = world.send_to(contact, &[busy.address()], "two").await.unwrap();
+    let (id, _) = busy.receive().await;
+    assert_eq!(peer.send(&world, "100", "text/plain", b"stop").await.status, 202);
+    let mut failed = Vec::new();
+    while failed.len() < 2 {
+        let event = world.next().await;
+        let message = event.message().unwrap();
+        if event.kind.name() == "message.failed" {
+            failed.push(message.id.clone());
+        }
+        if message.id == second.id {
+            assert_eq!((message.failure, message.tries), (Some(Failure::RecipientStopped), 0));
+            // The one that was on its way is not tried again, whatever its server says.
+            busy.stack.answer_message(id, 503).await.unwrap();
+        }
+    }
+    assert_eq!(failed, [second.id, first.id]);
+    assert!(busy.events.try_recv().is_err());
+    assert!(world.store.thread(&received_thread()).unwrap().unwrap().stopped_at.is_some());
+}
+
+fn received_thread() -> ThreadId {
+    ThreadId::of(&AccountId::house(), &NUMBER.parse().unwrap(), "+14155550123")
+}
+
+#[tokio::test]
+async fn help_is_answered_and_a_word_that_cannot_be_answered_is_honoured() {
+    let (mut world, mut peer) = (World::start().await, Peer::new().await);
+    *world.way_back.lock().unwrap() = Some(peer.address());
+    assert_eq!(peer.send(&world, "100", "text/plain", b"HELP").await.status, 202);
+    let (id, said) = peer.receive().await;
+    assert!(String::from_utf8_lossy(&said.body.bytes).contains("Reply STOP"));
+    peer.stack.answer_message(id, 200).await.unwrap();
+    assert_eq!(world.next().await.message().unwrap().keyword, Some(Keyword::Help));
+    assert!(world.next().await.message().unwrap().automatic);
+    // Where nobody can be answered, the word is honoured all the same.
+    *world.way_back.lock().unwrap() = None;
+    assert_eq!(peer.send(&world, "100", "text/plain", b"quit").await.status, 202);
+    assert!(matches!(
+        world.send_to("+14155550123", &[peer.address()], "x").await,
+        Err(SendError::RecipientStopped)
+    ));
 }

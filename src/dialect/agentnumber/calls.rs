@@ -209,7 +209,7 @@ impl SmsView {
             status: match message.status {
                 MessageStatus::Received => "received",
                 MessageStatus::Queued => "queued",
-                MessageStatus::Sent | MessageStatus::Accepted => "sent",
+                MessageStatus::Sent | MessageStatus::Accepted | MessageStatus::Delivered => "sent",
                 MessageStatus::Failed => "failed",
             },
             cost_cents: message.cost.map(whole_cents),
