@@ -33,7 +33,7 @@ pub use threads::ThreadFilter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, DatabaseError, ReadTransaction};
+use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
 
 use shelf::Shelf;
@@ -99,15 +99,21 @@ impl Store {
         let database = schema::open(&path)?;
         // Nobody else is here.
         backup::tidy(folder).map_err(fail)?;
-        let shelf = Shelf::new(Some(database), move || Database::create(&path));
+        let shelf = Shelf::new(Some(database), move || schema::open_as_it_is(&path));
         Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
+    }
+
+    /// Opens a folder only if it is one already, and of the present schema.
+    pub fn open_present(folder: &Path) -> Result<Self, OpenError> {
+        schema::expect_present(&folder.join(DATABASE))?;
+        Self::open(folder)
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
     #[cfg(test)]
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
-        let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
+        let shelf = Shelf::new(None, move || redb::Database::builder().create_with_backend(disk.clone()));
         let store =
             Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere"), changed: Arc::default() };
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
