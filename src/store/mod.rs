@@ -7,6 +7,7 @@
 mod backup;
 mod calls;
 mod collection;
+mod credits;
 mod events;
 mod hooks;
 mod idempotency;
@@ -18,6 +19,7 @@ mod shelf;
 mod sound;
 mod tables;
 mod threads;
+mod usage;
 
 pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
@@ -29,9 +31,10 @@ pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
 pub use threads::ThreadFilter;
+pub use usage::Terms;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
@@ -49,6 +52,7 @@ pub struct Store {
     folder: PathBuf,
     /// Told after each change; one listens.
     changed: Arc<Notify>,
+    terms: Arc<OnceLock<Terms>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +103,16 @@ impl Store {
         let database = schema::open(&path)?;
         // Nobody else is here.
         backup::tidy(folder).map_err(fail)?;
-        let shelf = Shelf::new(Some(database), move || schema::open_as_it_is(&path));
-        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
+        Ok(Self::on(Shelf::new(Some(database), move || schema::open_as_it_is(&path)), folder))
+    }
+
+    fn on(shelf: Shelf, folder: &Path) -> Self {
+        Self {
+            shelf: Arc::new(shelf),
+            folder: folder.to_owned(),
+            changed: Arc::default(),
+            terms: Arc::default(),
+        }
     }
 
     /// Opens a folder only if it is one already, and of the present schema.
@@ -114,10 +126,20 @@ impl Store {
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
         let shelf = Shelf::new(None, move || redb::Database::builder().create_with_backend(disk.clone()));
-        let store =
-            Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere"), changed: Arc::default() };
+        let store = Self::on(shelf, Path::new("nowhere"));
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
+    }
+
+    /// Says what things cost, once and before anything is written; until then they cost nothing.
+    pub fn agree(&self, terms: Terms) {
+        // A second word changes nothing: what was charged stays as it was.
+        let _ = self.terms.set(terms);
+    }
+
+    fn terms(&self) -> &Terms {
+        static FREE: LazyLock<Terms> = LazyLock::new(Terms::default);
+        self.terms.get().unwrap_or(&FREE)
     }
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
