@@ -1,6 +1,7 @@
 //! The verbs of the product: what can be asked of a running gateway, whoever asks. One file per noun.
 
 mod access;
+mod backup;
 mod calls;
 mod error;
 mod guards;

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod a_backup_is_a_moment_of_a_running_box;
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
 mod a_real_phone_is_an_extension;
