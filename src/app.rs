@@ -27,12 +27,12 @@ use tracing::{error, info, warn};
 use crate::call::{
     Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
 };
-use crate::config::{Brain, Config};
+use crate::config::{Brain, Config, CreditMode};
 use crate::gateway::{Gateway, Keyring, Secret};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::outside::Outside;
-use crate::store::Store;
+use crate::store::{Store, Terms};
 use crate::telemetry;
 
 /// A configuration with mistakes: EX_USAGE of sysexits.h.
@@ -109,6 +109,8 @@ pub struct Premises {
 impl Premises {
     pub async fn take(config: Config) -> anyhow::Result<Self> {
         let store = Store::open(&config.data)?;
+        let credits = config.credits.mode != CreditMode::Off;
+        store.agree(Terms { rates: config.rates.clone(), credits });
         let interrupted = store.close_interrupted(chrono::Utc::now())?;
         if interrupted > 0 {
             warn!(interrupted, "calls that an earlier process left open are closed");
