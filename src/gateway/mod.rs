@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod backup;
 mod calls;
 mod error;
 mod guards;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod agents;
+mod backup;
 mod calls;
 mod events;
 mod messages;
@@ -24,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(admin::routes())
         .merge(agents::routes())
         .merge(numbers::routes())
+        .merge(backup::routes())
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())
