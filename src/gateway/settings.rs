@@ -92,6 +92,13 @@ impl SettingsPatch {
 }
 
 impl Gateway {
+    /// Whether what a patch says can be, whatever it is put over: no setting depends on another. Before anything is locked, for
+    /// a URL may have to be looked up.
+    pub(super) async fn check_patch(&self, patch: Option<&SettingsPatch>, at: At) -> Result<(), Error> {
+        let Some(patch) = patch else { return Ok(()) };
+        self.check_settings(&patch.clone().apply(&Settings::default(), at)?, at).await
+    }
+
     /// Whether a call can be held with these settings.
     ///
     /// # Errors
