@@ -125,6 +125,8 @@ enum Order {
     /// The leg belongs to that call from now on. False where the leg is over.
     Adopt(CallId, LegId, oneshot::Sender<bool>),
     HangUp(CallId, oneshot::Sender<bool>),
+    /// For a reason of the gateway's own; politely: with a goodbye.
+    End(CallId, EndReason, bool),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
     Drain {
         grace: Duration,
@@ -224,6 +226,12 @@ impl Switchboard {
     pub async fn hang_up(&self, id: CallId) -> bool {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::HangUp(id, reply)).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Ends a call for a reason of the gateway's own; politely: with a goodbye. One that is over already stays as it is.
+    pub(super) async fn end(&self, id: CallId, reason: EndReason, politely: bool) {
+        // A switchboard that is gone has ended all calls.
+        let _ = self.orders.send(Order::End(id, reason, politely)).await;
     }
 
     /// Takes no more calls, lets those that are up end by themselves for `grace`, then says goodbye and ends them.
@@ -499,6 +507,10 @@ impl Desk {
                 if let Some(attached) = attached {
                     attached.call = call;
                 }
+            }
+            Order::End(id, reason, politely) => {
+                let command = if politely { Command::Leave(reason) } else { Command::HangUp(reason) };
+                self.tell(&id, command).await;
             }
             Order::HangUp(id, reply) => {
                 let _ = reply.send(self.tell(&id, Command::HangUp(EndReason::ApiHungUp)).await);

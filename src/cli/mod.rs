@@ -6,6 +6,7 @@
 mod bench;
 mod calls;
 mod child;
+mod credits;
 mod demo;
 mod doctor;
 mod gateway;
@@ -51,6 +52,7 @@ enum Command {
     Messages(messages::MessagesArgs),
     Keys(keys::KeysArgs),
     Accounts(keys::AccountsArgs),
+    Credits(credits::CreditsArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Transcribe(sound::TranscribeArgs),
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Messages(args) => wait(messages::run(args)),
         Command::Keys(args) => wait(keys::keys(args)),
         Command::Accounts(args) => wait(keys::accounts(args)),
+        Command::Credits(args) => wait(credits::run(args)),
         Command::Models(args) => wait(models::run(args)),
         Command::Transcribe(args) => wait(sound::transcribe(args)),
         Command::Speak(args) => wait(sound::speak(args)),

@@ -2,12 +2,14 @@
 
 mod access;
 mod calls;
+mod credits;
 mod error;
 mod guards;
 mod keys;
 mod messages;
 mod once;
 mod registry;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -15,11 +17,13 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 pub use calls::{PlaceCall, TransferCall};
+pub use credits::{Balance, GrantCredits, PurchaseCredits};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
+pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};

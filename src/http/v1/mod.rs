@@ -2,8 +2,10 @@
 
 mod admin;
 mod calls;
+mod credits;
 mod events;
 mod messages;
+mod usage;
 mod webhooks;
 
 use axum::Json;
@@ -21,6 +23,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
         .merge(calls::routes())
+        .merge(usage::routes())
+        .merge(credits::routes())
         .merge(messages::routes())
         .merge(events::routes())
         .merge(webhooks::routes())
