@@ -186,6 +186,18 @@ impl Ledger {
         self.flush().await;
     }
 
+    /// As [`record`](Self::record), and returns when that is on disk; nobody is told of what is not.
+    pub(super) async fn store(
+        &mut self,
+        kinds: impl IntoIterator<Item = EventKind>,
+    ) -> Result<(), NotWritten> {
+        for kind in kinds {
+            self.later(kind);
+        }
+        let record = Record::Call(Box::new(self.call.clone()));
+        self.journal.store(Entry { record, events: std::mem::take(&mut self.pending) }).await
+    }
+
     /// Writes the record with the events noted since the last time; nothing where there are none.
     pub(super) async fn flush(&mut self) {
         if self.pending.is_empty() {

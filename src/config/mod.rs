@@ -47,6 +47,7 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub engines: Engines,
     pub limits: Limits,
+    pub queue: Queue,
     pub numbering: Numbering,
     pub guards: Guards,
     pub rates: Rates,
@@ -100,6 +101,15 @@ pub struct Limits {
     pub grace: Duration,
     /// How long an outbound call may ring.
     pub ring: Duration,
+}
+
+/// Outbound calls that wait to be dialled.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Queue {
+    pub max_waiting: usize,
+    pub max_waiting_per_key: usize,
+    /// Calls that begin in any one second.
+    pub calls_per_second: usize,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -277,6 +287,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            queue: Queue { max_waiting: 10_000, max_waiting_per_key: 5_000, calls_per_second: 5 },
             numbering: Numbering { region: Region::default(), quarantine: Duration::from_secs(7 * 86_400) },
             guards: Guards::default(),
             rates: Rates { step: Duration::from_secs(1), ..Rates::default() },
