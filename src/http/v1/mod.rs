@@ -1,11 +1,13 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
 mod admin;
+mod agents;
 mod backup;
 mod calls;
 mod credits;
 mod events;
 mod messages;
+mod numbers;
 mod usage;
 mod webhooks;
 
@@ -23,6 +25,8 @@ use crate::gateway::Report;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
+        .merge(agents::routes())
+        .merge(numbers::routes())
         .merge(backup::routes())
         .merge(calls::routes())
         .merge(usage::routes())
