@@ -21,6 +21,7 @@ mod laws_of_the_house;
 mod messages_come_and_go;
 mod peers_send_calls_on;
 mod real_engines;
+mod strangers_ask_the_api_anything;
 mod the_contract_of_v1;
 mod the_control_api;
 mod trunks_that_fail;
