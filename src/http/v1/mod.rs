@@ -1,10 +1,12 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
 mod admin;
+mod agents;
 mod backup;
 mod calls;
 mod events;
 mod messages;
+mod numbers;
 mod webhooks;
 
 use axum::Json;
@@ -21,6 +23,8 @@ use crate::gateway::Report;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
+        .merge(agents::routes())
+        .merge(numbers::routes())
         .merge(backup::routes())
         .merge(calls::routes())
         .merge(messages::routes())
