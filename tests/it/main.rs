@@ -12,6 +12,7 @@ mod both_families_meet;
 mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
+mod deliveries_survive_a_kill;
 mod events_reach_webhooks;
 mod extensions_call_and_are_called;
 mod extensions_call_one_another;
