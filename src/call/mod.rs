@@ -26,7 +26,9 @@ pub use directory::{Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
 pub use ledger::Journal;
-pub use messages::{Destination, Draft, SendError, contact_of};
+pub use messages::{
+    Destination, Draft, Kept, NotTaken, Notice, SendError, Way, contact_of, read as read_notice, verify as verify_notice,
+};
 pub use route::{Place, RouteError, Waves};
 pub use switchboard::{Exchange, PlaceError, Placement, Switchboard, TransferError, local_ip_towards};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};
