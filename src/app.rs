@@ -27,11 +27,12 @@ use tracing::{error, info, warn};
 use crate::call::{
     Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
 };
-use crate::config::{Brain, Config};
+use crate::config::{Brain, Config, CreditMode};
 use crate::gateway::{Gateway, Keyring, Secret};
 use crate::http;
+use crate::jobs::Jobs;
 use crate::outside::Outside;
-use crate::store::Store;
+use crate::store::{Store, Terms};
 use crate::telemetry;
 
 /// A configuration with mistakes: EX_USAGE of sysexits.h.
@@ -99,7 +100,7 @@ pub struct Premises {
     keys: Keyring,
     /// The key of a first start, to be shown once.
     first_key: Option<Secret>,
-    http: tokio::net::TcpListener,
+    http: http::Server,
     stack: sip::net::Stack,
     sip_events: tokio::sync::mpsc::Receiver<sip::Event>,
     engine: media::net::Engine,
@@ -108,6 +109,8 @@ pub struct Premises {
 impl Premises {
     pub async fn take(config: Config) -> anyhow::Result<Self> {
         let store = Store::open(&config.data)?;
+        let credits = config.credits.mode != CreditMode::Off;
+        store.agree(Terms { rates: config.rates.clone(), credits });
         let interrupted = store.close_interrupted(chrono::Utc::now())?;
         if interrupted > 0 {
             warn!(interrupted, "calls that an earlier process left open are closed");
@@ -117,9 +120,7 @@ impl Premises {
             warn!(unsent, "messages that an earlier process left on their way are failed");
         }
         let (keys, first_key) = Keyring::open(&store, &config.data, chance::<32>, chrono::Utc::now())?;
-        let http = tokio::net::TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("http.listen: cannot listen on tcp {}", config.http.listen))?;
+        let http = http::Server::bind(&config.http).await?;
         let (stack, sip_events) = bind_sip(&config).await?;
         let engine = start_media(&config)?;
         Ok(Self { config, store, keys, first_key, http, stack, sip_events, engine })
@@ -144,15 +145,16 @@ pub struct Appliance {
     ready: Arc<AtomicBool>,
     http: SocketAddr,
     http_stop: CancellationToken,
-    http_task: JoinHandle<std::io::Result<()>>,
+    http_task: JoinHandle<()>,
     switchboard_task: JoinHandle<()>,
     journal_task: JoinHandle<()>,
     trunk_tasks: JoinSet<()>,
+    jobs: Jobs,
 }
 
 impl Appliance {
     pub async fn start(premises: Premises, minds: Minds) -> anyhow::Result<Self> {
-        let Premises { config, store, keys, first_key, http: listener, stack, sip_events, engine } = premises;
+        let Premises { config, store, keys, first_key, http: server, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
         let directory = Directory::new(&config, chrono::Utc::now());
@@ -175,6 +177,8 @@ impl Appliance {
         let (switchboard, switchboard_task) = Switchboard::start(exchange.clone(), sip_events);
         let mut trunk_tasks = JoinSet::new();
         trunks.start(&stack, &mut trunk_tasks);
+        let config = &exchange.config;
+        let jobs = Jobs::start(store.clone(), exchange.outside.clone(), config.webhooks.clone(), chance::<8>);
         let ready = Arc::new(AtomicBool::new(true));
         let http_stop = CancellationToken::new();
         let gateway = Gateway::new(
@@ -185,9 +189,8 @@ impl Appliance {
             Arc::new(keys),
             chance::<32>,
         );
-        let http = listener.local_addr()?;
-        let http_task =
-            tokio::spawn(http::serve(listener, gateway.clone(), ready.clone(), http_stop.clone()));
+        let http = server.local_addr()?;
+        let http_task = tokio::spawn(http::serve(server, gateway.clone(), ready.clone(), http_stop.clone()));
         Ok(Self {
             exchange,
             switchboard,
@@ -201,6 +204,7 @@ impl Appliance {
             switchboard_task,
             journal_task,
             trunk_tasks,
+            jobs,
         })
     }
 
@@ -270,6 +274,8 @@ impl Appliance {
         if timeout(LAST_MESSAGES, self.journal_task).await.is_err() {
             error!("the journal did not end in time; the last records may be missing");
         }
+        // After the last records, so that what they tell may still leave.
+        self.jobs.stop().await;
         let _ = tokio::task::spawn_blocking(move || engine.shutdown()).await;
     }
 }

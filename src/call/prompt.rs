@@ -13,7 +13,11 @@ const CALL_BEGINS: &str = "Hello?";
 
 /// `session`: one number per call, under which a local model keeps what it has read.
 pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
-    let mut messages = vec![ChatMessage::new(Role::System, agent.prompt.clone())];
+    let mut messages = Vec::new();
+    // Who keeps its own prompt, as a webhook may, is sent none.
+    if !agent.prompt.is_empty() {
+        messages.push(ChatMessage::new(Role::System, agent.prompt.clone()));
+    }
     for example in &agent.examples {
         messages.push(ChatMessage::new(Role::User, example.user.clone()));
         messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
@@ -73,6 +77,15 @@ mod tests {
                 (Role::User, "Do you open today?".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn an_empty_persona_is_no_message() {
+        let mut config = Config::parse("[[agent]]\nname='a'\nprompt='x'").unwrap();
+        config.agents[0].prompt.clear();
+        let said = [Line { speaker: Speaker::Caller, text: "Hi.".into() }];
+        let messages = prompt(&config.agents[0], &said, 1).messages;
+        assert_eq!((messages.len(), messages[0].role), (1, Role::User));
     }
 
     #[test]

@@ -127,7 +127,8 @@ pub(super) fn carrier(s: Section, is_given: bool) -> Option<Carrier> {
         return None;
     }
     let carrier = Carrier {
-        url: s.required("url", "the address that takes a message, as in \"https://api.example.net/messages\""),
+        url: s
+            .required("url", "the address that takes a message, as in \"https://api.example.net/messages\""),
         method: match s.text("method").as_deref() {
             None | Some("POST") => Method::Post,
             Some("PUT") => Method::Put,
@@ -182,7 +183,8 @@ fn check(s: &Section, carrier: &Carrier) {
     }
     texts(&carrier.body, "body", &mut templates);
     for (key, template) in &templates {
-        let bare = PLACES.iter().fold(template.clone(), |text, place| text.replace(&format!("{{{place}}}"), ""));
+        let bare =
+            PLACES.iter().fold(template.clone(), |text, place| text.replace(&format!("{{{place}}}"), ""));
         if bare.contains(['{', '}']) {
             // Not the template itself: a header may hold a secret.
             let places = PLACES.map(|place| format!("{{{place}}}")).join(", ");
@@ -197,7 +199,10 @@ fn check(s: &Section, carrier: &Carrier) {
         s.wrong("body", "nowhere holds {to} or {to_digits}, so that nobody would know for whom a message is");
     }
     if carrier.idempotent && !has("{id}") {
-        s.wrong("idempotent", "needs {id} in the url, a header or the body: by it the carrier knows a message again");
+        s.wrong(
+            "idempotent",
+            "needs {id} in the url, a header or the body: by it the carrier knows a message again",
+        );
     }
     if carrier.encoding == Encoding::Form
         && !carrier.body.as_object().is_some_and(|body| body.values().all(Value::is_string))
@@ -328,7 +333,8 @@ fn receipt(s: Section, is_given: bool) -> Option<Receipt> {
 mod tests {
     use crate::config::Config;
 
-    const TRUNK: &str = "[[trunk]]\nname='c'\nallow=['192.0.2.0/24']\n[trunk.messages]\nurl='https://api.example/m'\n";
+    const TRUNK: &str =
+        "[[trunk]]\nname='c'\nallow=['192.0.2.0/24']\n[trunk.messages]\nurl='https://api.example/m'\n";
 
     fn mistakes(more: &str) -> Vec<String> {
         let list = Config::parse(&format!("{TRUNK}{more}")).err().unwrap_or_default();
@@ -340,7 +346,8 @@ mod tests {
         let more = "headers={'X-Key'='hunter2-{id}'}\nidempotent=true\nid='data.id'\nbody={from='{from}',to=['{to}'],text='{text}'}\n\
              [trunk.messages.inbound]\nsecret='0123456789abcdef'\nfrom='from'\nto='to'\ntext='text'\n\
              timestamp_header='X-Time'\n[trunk.messages.inbound.receipt]\nid='id'\nstatus='status'";
-        let config = Config::parse(&format!("{TRUNK}{more}")).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let config =
+            Config::parse(&format!("{TRUNK}{more}")).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
         let carrier = config.trunks[0].messages.as_ref().unwrap();
         assert_eq!(carrier.body["to"][0], "{to}");
         assert!(carrier.inbound.as_ref().unwrap().receipt.is_some());
@@ -355,7 +362,10 @@ mod tests {
             ("body={text='{text}'}", "trunk[0].messages.body: nowhere holds {to}"),
             ("body={to='{to}',text='{text} {name}'}", "trunk[0].messages.body.text: holds braces"),
             ("body={to='{to}',text='{text}'}\nidempotent=true", "trunk[0].messages.idempotent: needs {id}"),
-            ("body={to=['{to}'],text='{text}'}\nencoding='form'", "trunk[0].messages.body: must be a flat table"),
+            (
+                "body={to=['{to}'],text='{text}'}\nencoding='form'",
+                "trunk[0].messages.body: must be a flat table",
+            ),
             (
                 "body={to='{to}',text='{text}'}\n[trunk.messages.inbound]\nfrom='f'\nto='t'\ntext='x'",
                 "trunk[0].messages.inbound.secret: is missing",

@@ -8,12 +8,15 @@ use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
 use super::guards::guards;
+use super::http::http;
 use super::messages::messages;
 use super::outside::outside;
+use super::rates::{credits, rates};
 use super::signalling::sip;
 use super::trunk::trunk;
+use super::webhooks::webhooks;
 use super::{
-    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Numbering, Recording, Secret,
+    Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Queue, Recording, Secret,
     TurnTaking,
 };
 use crate::domain::{BrainChoice, NumberKind, Region};
@@ -30,12 +33,16 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         data: root.parsed("data", unknown.data, "a folder"),
         sip: sip(root.section("sip"), unknown.sip),
         media: media(root.section("media"), unknown.media),
-        http: http(root.section("http"), &unknown.http),
+        http: http(root.section("http"), unknown.http),
         outside: outside(root.section("outside")),
+        webhooks: webhooks(root.section("webhooks"), &unknown.webhooks),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
+        queue: queue(root.section("queue"), &unknown.queue),
         numbering: numbering(root.section("numbers"), &unknown.numbering),
         guards: guards(root.section("guards"), unknown.guards),
+        rates: rates(root.section("rates")),
+        credits: credits(root.section("credits"), unknown.credits),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         messages: messages(root.section("messages"), unknown.messages),
@@ -79,12 +86,6 @@ fn ports(text: &str) -> Option<RangeInclusive<u16>> {
     (first >= 1024 && first % 2 == 0 && last > first).then_some(first..=last)
 }
 
-fn http(s: Section, default: &Http) -> Http {
-    let http = Http { listen: s.parsed("listen", default.listen, ADDRESS) };
-    s.finish();
-    http
-}
-
 fn engines(s: Section, default: Engines) -> Engines {
     let engines = Engines {
         folder: s.maybe("folder", "a folder"),
@@ -108,6 +109,17 @@ fn limits(s: Section, default: &Limits) -> Limits {
     };
     s.finish();
     limits
+}
+
+fn queue(s: Section, default: &Queue) -> Queue {
+    let count = |key, default: usize, most| size(s.count(key, default as u64, 1, most));
+    let queue = Queue {
+        max_waiting: count("max_waiting", default.max_waiting, 1_000_000),
+        max_waiting_per_key: count("max_waiting_per_key", default.max_waiting_per_key, 1_000_000),
+        calls_per_second: count("calls_per_second", default.calls_per_second, 1000),
+    };
+    s.finish();
+    queue
 }
 
 fn recording(s: Section, default: &Recording) -> Recording {

@@ -1,7 +1,9 @@
 //! The verbs of the product: what can be asked of a running gateway, whoever asks. One file per noun.
 
 mod access;
+mod backup;
 mod calls;
+mod carriers;
 mod error;
 mod guards;
 mod keys;
@@ -14,17 +16,20 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-pub use calls::{PlaceCall, TransferCall};
+pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
 pub use error::{Error, Kind};
-pub use keys::{Keyring, Secret, admin_key_path};
+pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
-use crate::domain::{AccountId, Event, Number, Principal, Scope};
+use crate::domain::{AccountId, Event, Metadata, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
+
+/// What a client may hang on one thing, as JSON, bytes.
+const MOST_METADATA: usize = 16 * 1024;
 
 #[derive(Clone)]
 pub struct Gateway {
@@ -42,6 +47,8 @@ pub struct Gateway {
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Report {
     pub calls: usize,
+    /// Outbound calls that are not dialled yet.
+    pub waiting: usize,
     pub max_calls: usize,
     pub sip: SipReport,
     pub media: MediaReport,
@@ -71,6 +78,15 @@ pub struct MediaReport {
     pub panics: u64,
 }
 
+fn metadata_fits(metadata: &Metadata) -> Result<(), Error> {
+    let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
+    if length <= MOST_METADATA {
+        return Ok(());
+    }
+    let reason = format!("is {length} bytes long as JSON; at most {MOST_METADATA} are kept");
+    Err(Error::field("metadata", reason))
+}
+
 impl Gateway {
     pub fn new(
         exchange: Arc<Exchange>,
@@ -84,6 +100,11 @@ impl Gateway {
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
         Self { exchange, switchboard, journal, store, keys, registry, process }
+    }
+
+    /// A random number that tells this process from those before it.
+    pub fn process(&self) -> u64 {
+        self.process
     }
 
     /// Places for a call or a message, the best first.
@@ -121,6 +142,7 @@ impl Gateway {
         let media = self.exchange.engine.stats();
         Report {
             calls: self.switchboard.live(),
+            waiting: self.switchboard.waiting(),
             max_calls: self.exchange.config.limits.max_calls,
             sip: SipReport {
                 received: sip.received,

@@ -16,61 +16,83 @@
 //! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
 //! | `GET /v1/events` | server-sent events, one JSON object each |
 //!
+//! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
+//!
+//! `/carriers/{trunk}/messages` is for the carrier of a trunk, which proves itself.
+//!
 //! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
 
+mod agentnumber;
 mod ask;
+mod attend;
 mod auth;
+mod carriers;
 mod handlers;
 mod idempotency;
 mod openapi;
 mod problem;
+mod rate;
+mod server;
 mod v1;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::config::Http;
 use crate::gateway::Gateway;
+
+use rate::Rates;
+pub use server::{Server, ServerError};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
     gateway: Gateway,
+    config: Arc<Http>,
     ready: Arc<AtomicBool>,
+    rates: Arc<Rates>,
+    /// Requests so far, for their ids.
+    requests: Arc<AtomicU64>,
     /// Ends event streams when the server stops.
     stop: CancellationToken,
 }
 
 /// Serves until `stop`; then open streams end and running requests are finished.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    gateway: Gateway,
-    ready: Arc<AtomicBool>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let app = App { gateway, ready, stop: stop.clone() };
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(server: Server, gateway: Gateway, ready: Arc<AtomicBool>, stop: CancellationToken) {
+    let config = Arc::new(server.config().clone());
+    let rates = Arc::new(Rates::new(config.requests_per_minute));
+    let app = App { gateway, config, ready, rates, requests: Arc::default(), stop: stop.clone() };
+    server.run(router(app), stop).await;
 }
 
 fn router(app: App) -> Router {
-    let v1 = v1::routes().layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
-    let (v1, mut api) = OpenApiRouter::with_openapi(openapi::frame()).nest("/v1", v1).split_for_parts();
-    openapi::complete(&mut api);
-    let described = serde_json::to_string_pretty(&api).unwrap_or_default();
-    let json = [(CONTENT_TYPE, "application/json")];
+    let (described, api) = described(Some(&app)).split_for_parts();
     Router::new()
-        .route("/health", get(async || "ok\n"))
-        .route("/ready", get(handlers::ready))
-        .route("/openapi.json", get(async move || (json, described)))
-        .merge(v1)
+        .merge(described)
+        .merge(openapi::pages(api))
+        .nest(crate::dialect::agentnumber::BASE, agentnumber::routes(&app))
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::not_allowed)
+        .layer(DefaultBodyLimit::max(app.config.max_body_bytes))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), attend::attend))
         .with_state(app)
+}
+
+/// What stands in `/openapi.json`; with `app`, behind its keys.
+fn described(app: Option<&App>) -> OpenApiRouter<App> {
+    let mut v1 = v1::routes();
+    if let Some(app) = app {
+        v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+    }
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(handlers::routes())
+        .merge(carriers::routes())
+        .nest("/v1", v1)
 }
 
 impl App {

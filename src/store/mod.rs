@@ -4,8 +4,10 @@
 //! record of a call or a message, the events that tell of its change and whatever these bring about are written in one
 //! transaction.
 
+mod backup;
 mod calls;
 mod collection;
+mod credits;
 mod events;
 mod hooks;
 mod idempotency;
@@ -17,7 +19,9 @@ mod shelf;
 mod sound;
 mod tables;
 mod threads;
+mod usage;
 
+pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
 pub use hooks::{Asked, Head, Lane, Settled};
@@ -27,15 +31,18 @@ pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
 pub use threads::ThreadFilter;
+pub use usage::Terms;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use redb::{Database, DatabaseError, ReadTransaction};
+use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
 
 use shelf::Shelf;
 
+/// The file in the data folder.
+const DATABASE: &str = "offhook.redb";
 /// First byte of every value.
 const VERSION: u8 = 1;
 
@@ -45,6 +52,7 @@ pub struct Store {
     folder: PathBuf,
     /// Told after each change; one listens.
     changed: Arc<Notify>,
+    terms: Arc<OnceLock<Terms>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,21 +99,47 @@ impl Store {
         let fail =
             |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
         sound::make_folders(folder).map_err(fail)?;
-        let path = folder.join("offhook.redb");
+        let path = folder.join(DATABASE);
         let database = schema::open(&path)?;
-        let shelf = Shelf::new(Some(database), move || Database::create(&path));
-        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
+        // Nobody else is here.
+        backup::tidy(folder).map_err(fail)?;
+        Ok(Self::on(Shelf::new(Some(database), move || schema::open_as_it_is(&path)), folder))
+    }
+
+    fn on(shelf: Shelf, folder: &Path) -> Self {
+        Self {
+            shelf: Arc::new(shelf),
+            folder: folder.to_owned(),
+            changed: Arc::default(),
+            terms: Arc::default(),
+        }
+    }
+
+    /// Opens a folder only if it is one already, and of the present schema.
+    pub fn open_present(folder: &Path) -> Result<Self, OpenError> {
+        schema::expect_present(&folder.join(DATABASE))?;
+        Self::open(folder)
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
     #[cfg(test)]
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
-        let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
-        let store =
-            Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere"), changed: Arc::default() };
+        let shelf = Shelf::new(None, move || redb::Database::builder().create_with_backend(disk.clone()));
+        let store = Self::on(shelf, Path::new("nowhere"));
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
+    }
+
+    /// Says what things cost, once and before anything is written; until then they cost nothing.
+    pub fn agree(&self, terms: Terms) {
+        // A second word changes nothing: what was charged stays as it was.
+        let _ = self.terms.set(terms);
+    }
+
+    fn terms(&self) -> &Terms {
+        static FREE: LazyLock<Terms> = LazyLock::new(Terms::default);
+        self.terms.get().unwrap_or(&FREE)
     }
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {

@@ -38,13 +38,13 @@ use crate::config::Config;
 use crate::domain::{CallId, E164, Event, EventKind, Message, MessageId, ThreadId};
 use crate::store::{Entry, Record, Store};
 
-pub use carrier::{NotTaken, Notice, read, verify};
 use carrier::{Carriers, Handed};
+pub use carrier::{NotTaken, Notice, read, verify};
 pub use contact::contact_of;
 use inbox::Teller;
 pub(super) use outgoing::Outcome;
-pub use outgoing::{Destination, Way};
 use outgoing::{Came, Outgoing, Patience};
+pub use outgoing::{Destination, Way};
 use seen::Memory;
 
 /// Letters that may wait for the task.
@@ -85,11 +85,19 @@ type Answer = oneshot::Sender<Result<Message, SendError>>;
 
 #[derive(Debug)]
 pub(super) enum Letter {
-    Incoming { request: RequestId, message: Box<IncomingMessage>, in_call: Option<CallId> },
+    Incoming {
+        request: RequestId,
+        message: Box<IncomingMessage>,
+        in_call: Option<CallId>,
+    },
     Outcome(sip::MessageId, Outcome),
     Send(Box<Draft>, Answer),
     /// What a carrier tells, who has proven that it is the trunk's.
-    Told { trunk: String, notice: Box<Notice>, answer: Told },
+    Told {
+        trunk: String,
+        notice: Box<Notice>,
+        answer: Told,
+    },
 }
 
 /// What became of a carrier's notice.
@@ -163,9 +171,16 @@ enum Written {
     /// What is said to a word that was honoured.
     Reply(Box<Draft>),
     /// What became of one that was sent before.
-    Receipt { answer: Told, outcome: Result<Kept, NotTaken> },
+    Receipt {
+        answer: Told,
+        outcome: Result<Kept, NotTaken>,
+    },
     /// A message that an earlier process has kept.
-    Known { teller: Teller, key: seen::Key, id: MessageId },
+    Known {
+        teller: Teller,
+        key: seen::Key,
+        id: MessageId,
+    },
 }
 
 struct Room {

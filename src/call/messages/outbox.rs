@@ -107,7 +107,7 @@ impl Room {
         let Some(first) = queue.front_mut() else { return };
         let is_idempotent = self.carriers.is_idempotent(&first.record.trunk);
         if let Some(wait) = first.again_in(&came, is_idempotent, &self.patience) {
-            info!(message = %first.record.id, ?came, again_in_s = wait.as_secs_f32(), "a message is not through yet");
+            info!(message = %first.record.id, status = came.status(), again_in_s = wait.as_secs_f32(), "a message is not through yet");
             self.turn += 1;
             self.again.insert((Instant::now() + wait, self.turn), lane);
             return;

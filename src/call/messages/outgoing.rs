@@ -74,6 +74,18 @@ pub(super) enum Came {
     Carrier(Handed),
 }
 
+impl Came {
+    /// For the log: the words of an answer may hold a number.
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Came::Sip(Outcome { status, .. })
+            | Came::Carrier(Handed::Taken { status, .. } | Handed::Refused { status, .. }) => Some(*status),
+            Came::Carrier(Handed::Unknown { status, .. }) => *status,
+            Came::Carrier(Handed::NotReached { .. }) => None,
+        }
+    }
+}
+
 impl Destination {
     /// Whether a text of so many bytes does not fit into a datagram there (RFC 3428 §8), and the way is by datagrams.
     pub fn is_too_long_for_udp(&self, bytes: usize) -> bool {
@@ -133,7 +145,12 @@ impl Outgoing {
     ///
     /// Tried again is only what nobody has taken: no answer, no way there, or a server that is busy. The next place is
     /// tried at once (RFC 3263 §4.3); when each has been, the first again after a while.
-    pub(super) fn again_in(&mut self, came: &Came, is_idempotent: bool, patience: &Patience) -> Option<Duration> {
+    pub(super) fn again_in(
+        &mut self,
+        came: &Came,
+        is_idempotent: bool,
+        patience: &Patience,
+    ) -> Option<Duration> {
         let (transient, retry_after) = match came {
             Came::Sip(Outcome { status: 408 | 503, retry_after, .. }) => (true, *retry_after),
             // These may mean "never"; with a time they mean "later" (RFC 3261 §20.33).
@@ -268,7 +285,10 @@ mod tests {
         assert_eq!(seen, expected.map(|(trunk, wait)| (trunk.to_owned(), wait)));
         // More places than tries: each is tried once.
         let mut many = self::outgoing(6, 5);
-        assert_eq!(many.again_in(&outcome(408, None, None), false, &Patience::default()), Some(Duration::ZERO));
+        assert_eq!(
+            many.again_in(&outcome(408, None, None), false, &Patience::default()),
+            Some(Duration::ZERO)
+        );
     }
 
     #[test]
@@ -280,7 +300,9 @@ mod tests {
         outgoing.again_in(&outcome(503, None, None), false, &Patience::default()).unwrap();
         let second = next_request(&mut outgoing);
         assert_eq!(second.call_id, first.call_id);
-        outgoing.again_in(&outcome(503, Some("Service Unavailable"), None), false, &Patience::default()).unwrap();
+        outgoing
+            .again_in(&outcome(503, Some("Service Unavailable"), None), false, &Patience::default())
+            .unwrap();
         assert_ne!(next_request(&mut outgoing).call_id, first.call_id);
     }
 

@@ -1,11 +1,13 @@
 //! Events as their webhooks are told them: six of ours, by their names, signed in their way.
 
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
 use super::calls::{CallView, SmsView, customer, ended, status, whole_cents};
-use crate::domain::{Call, Event, EventKind};
+use crate::domain::{Call, Event, EventKind, Webhook, WebhookId};
 
 /// Their name, and ours.
 pub const EVENTS: [(&str, &str); 6] = [
@@ -36,6 +38,36 @@ pub fn to_ours(events: &[String]) -> Result<Vec<String>, String> {
 pub fn theirs(ours: &[String]) -> Vec<&'static str> {
     let is_told = |name: &str| ours.is_empty() || ours.iter().any(|event| event == name);
     EVENTS.iter().filter(|(_, ours)| is_told(ours)).map(|(theirs, _)| *theirs).collect()
+}
+
+/// A webhook as they see it. No `Debug`: it may hold the secret.
+#[derive(Clone, Serialize)]
+pub struct WebhookView<'a> {
+    id: &'a WebhookId,
+    url: &'a str,
+    events: Vec<&'static str>,
+    /// When it is registered, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<&'a str>,
+    active: bool,
+    created_at: DateTime<Utc>,
+}
+
+impl<'a> WebhookView<'a> {
+    pub fn new(webhook: &'a Webhook) -> Self {
+        Self {
+            id: &webhook.id,
+            url: &webhook.url,
+            events: theirs(&webhook.events),
+            secret: None,
+            active: webhook.enabled,
+            created_at: webhook.created_at,
+        }
+    }
+
+    pub fn with_secret(webhook: &'a Webhook) -> Self {
+        Self { secret: Some(webhook.secret.reveal()), ..Self::new(webhook) }
+    }
 }
 
 /// An event in their words.

@@ -23,7 +23,7 @@ mod tests;
 pub mod wire;
 
 pub use calls::{CallDetail, CallView, Segment, SmsView, Transcript, max_duration_s, placing_settings};
-pub use events::{EVENTS, Telling, headers, telling, theirs, to_ours};
+pub use events::{EVENTS, Telling, WebhookView, headers, telling, theirs, to_ours};
 pub use numbers::{
     DEFAULT_VOICE, NumberView, Voiced, changed, provisioned, remembered, voice, voice_id_of, voiced,
 };

@@ -40,12 +40,13 @@ pub fn refusal(status: u16, code: &str, field: Option<&str>, detail: &str) -> (u
     let (status, code) = match (status, code) {
         (401, _) => (401, "unauthorized"),
         // What a key may not do looks to their programs as a key that is not valid here.
-        (403, "forbidden" | "insufficient_scope") => (401, "unauthorized"),
+        (403, "missing_scope") => (401, "unauthorized"),
         (402, _) => (402, "insufficient_credits"),
         (404, "no_number_available") | (409, "no_number_available") => (400, "provisioning_error"),
         (404, "not_ready") => (404, "not_ready"),
         (404 | 405 | 410, _) => (404, "not_found"),
-        (429, _) => (429, "rate_limit"),
+        (429, "rate_limited" | "too_many_requests") => (429, "rate_limit"),
+        (429, code) => (429, code),
         (503, code) => (503, code),
         (500.., "internal_error") => (500, "internal_error"),
         (500.., code) => (500, code),

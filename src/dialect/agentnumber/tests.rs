@@ -344,10 +344,12 @@ fn refusals_have_their_statuses_and_their_form() {
         (422, "invalid", 400, "validation_error"),
         (400, "invalid_json", 400, "validation_error"),
         (403, "emergency_number", 400, "emergency_number"),
+        (403, "missing_scope", 401, "unauthorized"),
         (404, "not_found", 404, "not_found"),
         (404, "not_ready", 404, "not_ready"),
         (405, "method_not_allowed", 404, "not_found"),
-        (429, "too_many_requests", 429, "rate_limit"),
+        (429, "rate_limited", 429, "rate_limit"),
+        (429, "too_many_calls", 429, "too_many_calls"),
         (500, "internal_error", 500, "internal_error"),
         (503, "store_unavailable", 503, "store_unavailable"),
     ] {

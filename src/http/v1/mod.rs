@@ -1,6 +1,7 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
 mod admin;
+mod backup;
 mod calls;
 mod events;
 mod messages;
@@ -20,6 +21,7 @@ use crate::gateway::Report;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
+        .merge(backup::routes())
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())

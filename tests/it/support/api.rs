@@ -47,6 +47,14 @@ impl Api {
         (status, body)
     }
 
+    /// With a body that need not be JSON.
+    pub(crate) async fn raw(&self, method: Method, path: &str, kind: &str, body: String) -> (u16, Value) {
+        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key);
+        let answer = request.header("Content-Type", kind).body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json().await.unwrap_or_default())
+    }
+
     /// With further headers, and the headers of the answer. A body that is no JSON comes as text, an empty one as `null`.
     pub(crate) async fn full(
         &self,

@@ -11,7 +11,7 @@ use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
 use models::{Generator, Synthesizer, Transcriber};
 use offhook::app::{Appliance, Minds, Premises};
 use offhook::config::Config;
-use offhook::domain::{Call, CallId, Event};
+use offhook::domain::{Call, CallId, Event, Principal};
 use offhook::gateway::Gateway;
 use offhook::store::recording_file;
 use tempfile::TempDir;
@@ -40,6 +40,8 @@ pub(crate) struct Setting {
     pub(crate) listen: &'static str,
     /// Further lines of the table [sip].
     pub(crate) sip: &'static str,
+    /// Further lines of the table [http].
+    pub(crate) http: &'static str,
     /// Further tables of the file.
     pub(crate) more: String,
     pub(crate) max_calls: usize,
@@ -56,6 +58,7 @@ impl Default for Setting {
             trunk: "",
             listen: "'127.0.0.1:0'",
             sip: "",
+            http: "",
             more: String::new(),
             max_calls: 10,
         }
@@ -74,12 +77,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(setting: Setting) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), setting).await
+    }
+
+    /// With what an earlier world has left.
+    pub(crate) async fn start_in(data: TempDir, setting: Setting) -> Self {
         let first = PORTS.fetch_add(40, Ordering::Relaxed);
         let text = format!(
             "data = {:?}\n\
              [sip]\nlisten = {}\n{}\n\
-             [http]\nlisten = '127.0.0.1:0'\n\
+             [http]\nlisten = '127.0.0.1:0'\n{}\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
              [[trunk]]\nname = 'lan'\nallow = ['{}']\n{}\n\
@@ -88,6 +95,7 @@ impl World {
             data.path().display().to_string(),
             setting.listen,
             setting.sip,
+            setting.http,
             first + 39,
             setting.max_calls,
             setting.allow,
@@ -158,7 +166,7 @@ impl World {
     }
 
     pub(crate) async fn call(&self, id: &CallId) -> Call {
-        self.gateway.call(id.clone()).await.unwrap()
+        self.gateway.call(&Principal::operator(), id.clone()).await.unwrap()
     }
 
     /// The file of a call's recording, which its record says is there.

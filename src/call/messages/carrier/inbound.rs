@@ -67,7 +67,8 @@ pub fn verify<'a>(
         }
         Proof::Hmac(hmac) => {
             let not_proven = || NotTaken::NotProven(hmac.header.clone());
-            let given = header(&hmac.header).and_then(|value| value.trim().strip_prefix(hmac.prefix.as_str()));
+            let given =
+                header(&hmac.header).and_then(|value| value.trim().strip_prefix(hmac.prefix.as_str()));
             let given = given.ok_or_else(not_proven)?;
             let mut timestamp = "";
             if let Some(name) = &hmac.timestamp {
@@ -115,7 +116,9 @@ fn hex(text: &str) -> Option<Vec<u8>> {
 /// one time is one message.
 pub fn read(inbound: &Inbound, content_type: &str, proof: &str, body: &[u8]) -> Result<Notice, NotTaken> {
     let value = match content_type.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded") {
-        true => url::form_urlencoded::parse(body).map(|(name, text)| (name.into_owned(), Value::from(text.into_owned()))).collect(),
+        true => url::form_urlencoded::parse(body)
+            .map(|(name, text)| (name.into_owned(), Value::from(text.into_owned())))
+            .collect(),
         false => serde_json::from_slice(body).map_err(|_| NotTaken::Unreadable)?,
     };
     if let Some(notice) = inbound.receipt.as_ref().and_then(|receipt| read_receipt(receipt, &value)) {
@@ -199,14 +202,17 @@ mod tests {
         // A replay in another's name: the time is signed as well.
         assert_eq!(verified(&signature, "1700000100", BODY, AT + 100), forged);
         assert_eq!(verified(&signature, "1700000000", b"{}", AT), forged);
-        for wrong in ["", "sha256=", "sha256=zz", "sha256=abc", &signature["sha256=".len()..], "sha256=\u{fc}\u{fc}"] {
+        for wrong in
+            ["", "sha256=", "sha256=zz", "sha256=abc", &signature["sha256=".len()..], "sha256=\u{fc}\u{fc}"]
+        {
             assert_eq!(verified(wrong, "1700000000", BODY, AT), forged, "{wrong}");
         }
     }
 
     #[test]
     fn a_secret_word_proves_it_where_that_is_all_there_is() {
-        let proof = Proof::Token { header: "Authorization".into(), secret: Secret::new("0123456789abcdef".into()) };
+        let proof =
+            Proof::Token { header: "Authorization".into(), secret: Secret::new("0123456789abcdef".into()) };
         let verified = |given| verify(&proof, |_| given, BODY, DateTime::UNIX_EPOCH);
         assert_eq!(verified(Some("Bearer 0123456789abcdef")), Ok(()));
         assert_eq!(verified(Some("0123456789abcdef")), Ok(()));
@@ -244,24 +250,42 @@ mod tests {
 
     #[test]
     fn json_and_forms_say_the_same() {
-        let Ok(Notice::Message { from, to, text, id }) = read(&inbound(), "application/json; charset=utf-8", "", BODY) else {
+        let Ok(Notice::Message { from, to, text, id }) =
+            read(&inbound(), "application/json; charset=utf-8", "", BODY)
+        else {
             panic!("it is a message")
         };
-        assert_eq!((from.reveal().as_str(), to.reveal().as_str(), text.reveal().as_str(), id.as_str()), ("+14155550123", "15550100001", "Hi", "m1"));
+        assert_eq!(
+            (from.reveal().as_str(), to.reveal().as_str(), text.reveal().as_str(), id.as_str()),
+            ("+14155550123", "15550100001", "Hi", "m1")
+        );
         let form = b"id=m1&from=%2B14155550123&to=15550100001&text=Hi";
-        assert_eq!(read(&inbound(), "application/x-www-form-urlencoded", "", form), read(&inbound(), "", "", BODY));
+        assert_eq!(
+            read(&inbound(), "application/x-www-form-urlencoded", "", form),
+            read(&inbound(), "", "", BODY)
+        );
         assert_eq!(read(&inbound(), "application/json", "", b"{"), Err(NotTaken::Unreadable));
-        assert_eq!(read(&inbound(), "", "", br#"{"from":"a","to":"b"}"#), Err(NotTaken::Missing("text".into())));
+        assert_eq!(
+            read(&inbound(), "", "", br#"{"from":"a","to":"b"}"#),
+            Err(NotTaken::Missing("text".into()))
+        );
     }
 
     #[test]
     fn receipts_are_told_from_messages() {
         let read = |text: &str| read(&inbound(), "application/json", "", text.as_bytes());
-        let receipt = |arrived| Ok(Notice::Receipt { reference: None, carrier_id: Some("m1".into()), arrived });
+        let receipt =
+            |arrived| Ok(Notice::Receipt { reference: None, carrier_id: Some("m1".into()), arrived });
         assert_eq!(read(r#"{"id":"m1","status":"delivered"}"#), receipt(Ok(())));
-        assert_eq!(read(r#"{"id":"m1","status":"failed","why":"no such phone"}"#), receipt(Err("no such phone".into())));
+        assert_eq!(
+            read(r#"{"id":"m1","status":"failed","why":"no such phone"}"#),
+            receipt(Err("no such phone".into()))
+        );
         assert_eq!(read(r#"{"id":"m1","status":"failed"}"#), receipt(Err("failed".into())));
         assert_eq!(read(r#"{"id":"m1","status":"sent"}"#), Ok(Notice::Nothing));
-        assert!(matches!(read(r#"{"id":"m1","status":"received","from":"a","to":"b","text":"c"}"#), Ok(Notice::Message { .. })));
+        assert!(matches!(
+            read(r#"{"id":"m1","status":"received","from":"a","to":"b","text":"c"}"#),
+            Ok(Notice::Message { .. })
+        ));
     }
 }

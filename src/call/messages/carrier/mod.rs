@@ -185,7 +185,11 @@ impl Client {
             500..=599 if status != 503 && status != 501 => {
                 Handed::Unknown { status: Some(status), reason: reason() }
             }
-            _ => Handed::Refused { status, reason: reason(), retry_after: retry_after.map(Duration::from_secs) },
+            _ => Handed::Refused {
+                status,
+                reason: reason(),
+                retry_after: retry_after.map(Duration::from_secs),
+            },
         }
     }
 }

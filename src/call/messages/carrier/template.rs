@@ -104,11 +104,18 @@ mod tests {
     fn nothing_that_is_filled_in_is_a_template_or_ends_its_text() {
         let message = message("\"}, {to} {\"x\":1\n\\");
         let words = Words::of(&message);
-        let body = words.fill_json(&json!({ "to": ["{to_digits}"], "text": "<{text}>", "n": 1, "c": "{from} {nobody}" }));
+        let body = words
+            .fill_json(&json!({ "to": ["{to_digits}"], "text": "<{text}>", "n": 1, "c": "{from} {nobody}" }));
         let read: Value = serde_json::from_str(&body.to_string()).unwrap();
         assert_eq!(read["text"], "<\"}, {to} {\"x\":1\n\\>");
-        assert_eq!((&read["to"][0], &read["n"], &read["c"]), (&json!("15550100001"), &json!(1), &json!("+14155550123 {nobody}")));
-        assert_eq!(words.fill("/m?to={to}&t={text}", percent), "/m?to=%2B15550100001&t=%22%7D%2C%20%7Bto%7D%20%7B%22x%22%3A1%0A%5C");
+        assert_eq!(
+            (&read["to"][0], &read["n"], &read["c"]),
+            (&json!("15550100001"), &json!(1), &json!("+14155550123 {nobody}"))
+        );
+        assert_eq!(
+            words.fill("/m?to={to}&t={text}", percent),
+            "/m?to=%2B15550100001&t=%22%7D%2C%20%7Bto%7D%20%7B%22x%22%3A1%0A%5C"
+        );
     }
 
     #[test]
