@@ -11,6 +11,7 @@ mod guards;
 mod hunt;
 mod ledger;
 mod messages;
+mod meter;
 mod prompt;
 mod queue;
 mod ringback;
@@ -23,14 +24,15 @@ mod turn;
 pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
-pub use directory::{Directory, NotANumber, Resolved, Wanted};
+pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
-pub use ledger::Journal;
+pub use ledger::{Journal, NotWritten};
 pub use messages::{
     Destination, Draft, Kept, NotTaken, Notice, SendError, Way, contact_of, read as read_notice,
     verify as verify_notice,
 };
+pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use switchboard::{
