@@ -22,10 +22,10 @@ mod refusal;
 mod tests;
 pub mod wire;
 
-pub use calls::{CallDetail, CallView, Segment, SmsView, Transcript, max_duration_s, placing_settings};
+pub use calls::{CallDetail, CallView, Segment, SmsView, Transcript, placing_settings};
 pub use events::{EVENTS, Telling, WebhookView, headers, telling, theirs, to_ours};
 pub use numbers::{
-    DEFAULT_VOICE, NumberView, Voiced, changed, provisioned, remembered, voice, voice_id_of, voiced,
+    DEFAULT_VOICE, NumberView, Voiced, changed, given, provisioned, remembered, voice, voice_id_of,
 };
 pub use refusal::{Refusal, refusal};
 
