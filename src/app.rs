@@ -99,7 +99,7 @@ pub struct Premises {
     keys: Keyring,
     /// The key of a first start, to be shown once.
     first_key: Option<Secret>,
-    http: tokio::net::TcpListener,
+    http: http::Server,
     stack: sip::net::Stack,
     sip_events: tokio::sync::mpsc::Receiver<sip::Event>,
     engine: media::net::Engine,
@@ -117,9 +117,7 @@ impl Premises {
             warn!(unsent, "messages that an earlier process left on their way are failed");
         }
         let (keys, first_key) = Keyring::open(&store, &config.data, chance::<32>, chrono::Utc::now())?;
-        let http = tokio::net::TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("http.listen: cannot listen on tcp {}", config.http.listen))?;
+        let http = http::Server::bind(&config.http).await?;
         let (stack, sip_events) = bind_sip(&config).await?;
         let engine = start_media(&config)?;
         Ok(Self { config, store, keys, first_key, http, stack, sip_events, engine })
@@ -144,7 +142,7 @@ pub struct Appliance {
     ready: Arc<AtomicBool>,
     http: SocketAddr,
     http_stop: CancellationToken,
-    http_task: JoinHandle<std::io::Result<()>>,
+    http_task: JoinHandle<()>,
     switchboard_task: JoinHandle<()>,
     journal_task: JoinHandle<()>,
     trunk_tasks: JoinSet<()>,
@@ -152,7 +150,7 @@ pub struct Appliance {
 
 impl Appliance {
     pub async fn start(premises: Premises, minds: Minds) -> anyhow::Result<Self> {
-        let Premises { config, store, keys, first_key, http: listener, stack, sip_events, engine } = premises;
+        let Premises { config, store, keys, first_key, http: server, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
         let directory = Directory::new(&config, chrono::Utc::now());
@@ -185,9 +183,8 @@ impl Appliance {
             Arc::new(keys),
             chance::<32>,
         );
-        let http = listener.local_addr()?;
-        let http_task =
-            tokio::spawn(http::serve(listener, gateway.clone(), ready.clone(), http_stop.clone()));
+        let http = server.local_addr()?;
+        let http_task = tokio::spawn(http::serve(server, gateway.clone(), ready.clone(), http_stop.clone()));
         Ok(Self {
             exchange,
             switchboard,

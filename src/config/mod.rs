@@ -7,6 +7,7 @@ mod dialect;
 mod extension;
 mod file;
 mod guards;
+mod http;
 mod messages;
 mod outside;
 mod read;
@@ -14,7 +15,7 @@ mod signalling;
 mod trunk;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};
 pub use guards::{Guards, Hours, Spend};
+pub use http::Http;
 pub use messages::Messages;
 pub use outside::Outside;
 pub use signalling::{Guard, Sip, Strangers, Tls};
@@ -65,11 +67,6 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub struct Http {
-    pub listen: SocketAddr,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -255,7 +252,7 @@ impl Default for Config {
                 threads: 1,
                 timeout: Duration::from_secs(60),
             },
-            http: Http { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) },
+            http: Http::default(),
             outside: Outside::default(),
             engines: Engines {
                 folder: None,

@@ -8,12 +8,13 @@ use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
 use super::guards::guards;
+use super::http::http;
 use super::messages::messages;
 use super::outside::outside;
 use super::signalling::sip;
 use super::trunk::trunk;
 use super::{
-    Agent, Brain, Config, Engines, Example, Http, Limits, Log, Media, Number, Numbering, Recording, Secret,
+    Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Recording, Secret,
     TurnTaking,
 };
 use crate::domain::{BrainChoice, NumberKind, Region};
@@ -30,7 +31,7 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         data: root.parsed("data", unknown.data, "a folder"),
         sip: sip(root.section("sip"), unknown.sip),
         media: media(root.section("media"), unknown.media),
-        http: http(root.section("http"), &unknown.http),
+        http: http(root.section("http"), unknown.http),
         outside: outside(root.section("outside")),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
@@ -77,12 +78,6 @@ fn ports(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-')?;
     let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
     (first >= 1024 && first % 2 == 0 && last > first).then_some(first..=last)
-}
-
-fn http(s: Section, default: &Http) -> Http {
-    let http = Http { listen: s.parsed("listen", default.listen, ADDRESS) };
-    s.finish();
-    http
 }
 
 fn engines(s: Section, default: Engines) -> Engines {

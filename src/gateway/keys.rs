@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::domain::{Account, AccountId, Key, KeyId, Principal, Scope};
-use crate::store::{Store, StoreError};
+use crate::store::{OpenError, Store, StoreError};
 
 /// What every key begins with, so that one that leaked is recognised.
 const PREFIX: &str = "offhook_";
@@ -85,6 +84,17 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Why nobody can be let in.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    #[error("the admin key in the data folder: {0}")]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+}
+
 /// The keys that open something, by their hashes.
 pub struct Keyring {
     held: ArcSwap<HashMap<String, Held>>,
@@ -111,7 +121,7 @@ impl Keyring {
         data: &Path,
         chance: impl Fn() -> [u8; 32],
         now: DateTime<Utc>,
-    ) -> anyhow::Result<(Self, Option<Secret>)> {
+    ) -> Result<(Self, Option<Secret>), KeyringError> {
         let house = AccountId::house();
         if store.account(&house)?.is_none() {
             let (name, settings) = ("house".to_owned(), crate::domain::Settings::default());
@@ -125,7 +135,7 @@ impl Keyring {
         };
         let admin = vec![Scope::Admin];
         let mut made = None;
-        match read_admin_key(data).context("the admin key in the data folder")? {
+        match read_admin_key(data)? {
             Some(secret) if !keys.iter().any(|key| key.hash == hash(&secret.0)) => {
                 let key = kept(&secret, id(), house, "first key", admin, now);
                 store.put_key(&key)?;
@@ -135,7 +145,7 @@ impl Keyring {
             None if keys.iter().any(|key| opens(key) && key.scopes.contains(&Scope::Admin)) => {}
             None => {
                 let (secret, key) = issue(chance(), id(), house, "first key", admin, now);
-                write_admin_key(data, &secret).context("the admin key in the data folder")?;
+                write_admin_key(data, &secret)?;
                 store.put_key(&key)?;
                 keys.push(key);
                 made = Some(secret);

@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 
 pub use calls::{PlaceCall, TransferCall};
 pub use error::{Error, Kind};
-pub use keys::{Keyring, Secret, admin_key_path};
+pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
@@ -84,6 +84,11 @@ impl Gateway {
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
         Self { exchange, switchboard, journal, store, keys, registry, process }
+    }
+
+    /// A random number that tells this process from those before it.
+    pub fn process(&self) -> u64 {
+        self.process
     }
 
     /// Places for a call or a message, the best first.

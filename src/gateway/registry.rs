@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
-use super::keys::{Keyring, Secret, issue};
+use super::keys::{Keyring, KeyringError, Secret, issue};
 use super::{Error, Gateway, Kind};
 use crate::domain::{Account, AccountId, Key, KeyId, Money, Principal, Scope, Settings};
 use crate::store::{Cursor, Page, Revoked, Store};
@@ -89,7 +89,7 @@ impl Registry {
     ///
     /// # Errors
     /// The folder cannot be used, or a gateway has it.
-    pub fn open(data: &Path, chance: fn() -> [u8; 32]) -> anyhow::Result<Self> {
+    pub fn open(data: &Path, chance: fn() -> [u8; 32]) -> Result<Self, KeyringError> {
         let store = Store::open(data)?;
         let (keys, _) = Keyring::open(&store, data, chance, Utc::now())?;
         Ok(Self::new(store, Arc::new(keys), chance))

@@ -77,8 +77,7 @@ pub(super) async fn once(request: Request, next: Next) -> Result<Response, Probl
     let key = given.to_str().unwrap_or_default().to_owned();
 
     let (head, body) = request.into_parts();
-    // The server bounds the body already.
-    let body = to_bytes(body, usize::MAX).await.map_err(|_| {
+    let body = to_bytes(body, app.config.max_body_bytes).await.map_err(|_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",

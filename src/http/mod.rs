@@ -22,42 +22,51 @@
 
 mod agentnumber;
 mod ask;
+mod attend;
 mod auth;
 mod handlers;
 mod idempotency;
 mod openapi;
 mod problem;
+mod rate;
+mod server;
 mod v1;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::config::Http;
 use crate::gateway::Gateway;
+
+use rate::Rates;
+pub use server::{Server, ServerError};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct App {
     gateway: Gateway,
+    config: Arc<Http>,
     ready: Arc<AtomicBool>,
+    rates: Arc<Rates>,
+    /// Requests so far, for their ids.
+    requests: Arc<AtomicU64>,
     /// Ends event streams when the server stops.
     stop: CancellationToken,
 }
 
 /// Serves until `stop`; then open streams end and running requests are finished.
-pub async fn serve(
-    listener: tokio::net::TcpListener,
-    gateway: Gateway,
-    ready: Arc<AtomicBool>,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    let app = App { gateway, ready, stop: stop.clone() };
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop.cancelled_owned()).await
+pub async fn serve(server: Server, gateway: Gateway, ready: Arc<AtomicBool>, stop: CancellationToken) {
+    let config = Arc::new(server.config().clone());
+    let rates = Arc::new(Rates::new(config.requests_per_minute));
+    let app = App { gateway, config, ready, rates, requests: Arc::default(), stop: stop.clone() };
+    server.run(router(app), stop).await;
 }
 
 fn router(app: App) -> Router {
@@ -74,6 +83,8 @@ fn router(app: App) -> Router {
         .nest(crate::dialect::agentnumber::BASE, agentnumber::routes(&app))
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::not_allowed)
+        .layer(DefaultBodyLimit::max(app.config.max_body_bytes))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), attend::attend))
         .with_state(app)
 }
 

@@ -14,6 +14,7 @@ mod calls_that_go_out;
 mod extensions_call_and_are_called;
 mod extensions_call_one_another;
 mod extensions_send_and_get_messages;
+mod http_clients_have_bounds;
 mod keys_open_what_their_scopes_allow;
 mod laws_of_the_house;
 mod messages_come_and_go;

@@ -40,6 +40,8 @@ pub(crate) struct Setting {
     pub(crate) listen: &'static str,
     /// Further lines of the table [sip].
     pub(crate) sip: &'static str,
+    /// Further lines of the table [http].
+    pub(crate) http: &'static str,
     /// Further tables of the file.
     pub(crate) more: String,
     pub(crate) max_calls: usize,
@@ -56,6 +58,7 @@ impl Default for Setting {
             trunk: "",
             listen: "'127.0.0.1:0'",
             sip: "",
+            http: "",
             more: String::new(),
             max_calls: 10,
         }
@@ -79,7 +82,7 @@ impl World {
         let text = format!(
             "data = {:?}\n\
              [sip]\nlisten = {}\n{}\n\
-             [http]\nlisten = '127.0.0.1:0'\n\
+             [http]\nlisten = '127.0.0.1:0'\n{}\n\
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
              [[trunk]]\nname = 'lan'\nallow = ['{}']\n{}\n\
@@ -88,6 +91,7 @@ impl World {
             data.path().display().to_string(),
             setting.listen,
             setting.sip,
+            setting.http,
             first + 39,
             setting.max_calls,
             setting.allow,
