@@ -27,11 +27,12 @@ use tracing::{error, info, warn};
 use crate::call::{
     Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
 };
-use crate::config::{Brain, Config};
+use crate::config::{Brain, Config, CreditMode};
 use crate::gateway::{Gateway, Keyring, Secret};
 use crate::http;
+use crate::jobs::Jobs;
 use crate::outside::Outside;
-use crate::store::Store;
+use crate::store::{Store, Terms};
 use crate::telemetry;
 
 /// A configuration with mistakes: EX_USAGE of sysexits.h.
@@ -108,6 +109,8 @@ pub struct Premises {
 impl Premises {
     pub async fn take(config: Config) -> anyhow::Result<Self> {
         let store = Store::open(&config.data)?;
+        let credits = config.credits.mode != CreditMode::Off;
+        store.agree(Terms { rates: config.rates.clone(), credits });
         let interrupted = store.close_interrupted(chrono::Utc::now())?;
         if interrupted > 0 {
             warn!(interrupted, "calls that an earlier process left open are closed");
@@ -146,6 +149,7 @@ pub struct Appliance {
     switchboard_task: JoinHandle<()>,
     journal_task: JoinHandle<()>,
     trunk_tasks: JoinSet<()>,
+    jobs: Jobs,
 }
 
 impl Appliance {
@@ -173,6 +177,8 @@ impl Appliance {
         let (switchboard, switchboard_task) = Switchboard::start(exchange.clone(), sip_events);
         let mut trunk_tasks = JoinSet::new();
         trunks.start(&stack, &mut trunk_tasks);
+        let config = &exchange.config;
+        let jobs = Jobs::start(store.clone(), exchange.outside.clone(), config.webhooks.clone(), chance::<8>);
         let ready = Arc::new(AtomicBool::new(true));
         let http_stop = CancellationToken::new();
         let gateway = Gateway::new(
@@ -198,6 +204,7 @@ impl Appliance {
             switchboard_task,
             journal_task,
             trunk_tasks,
+            jobs,
         })
     }
 
@@ -267,6 +274,8 @@ impl Appliance {
         if timeout(LAST_MESSAGES, self.journal_task).await.is_err() {
             error!("the journal did not end in time; the last records may be missing");
         }
+        // After the last records, so that what they tell may still leave.
+        self.jobs.stop().await;
         let _ = tokio::task::spawn_blocking(move || engine.shutdown()).await;
     }
 }

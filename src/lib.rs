@@ -16,6 +16,8 @@ pub mod gateway;
 
 pub mod dialect;
 
+pub mod jobs;
+
 pub mod http;
 
 pub mod telemetry;

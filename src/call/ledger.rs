@@ -94,7 +94,8 @@ async fn write(
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, 256).await > 0 {
         let (mut fresh, mut asked, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
-        for Job { entry, receipt } in batch.drain(..) {
+        for Job { mut entry, receipt } in batch.drain(..) {
+            store.price(&mut entry);
             fresh.push((entry.events.clone(), receipt.is_none()));
             match receipt {
                 None => waiting.push(entry),
@@ -171,6 +172,18 @@ impl Ledger {
             self.later(kind);
         }
         self.flush().await;
+    }
+
+    /// As [`record`](Self::record), and returns when that is on disk; nobody is told of what is not.
+    pub(super) async fn store(
+        &mut self,
+        kinds: impl IntoIterator<Item = EventKind>,
+    ) -> Result<(), NotWritten> {
+        for kind in kinds {
+            self.later(kind);
+        }
+        let record = Record::Call(Box::new(self.call.clone()));
+        self.journal.store(Entry { record, events: std::mem::take(&mut self.pending) }).await
     }
 
     /// Writes the record with the events noted since the last time; nothing where there are none.

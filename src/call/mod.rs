@@ -12,6 +12,7 @@ mod hunt;
 mod ledger;
 mod messages;
 mod prompt;
+mod queue;
 mod ringback;
 mod route;
 mod stock;
@@ -21,13 +22,16 @@ mod turn;
 
 pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};
-pub use conversation::{Action, Conversation, Input, Line, Manners, Note};
+pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
-pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal, Spent};
+pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::Journal;
 pub use messages::{Destination, Draft, SendError, contact_of};
+pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
-pub use switchboard::{Exchange, PlaceError, Placement, Switchboard, TransferError, local_ip_towards};
+pub use switchboard::{
+    Exchange, PlaceError, Placement, Switchboard, TransferError, Unsent, local_ip_towards,
+};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};
 pub use turn::{HANG_UP_MARK, Mouth};

@@ -3,11 +3,15 @@
 
 mod incoming;
 mod outgoing;
+mod steer;
+mod waiting;
+
+pub use steer::Unsent;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::sdp::{self, LocalMedia};
 use sip::{Body, CauseKind, Event, LegId, Reject};
@@ -21,6 +25,7 @@ use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
 use super::messages::{self, Draft, Letter, Post, SendError};
+use super::queue::{Full, Hold, Limits, Pace, Queue};
 use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
 use crate::config::Config;
 use crate::domain::{
@@ -32,7 +37,7 @@ use crate::store::{Store, Tape};
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
 const COMMANDS: usize = 64;
 /// Orders from the API that may wait; one more is told `Busy`.
-const ORDERS: usize = 64;
+const ORDERS: usize = 256;
 /// How long a refused caller is asked to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// What goodbye may take at the stop.
@@ -69,29 +74,39 @@ pub struct Exchange {
 }
 
 /// An outbound call that has been checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Placement {
     /// One of ours.
     pub from: Arc<Number>,
     pub to: Private<String>,
     pub who: Resolved,
-    /// The key that asked for it.
+    /// The key that asked for it; calls of one key are dialled in their order.
     pub key_id: Option<KeyId>,
+    /// Outbound calls that the key may have at once, where it says so itself.
+    pub at_once: Option<usize>,
     pub metadata: Metadata,
-    /// As [`Exchange::route`] gives them.
+    /// False: refused where it cannot be dialled at once.
+    pub may_wait: bool,
+    /// As [`Exchange::route`] gives them now; found anew when the call has waited.
     pub waves: Waves,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    #[error("all {0} lines are taken; try again when a call has ended")]
-    NoCapacity(usize),
+    #[error("{0}, and the call may not wait")]
+    NotNow(Hold),
+    #[error(transparent)]
+    QueueFull(Full),
     #[error("every trunk that the call could take carries as many calls as it may (trunk.max_calls)")]
     TrunksFull,
     #[error("the gateway is stopping and takes no new calls")]
     Stopping,
     #[error("the gateway is too busy to take the order; try again")]
     Busy,
+    #[error("there is no line for the call: {0}")]
+    NoLine(String),
+    #[error("the call cannot be written down, and so it is not placed; see the log")]
+    NotWritten,
     #[error(transparent)]
     NoBrain(#[from] NoBrain),
     #[error("the call could not be set up: {0}")]
@@ -117,7 +132,7 @@ pub(super) struct Further {
 }
 
 enum Order {
-    Place(Box<Placement>, oneshot::Sender<Result<CallId, PlaceError>>),
+    Place(Box<Placement>, oneshot::Sender<Result<Call, PlaceError>>),
     Dial(Box<Further>, oneshot::Sender<Result<Dialled, PlaceError>>),
     Transfer(CallId, Box<Transfer>, oneshot::Sender<Result<(), TransferError>>),
     /// The leg that this one is joined with, for another call of its peer.
@@ -125,6 +140,8 @@ enum Order {
     /// The leg belongs to that call from now on. False where the leg is over.
     Adopt(CallId, LegId, oneshot::Sender<bool>),
     HangUp(CallId, oneshot::Sender<bool>),
+    /// The command brings the way back along.
+    Tell(CallId, Box<Command>),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
     Drain {
         grace: Duration,
@@ -137,6 +154,7 @@ enum Order {
 pub struct Switchboard {
     orders: mpsc::Sender<Order>,
     live: watch::Receiver<usize>,
+    waiting: watch::Receiver<usize>,
 }
 
 impl Switchboard {
@@ -145,8 +163,10 @@ impl Switchboard {
         exchange: Arc<Exchange>,
         events: mpsc::Receiver<Event>,
     ) -> (Self, tokio::task::JoinHandle<()>) {
-        let (orders, queue) = mpsc::channel(ORDERS);
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let (count, live) = watch::channel(0);
+        let (queued, waiting) = watch::channel(0);
+        let queue = Queue::new(queue_limits(&exchange.config));
         let (post, post_task) = post(exchange.clone()).start();
         let desk = Desk {
             exchange,
@@ -155,15 +175,20 @@ impl Switchboard {
             legs: HashMap::new(),
             live: HashMap::new(),
             calls: JoinSet::new(),
+            queue,
+            tickets: HashMap::new(),
+            preparing: HashMap::new(),
+            clerks: JoinSet::new(),
             prospects: HashMap::new(),
             takeovers: 0,
             unrecorded: HashSet::new(),
             trunk_of: HashMap::new(),
             count,
+            queued,
             is_stopping: false,
             draining: None,
         };
-        (Self { orders, live }, tokio::spawn(desk.run(events, queue, post_task)))
+        (Self { orders, live, waiting }, tokio::spawn(desk.run(events, ordered, post_task)))
     }
 
     /// Calls up or being set up.
@@ -171,7 +196,13 @@ impl Switchboard {
         *self.live.borrow()
     }
 
-    pub async fn place(&self, placement: Placement) -> Result<CallId, PlaceError> {
+    /// Calls that wait to be dialled.
+    pub fn waiting(&self) -> usize {
+        *self.waiting.borrow()
+    }
+
+    /// Takes a call into the queue. Its record is on disk when this returns.
+    pub async fn place(&self, placement: Placement) -> Result<Call, PlaceError> {
         let (reply, answer) = oneshot::channel();
         self.orders.try_send(Order::Place(Box::new(placement), reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => PlaceError::Busy,
@@ -220,7 +251,7 @@ impl Switchboard {
         self.orders.send(Order::Adopt(call, leg, reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
-    /// False where the call is not up.
+    /// Ends a call, or takes it back where it is not dialled yet. False where it is neither.
     pub async fn hang_up(&self, id: CallId) -> bool {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::HangUp(id, reply)).await.is_ok() && answer.await.unwrap_or(false)
@@ -297,7 +328,16 @@ struct Desk {
     /// Calls that want no recording.
     unrecorded: HashSet<CallId>,
     calls: JoinSet<CallId>,
+    /// Which outbound call is dialled next.
+    queue: Queue,
+    /// Calls in the queue …
+    tickets: HashMap<CallId, waiting::Ticket>,
+    /// … and those that have left it and are not dialled yet.
+    preparing: HashMap<CallId, waiting::Ticket>,
+    /// They write and prepare what is not dialled yet.
+    clerks: JoinSet<waiting::Done>,
     count: watch::Sender<usize>,
+    queued: watch::Sender<usize>,
     /// From the start of a drain to the end of the process.
     is_stopping: bool,
     draining: Option<Draining>,
@@ -312,6 +352,7 @@ impl Desk {
     ) {
         loop {
             let step = self.draining.as_ref().map(|draining| draining.next);
+            let pace = self.queue.poll_timeout();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.event(event).await,
@@ -322,12 +363,17 @@ impl Desk {
                     None => break,
                 },
                 Some(ended) = self.calls.join_next() => self.ended(ended).await,
+                Some(done) = self.clerks.join_next() => self.done(done).await,
+                () = tokio::time::sleep_until(pace.unwrap_or_else(Instant::now).into()), if pace.is_some() => {}
                 () = tokio::time::sleep_until(step.unwrap_or_else(tokio::time::Instant::now)), if step.is_some() => {
                     self.drain_further();
                 }
             }
+            self.begin_calls();
             self.count.send_replace(self.calls.len());
+            self.queued.send_replace(self.queue.waiting());
             if self.calls.is_empty()
+                && self.clerks.is_empty()
                 && let Some(draining) = self.draining.take()
             {
                 let _ = draining.done.send(());
@@ -336,6 +382,11 @@ impl Desk {
         // Every actor sees its commands closed and ends its call; none waits for an order any more.
         drop(orders);
         self.live.clear();
+        self.is_stopping = true;
+        self.withdraw_all(EndReason::ShuttingDown);
+        while let Some(done) = self.clerks.join_next().await {
+            self.done(done).await;
+        }
         while self.calls.join_next().await.is_some() {}
         drop(self);
         if let Err(panic) = post.await {
@@ -347,6 +398,7 @@ impl Desk {
         match ended {
             Ok(id) => {
                 self.live.remove(&id);
+                self.queue.ended(Instant::now(), &id);
                 self.forget(&id).await;
             }
             // A panic ends that call and no other: the one whose actor no longer listens.
@@ -355,6 +407,7 @@ impl Desk {
                 let dead: Vec<_> =
                     self.live.extract_if(|_, actor| actor.is_closed()).map(|(id, _)| id).collect();
                 for id in dead {
+                    self.queue.ended(Instant::now(), &id);
                     self.forget(&id).await;
                     close_abandoned(&self.exchange.store, &self.exchange.journal, id).await;
                 }
@@ -474,7 +527,7 @@ impl Desk {
         match order {
             Order::Place(placement, reply) => {
                 // The client may have gone; the call is placed all the same and can be found in the list.
-                let _ = reply.send(self.place(*placement).await);
+                self.take_order(*placement, reply);
             }
             Order::Dial(further, reply) => {
                 let _ = reply.send(self.dial(*further).await);
@@ -501,7 +554,11 @@ impl Desk {
                 }
             }
             Order::HangUp(id, reply) => {
-                let _ = reply.send(self.tell(&id, Command::HangUp(EndReason::ApiHungUp)).await);
+                let is_done = self.cancel(&id) || self.tell(&id, Command::HangUp(EndReason::ApiHungUp)).await;
+                let _ = reply.send(is_done);
+            }
+            Order::Tell(id, command) => {
+                self.tell(&id, *command).await;
             }
             Order::Send(draft, reply) => {
                 if self.is_stopping {
@@ -522,6 +579,7 @@ impl Desk {
                 let _ = self.exchange.stack.set_admission(admission).await;
                 let next = tokio::time::Instant::now() + grace;
                 self.is_stopping = true;
+                self.withdraw_all(EndReason::ShuttingDown);
                 self.draining = Some(Draining { next, said_goodbye: false, done });
             }
         }
@@ -537,19 +595,30 @@ impl Desk {
     }
 
     /// `description`: what an inbound leg is to be answered with, where it is not answered yet.
-    fn spawn(&mut self, leg: LegId, call: Call, company: Company, media: Media, description: Option<Body>) {
+    fn spawn(
+        &mut self,
+        leg: LegId,
+        ledger: Ledger,
+        company: Company,
+        media: Media,
+        description: Option<Body>,
+    ) {
         // Whoever gave the order to place a call holds the other end; and without orders there are no calls.
         let Some(orders) = self.orders.upgrade() else { return };
         let (commands, queue) = mpsc::channel(COMMANDS);
-        let id = call.id.clone();
+        let id = ledger.call.id.clone();
         let side = SideId(leg);
-        let outbound = call.direction == Direction::Outbound;
-        self.trunk_of.insert(side, call.trunk.clone());
+        let outbound = ledger.call.direction == Direction::Outbound;
+        self.trunk_of.insert(side, ledger.call.trunk.clone());
         let actor = Actor {
             leg,
             exchange: self.exchange.clone(),
-            switchboard: Switchboard { orders, live: self.count.subscribe() },
-            ledger: Ledger::new(call, self.exchange.journal.clone()),
+            switchboard: Switchboard {
+                orders,
+                live: self.count.subscribe(),
+                waiting: self.queued.subscribe(),
+            },
+            ledger,
             company,
             commands: queue,
             media,
@@ -578,6 +647,24 @@ impl Desk {
         }
         draining.said_goodbye = true;
         draining.next = tokio::time::Instant::now() + FAREWELL;
+    }
+}
+
+/// What outbound calls are held to.
+fn queue_limits(config: &Config) -> Limits {
+    let (queue, guards) = (&config.queue, &config.guards);
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    let per_minute =
+        |most: u32| (most > 0).then(|| Pace { most: count(most), span: Duration::from_secs(60) }).into_iter();
+    let at_once = guards.max_calls.map_or(config.limits.max_calls, count);
+    let per_second = Pace { most: queue.calls_per_second, span: Duration::from_secs(1) };
+    Limits {
+        at_once,
+        at_once_per_key: guards.max_calls_per_key.map_or(at_once, count),
+        paces: per_minute(guards.calls_per_minute).chain([per_second]).collect(),
+        paces_per_key: per_minute(guards.calls_per_minute_per_key).collect(),
+        waiting: queue.max_waiting,
+        waiting_per_key: queue.max_waiting_per_key,
     }
 }
 

@@ -89,8 +89,7 @@ pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn list(answer: &Value) {
-    let calls = answer.get("calls").unwrap_or(answer);
-    for call in calls.as_array().into_iter().flatten() {
+    for call in answer["items"].as_array().into_iter().flatten() {
         let field = |name: &str| match &call[name] {
             Value::String(text) => text.clone(),
             Value::Null => "-".into(),

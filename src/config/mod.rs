@@ -10,9 +10,11 @@ mod guards;
 mod http;
 mod messages;
 mod outside;
+mod rates;
 mod read;
 mod signalling;
 mod trunk;
+mod webhooks;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,7 +22,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::{BrainChoice, E164, NumberKind, Region};
+use crate::domain::{BrainChoice, E164, NumberKind, Rates, Region};
 
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
@@ -29,8 +31,10 @@ pub use guards::{Guards, Hours, Spend};
 pub use http::Http;
 pub use messages::Messages;
 pub use outside::Outside;
+pub use rates::{CreditMode, Credits};
 pub use signalling::{Guard, Sip, Strangers, Tls};
 pub use trunk::{Format, Identity, Login, Style, Trunk};
+pub use webhooks::Webhooks;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Config {
@@ -40,10 +44,14 @@ pub struct Config {
     pub media: Media,
     pub http: Http,
     pub outside: Outside,
+    pub webhooks: Webhooks,
     pub engines: Engines,
     pub limits: Limits,
+    pub queue: Queue,
     pub numbering: Numbering,
     pub guards: Guards,
+    pub rates: Rates,
+    pub credits: Credits,
     pub recording: Recording,
     pub turn_taking: TurnTaking,
     pub messages: Messages,
@@ -93,6 +101,15 @@ pub struct Limits {
     pub grace: Duration,
     /// How long an outbound call may ring.
     pub ring: Duration,
+}
+
+/// Outbound calls that wait to be dialled.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Queue {
+    pub max_waiting: usize,
+    pub max_waiting_per_key: usize,
+    /// Calls that begin in any one second.
+    pub calls_per_second: usize,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -254,6 +271,7 @@ impl Default for Config {
             },
             http: Http::default(),
             outside: Outside::default(),
+            webhooks: Webhooks::default(),
             engines: Engines {
                 folder: None,
                 models: None,
@@ -269,8 +287,11 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 ring: Duration::from_secs(45),
             },
+            queue: Queue { max_waiting: 10_000, max_waiting_per_key: 5_000, calls_per_second: 5 },
             numbering: Numbering { region: Region::default(), quarantine: Duration::from_secs(7 * 86_400) },
             guards: Guards::default(),
+            rates: Rates { step: Duration::from_secs(1), ..Rates::default() },
+            credits: Credits::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
                 pause_complete: Duration::from_millis(400),
@@ -452,7 +473,7 @@ mod tests {
         );
         for part in [
             "data: is a number, and must be text",
-            "unknown: is no key that offhook knows; here it knows agent, brain, data",
+            "unknown: is no key that offhook knows; here it knows agent, brain, credits",
             "sip.listen: is \"everywhere\", and must be an address and a port",
             "limits.max_calls: is 0, and must be a whole number from 1 to 10000",
             "trunk[0].allow: is missing",

@@ -11,10 +11,12 @@ use super::guards::guards;
 use super::http::http;
 use super::messages::messages;
 use super::outside::outside;
+use super::rates::{credits, rates};
 use super::signalling::sip;
 use super::trunk::trunk;
+use super::webhooks::webhooks;
 use super::{
-    Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Recording, Secret,
+    Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Queue, Recording, Secret,
     TurnTaking,
 };
 use crate::domain::{BrainChoice, NumberKind, Region};
@@ -33,10 +35,14 @@ pub(super) fn config(text: &str) -> Result<Config, Vec<Mistake>> {
         media: media(root.section("media"), unknown.media),
         http: http(root.section("http"), unknown.http),
         outside: outside(root.section("outside")),
+        webhooks: webhooks(root.section("webhooks"), &unknown.webhooks),
         engines: engines(root.section("engines"), unknown.engines),
         limits: limits(root.section("limits"), &unknown.limits),
+        queue: queue(root.section("queue"), &unknown.queue),
         numbering: numbering(root.section("numbers"), &unknown.numbering),
         guards: guards(root.section("guards"), unknown.guards),
+        rates: rates(root.section("rates")),
+        credits: credits(root.section("credits"), unknown.credits),
         recording: recording(root.section("recording"), &unknown.recording),
         turn_taking: turn_taking(root.section("turn_taking"), &unknown.turn_taking),
         messages: messages(root.section("messages"), unknown.messages),
@@ -103,6 +109,17 @@ fn limits(s: Section, default: &Limits) -> Limits {
     };
     s.finish();
     limits
+}
+
+fn queue(s: Section, default: &Queue) -> Queue {
+    let count = |key, default: usize, most| size(s.count(key, default as u64, 1, most));
+    let queue = Queue {
+        max_waiting: count("max_waiting", default.max_waiting, 1_000_000),
+        max_waiting_per_key: count("max_waiting_per_key", default.max_waiting_per_key, 1_000_000),
+        calls_per_second: count("calls_per_second", default.calls_per_second, 1000),
+    };
+    s.finish();
+    queue
 }
 
 fn recording(s: Section, default: &Recording) -> Recording {

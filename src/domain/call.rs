@@ -139,6 +139,9 @@ pub struct CallUsage {
     pub tokens: u64,
     /// Characters that were synthesized.
     pub characters: u64,
+    /// Milliseconds for which a further leg was joined to the call.
+    #[serde(default)]
+    pub transfer_ms: u64,
 }
 
 /// A stereo WAV: the peer left, we right.
@@ -149,7 +152,7 @@ pub struct Recording {
     pub bytes: u64,
 }
 
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Call {
     pub id: CallId,
     #[serde(default)]
@@ -164,12 +167,17 @@ pub struct Call {
     pub key_id: Option<KeyId>,
     /// The client's own.
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub metadata: Metadata,
     pub direction: Direction,
     pub status: Status,
+    #[schema(value_type = String, example = "+14155550123")]
     pub from: Private<String>,
+    #[schema(value_type = String, example = "+15550100001")]
     pub to: Private<String>,
+    /// By name; empty where it was put through to a phone.
     pub agent: String,
+    /// The trunk or the extension that it came from or goes to.
     pub trunk: String,
     pub created_at: DateTime<Utc>,
     /// When the queue let it go.
@@ -187,9 +195,12 @@ pub struct Call {
     pub sip_status: Option<u16>,
     pub transcript: Vec<Fragment>,
     pub turns: Vec<Turn>,
+    /// Keys that the other side pressed.
+    #[schema(value_type = String)]
     pub digits: Private<String>,
     /// Whom the call was handed on to, or put through to.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub transferred_to: Option<Private<String>>,
     #[serde(default)]
     pub recordings: Vec<Recording>,
@@ -204,6 +215,7 @@ pub struct Call {
     pub attestation: Option<Attestation>,
     /// Whom the caller had dialled before the call was sent on to us, as the trunk says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub diverted_from: Option<Private<String>>,
 }
 

@@ -70,6 +70,9 @@ pub struct Event {
 pub enum EventKind {
     #[serde(rename = "call.queued")]
     Queued { direction: Direction, from: Private<String>, to: Private<String>, agent: String },
+    /// The queue has let it go: the far end is being called.
+    #[serde(rename = "call.dialing")]
+    Dialing { direction: Direction, from: Private<String>, to: Private<String>, agent: String },
     #[serde(rename = "call.ringing")]
     Ringing { direction: Direction, from: Private<String>, to: Private<String>, agent: String },
     #[serde(rename = "call.started")]
@@ -192,6 +195,11 @@ impl EventKind {
         EventKind::Queued { direction, from, to, agent }
     }
 
+    pub fn dialing(call: &Call) -> Self {
+        let (direction, from, to, agent) = parties(call);
+        EventKind::Dialing { direction, from, to, agent }
+    }
+
     pub fn ringing(call: &Call) -> Self {
         let (direction, from, to, agent) = parties(call);
         EventKind::Ringing { direction, from, to, agent }
@@ -234,6 +242,7 @@ impl EventKind {
     pub fn name(&self) -> &'static str {
         match self {
             EventKind::Queued { .. } => "call.queued",
+            EventKind::Dialing { .. } => "call.dialing",
             EventKind::Ringing { .. } => "call.ringing",
             EventKind::Started { .. } => "call.started",
             EventKind::Transcript { .. } => "call.transcript.partial",

@@ -275,7 +275,7 @@ pub(crate) mod tests {
         let contact = Private::new("+14155550123".to_owned());
         let (id, number) = (MessageId::from_random([n; 10]), number.parse().unwrap());
         let message = Message::new(id, Direction::Inbound, number, contact, content, at);
-        Message { trunk: "lan".into(), ..message }
+        Message { trunk: "lan".into(), cost: Some(Money::ZERO), ..message }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod money;
 mod number;
 mod numbering;
 mod private;
+mod usage;
 mod webhook;
 
 pub use account::{Account, Key, MissingScope, Principal, Scope};
@@ -33,6 +34,7 @@ pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
+pub use usage::{CreditEntry, CreditKind, Rates, Spent, Usage};
 #[cfg(test)]
 pub(crate) use webhook::endpoint;
 pub use webhook::{

@@ -120,6 +120,7 @@ pub struct Delivery {
     pub subject: String,
     pub seq: u64,
     pub status: DeliveryStatus,
+    /// Since it was last asked for.
     pub tries: u32,
     /// HTTP status of the last try, where there was an answer.
     #[serde(default)]

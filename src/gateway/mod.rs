@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
-pub use calls::{PlaceCall, TransferCall};
+pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
@@ -23,8 +23,11 @@ pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
-use crate::domain::{AccountId, Event, Number, Principal, Scope};
+use crate::domain::{AccountId, Event, Metadata, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
+
+/// What a client may hang on one thing, as JSON, bytes.
+const MOST_METADATA: usize = 16 * 1024;
 
 #[derive(Clone)]
 pub struct Gateway {
@@ -42,6 +45,8 @@ pub struct Gateway {
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Report {
     pub calls: usize,
+    /// Outbound calls that are not dialled yet.
+    pub waiting: usize,
     pub max_calls: usize,
     pub sip: SipReport,
     pub media: MediaReport,
@@ -69,6 +74,15 @@ pub struct MediaReport {
     pub late_ticks: u64,
     pub longest_tick_us: u64,
     pub panics: u64,
+}
+
+fn metadata_fits(metadata: &Metadata) -> Result<(), Error> {
+    let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
+    if length <= MOST_METADATA {
+        return Ok(());
+    }
+    let reason = format!("is {length} bytes long as JSON; at most {MOST_METADATA} are kept");
+    Err(Error::field("metadata", reason))
 }
 
 impl Gateway {
@@ -126,6 +140,7 @@ impl Gateway {
         let media = self.exchange.engine.stats();
         Report {
             calls: self.switchboard.live(),
+            waiting: self.switchboard.waiting(),
             max_calls: self.exchange.config.limits.max_calls,
             sip: SipReport {
                 received: sip.received,

@@ -252,7 +252,7 @@ impl Store {
                 return Ok(Asked::Pending);
             }
             delivery.status = DeliveryStatus::Pending;
-            (delivery.asked_again_at, delivery.next_try_at) = (Some(now), Some(now));
+            (delivery.asked_again_at, delivery.next_try_at, delivery.tries) = (Some(now), Some(now), 0);
             queue(tx, &delivery, 0)?;
             Ok(Asked::Queued(Box::new(delivery)))
         })

@@ -6,6 +6,7 @@
 
 mod calls;
 mod collection;
+mod credits;
 mod events;
 mod hooks;
 mod idempotency;
@@ -17,6 +18,7 @@ mod shelf;
 mod sound;
 mod tables;
 mod threads;
+mod usage;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
@@ -27,9 +29,10 @@ pub use messages::MessageFilter;
 pub use record::{Entry, Record};
 pub use sound::{Reading, Tape, Words, recording_file};
 pub use threads::ThreadFilter;
+pub use usage::Terms;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use redb::{Database, DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
@@ -45,6 +48,7 @@ pub struct Store {
     folder: PathBuf,
     /// Told after each change; one listens.
     changed: Arc<Notify>,
+    terms: Arc<OnceLock<Terms>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +98,12 @@ impl Store {
         let path = folder.join("offhook.redb");
         let database = schema::open(&path)?;
         let shelf = Shelf::new(Some(database), move || Database::create(&path));
-        Ok(Self { shelf: Arc::new(shelf), folder: folder.to_owned(), changed: Arc::default() })
+        Ok(Self {
+            shelf: Arc::new(shelf),
+            folder: folder.to_owned(),
+            changed: Arc::default(),
+            terms: Arc::default(),
+        })
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
@@ -102,10 +111,25 @@ impl Store {
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
         let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
-        let store =
-            Self { shelf: Arc::new(shelf), folder: PathBuf::from("nowhere"), changed: Arc::default() };
+        let store = Self {
+            shelf: Arc::new(shelf),
+            folder: PathBuf::from("nowhere"),
+            changed: Arc::default(),
+            terms: Arc::default(),
+        };
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
+    }
+
+    /// Says what things cost, once and before anything is written; until then they cost nothing.
+    pub fn agree(&self, terms: Terms) {
+        // A second word changes nothing: what was charged stays as it was.
+        let _ = self.terms.set(terms);
+    }
+
+    fn terms(&self) -> &Terms {
+        static FREE: LazyLock<Terms> = LazyLock::new(Terms::default);
+        self.terms.get().unwrap_or(&FREE)
     }
 
     fn begin_read(&self) -> Result<ReadTransaction, StoreError> {

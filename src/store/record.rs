@@ -5,6 +5,7 @@ use redb::WriteTransaction;
 use super::collection::put;
 use super::events::tell;
 use super::sound::put_words;
+use super::usage::{self, Terms};
 use super::{Store, StoreError, threads};
 use crate::domain::{Call, Event, Message};
 
@@ -35,22 +36,27 @@ pub struct Entry {
 impl Store {
     /// Writes records and the events of their change, together or not at all. Blocks until it is on disk.
     pub fn record(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        self.change(|transaction| entries.iter().try_for_each(|entry| write(transaction, entry)))
+        let terms = self.terms();
+        self.change(|transaction| entries.iter().try_for_each(|entry| write(transaction, terms, entry)))
     }
 }
 
-/// Keeps a call: its words by themselves.
-pub(super) fn put_call(transaction: &WriteTransaction, call: &Call) -> Result<(), StoreError> {
+/// Keeps a call: its words by themselves. Gives back the record that stood there before, without its words.
+pub(super) fn put_call(transaction: &WriteTransaction, call: &Call) -> Result<Option<Call>, StoreError> {
     let bare = put_words(transaction, call)?;
-    put(transaction, &bare).map(drop)
+    put(transaction, &bare)
 }
 
 /// Everything that one entry changes: the record, its events, and whatever those bring about (deliveries, charges).
-fn write(transaction: &WriteTransaction, entry: &Entry) -> Result<(), StoreError> {
-    match &entry.record {
-        Record::Call(call) => put_call(transaction, call)?,
+fn write(transaction: &WriteTransaction, terms: &Terms, entry: &Entry) -> Result<(), StoreError> {
+    let mut record = entry.record.clone();
+    usage::price(&mut record, &terms.rates);
+    match &record {
+        Record::Call(call) => usage::call(transaction, terms, put_call(transaction, call)?.as_ref(), call)?,
         Record::Message(message) => {
-            if put(transaction, &**message)?.is_none() {
+            let before = put(transaction, &**message)?;
+            usage::message(transaction, terms, before.as_ref(), message)?;
+            if before.is_none() {
                 threads::follow(transaction, message)?;
             }
         }

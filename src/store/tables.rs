@@ -2,7 +2,7 @@
 
 use redb::{TableDefinition, Value, WriteTransaction};
 
-use super::{StoreError, collection, events, hooks, idempotency, schema, sound};
+use super::{StoreError, collection, credits, events, hooks, idempotency, schema, sound, usage};
 use crate::domain::{Account, Call, Delivery, Key, Message, Thread, Webhook};
 
 /// Something to be done with each table.
@@ -22,6 +22,8 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(idempotency::ONCE)?;
     visitor.table(idempotency::ONCE_BY_TIME)?;
     hooks::visit(visitor)?;
+    usage::visit(visitor)?;
+    credits::visit(visitor)?;
     collection::visit::<Webhook>(visitor)?;
     collection::visit::<Delivery>(visitor)?;
     collection::visit::<Account>(visitor)?;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Stdio;
 use std::time::Duration;
 
-use offhook::domain::{Direction, Private, Status};
+use offhook::domain::{Direction, Principal, Private, Status};
 use offhook::gateway::PlaceCall;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -68,10 +68,14 @@ async fn baresip_registers_by_tcp_and_is_called() {
     let phone = world.gateway.report().await.extensions.swap_remove(0).phones.swap_remove(0);
     assert_eq!(phone.transport, "TCP");
     assert!(phone.user_agent.is_some_and(|agent| agent.contains("baresip")));
-    let order = PlaceCall { from: Private::new(NUMBER.into()), to: Private::new("201".into()), agent: None };
-    let id = world.gateway.place(order).await.unwrap();
+    let order = PlaceCall {
+        from: Private::new(NUMBER.into()),
+        to: Private::new("201".into()),
+        ..PlaceCall::default()
+    };
+    let id = world.gateway.place(&Principal::operator(), order).await.unwrap().id;
     world.named("call.started").await;
-    world.gateway.hang_up(id).await.unwrap();
+    world.gateway.hang_up(&Principal::operator(), id).await.unwrap();
     let (call, _) = world.until_ended().await;
     assert_eq!((call.direction, call.status), (Direction::Outbound, Status::Completed));
     assert_eq!(call.trunk, "extension 201");
@@ -84,7 +88,7 @@ async fn baresip_calls_an_agent() {
     let dial = format!("/dial sip:desk@{};transport=tcp", world.sip_by_tcp());
     let (_phone, _folder) = baresip(&world, Some(&dial));
     let started = world.named("call.started").await;
-    world.gateway.hang_up(started.call().unwrap().clone()).await.unwrap();
+    world.gateway.hang_up(&Principal::operator(), started.call().unwrap().clone()).await.unwrap();
     let (call, _) = world.until_ended().await;
     assert_eq!((call.direction, call.trunk.as_str()), (Direction::Inbound, "extension 201"));
     assert_eq!((call.from.reveal().as_str(), call.to.reveal().as_str()), ("201", "desk"));

@@ -4,7 +4,7 @@ use std::net::{Ipv6Addr, UdpSocket};
 use std::sync::Arc;
 
 use models::fake::FakeTranscriber;
-use offhook::domain::{EndReason, Private, TransferMode};
+use offhook::domain::{EndReason, Principal, Private, TransferMode};
 use offhook::gateway::TransferCall;
 
 use crate::support::{NUMBER, Peer, Setting, World};
@@ -28,7 +28,11 @@ async fn a_caller_by_ipv6_talks_with_the_agent_and_with_a_phone_of_ipv4() {
     alice.hears(300.0).await;
     let id = world.call_id("call.started").await;
     let to = Private::new(bob.uri().to_string());
-    world.gateway.transfer(id, TransferCall { to, mode: Some(TransferMode::Bridge) }).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, TransferCall { to, mode: Some(TransferMode::Bridge) })
+        .await
+        .unwrap();
     bob.answer().await;
     alice.sing(700.0).await;
     bob.hears(700.0).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use models::fake::FakeTranscriber;
-use offhook::domain::{Call, CallId, EndReason, EventKind, Private, Status, TransferMode};
+use offhook::domain::{Call, CallId, EndReason, EventKind, Principal, Private, Status, TransferMode};
 use offhook::gateway::{Kind, TransferCall};
 use sip::{Event, ReferRequest, Uri};
 
@@ -49,7 +49,11 @@ async fn a_refer_that_succeeds_leaves_the_two_alone() {
     let mut world = World::start(setting()).await;
     let carol = Peer::new("carol").await;
     let (mut alice, id) = alice_calls(&mut world).await;
-    world.gateway.transfer(id, order(&carol.uri(), TransferMode::Refer)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, order(&carol.uri(), TransferMode::Refer))
+        .await
+        .unwrap();
     let refer = refer_of(&mut alice).await;
     assert_eq!(refer.to.uri, carol.uri());
     let leg = alice.leg.unwrap();
@@ -73,11 +77,19 @@ async fn a_refer_that_fails_gives_the_caller_back_to_the_agent() {
     let mut world = World::start(setting()).await;
     let (mut alice, id) = alice_calls(&mut world).await;
     let nobody = "sip:nobody@127.0.0.1:9".parse().unwrap();
-    world.gateway.transfer(id.clone(), order(&nobody, TransferMode::Refer)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id.clone(), order(&nobody, TransferMode::Refer))
+        .await
+        .unwrap();
     refer_of(&mut alice).await;
     let leg = alice.leg.unwrap();
     alice.stack.accept_refer(leg).await.unwrap();
-    let again = world.gateway.transfer(id.clone(), order(&nobody, TransferMode::Refer)).await.unwrap_err();
+    let again = world
+        .gateway
+        .transfer(&Principal::operator(), id.clone(), order(&nobody, TransferMode::Refer))
+        .await
+        .unwrap_err();
     assert_eq!(again.kind, Kind::Conflict, "one at a time");
     alice.hears_nothing().await;
     alice.stack.refer_progress(leg, 486).await.unwrap();
@@ -102,7 +114,11 @@ async fn a_bridge_carries_sound_and_keys_both_ways_and_survives_hold() {
     let mut world = World::start(setting()).await;
     let mut carol = Peer::new("carol").await;
     let (mut alice, id) = alice_calls(&mut world).await;
-    world.gateway.transfer(id, order(&carol.uri(), TransferMode::Bridge)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, order(&carol.uri(), TransferMode::Bridge))
+        .await
+        .unwrap();
     let offer = carol.rings().await.unwrap();
     // Ringback, as an American caller knows it.
     alice.hears(440.0).await;
@@ -157,14 +173,22 @@ async fn a_callee_that_is_busy_gives_the_caller_back_to_the_agent() {
     let mut world = World::start(setting()).await;
     let mut carol = Peer::new("carol").await;
     let (mut alice, id) = alice_calls(&mut world).await;
-    world.gateway.transfer(id.clone(), order(&carol.uri(), TransferMode::Bridge)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id.clone(), order(&carol.uri(), TransferMode::Bridge))
+        .await
+        .unwrap();
     carol.reject(486).await;
     let failed = world.named("call.transfer_failed").await;
     assert!(matches!(failed.kind, EventKind::TransferFailed { reason: EndReason::Busy, .. }));
     alice.hears(AGENT).await;
     // And it can be tried again.
     let mut dave = Peer::new("dave").await;
-    world.gateway.transfer(id, order(&dave.uri(), TransferMode::Bridge)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, order(&dave.uri(), TransferMode::Bridge))
+        .await
+        .unwrap();
     dave.answer().await;
     dave.sing(CAROL).await;
     alice.hears(CAROL).await;
@@ -181,7 +205,11 @@ async fn a_carrier_that_takes_no_refer_is_bridged() {
     let mut world = World::start(setting()).await;
     let mut carol = Peer::new("carol").await;
     let (mut alice, id) = alice_calls(&mut world).await;
-    world.gateway.transfer(id, order(&carol.uri(), TransferMode::Auto)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, order(&carol.uri(), TransferMode::Auto))
+        .await
+        .unwrap();
     refer_of(&mut alice).await;
     alice.stack.refuse_refer(alice.leg.unwrap(), 405).await.unwrap();
     carol.answer().await;
@@ -200,7 +228,11 @@ async fn a_caller_who_gives_up_while_it_rings_stops_the_ringing() {
     let mut world = World::start(setting()).await;
     let mut carol = Peer::new("carol").await;
     let (mut alice, id) = alice_calls(&mut world).await;
-    world.gateway.transfer(id, order(&carol.uri(), TransferMode::Bridge)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, order(&carol.uri(), TransferMode::Bridge))
+        .await
+        .unwrap();
     carol.rings().await;
     alice.hang_up().await;
     assert_eq!(carol.ended().await.kind, sip::CauseKind::Cancel);
@@ -213,7 +245,11 @@ async fn an_attended_transfer_joins_the_two_and_then_lets_them_go() {
     let mut world = World::start(setting()).await;
     let mut carol = Peer::new("carol").await;
     let (mut alice, id) = alice_calls(&mut world).await;
-    world.gateway.transfer(id, order(&carol.uri(), TransferMode::Attended)).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, order(&carol.uri(), TransferMode::Attended))
+        .await
+        .unwrap();
     carol.answer().await;
     let refer = refer_of(&mut alice).await;
     let replaces = refer.replaces.expect("our call with Carol is to be replaced");
@@ -244,10 +280,13 @@ async fn what_cannot_be_transferred_says_why() {
     let carol = Peer::new("carol").await;
     let order = || order(&carol.uri(), TransferMode::Bridge);
     let unknown = CallId::from_random([9; 10]);
-    assert_eq!(world.gateway.transfer(unknown, order()).await.unwrap_err().kind, Kind::NotFound);
+    assert_eq!(
+        world.gateway.transfer(&Principal::operator(), unknown, order()).await.unwrap_err().kind,
+        Kind::NotFound
+    );
     let (mut alice, id) = alice_calls(&mut world).await;
     let number = TransferCall { to: Private::new("+14155550123".into()), mode: None };
-    let error = world.gateway.transfer(id.clone(), number).await.unwrap_err();
+    let error = world.gateway.transfer(&Principal::operator(), id.clone(), number).await.unwrap_err();
     assert_eq!(
         (error.kind, error.field),
         (Kind::Invalid, Some("to")),
@@ -255,6 +294,9 @@ async fn what_cannot_be_transferred_says_why() {
     );
     alice.hang_up().await;
     ended(&mut world).await;
-    assert_eq!(world.gateway.transfer(id, order()).await.unwrap_err().kind, Kind::Conflict);
+    assert_eq!(
+        world.gateway.transfer(&Principal::operator(), id, order()).await.unwrap_err().kind,
+        Kind::Conflict
+    );
     world.stop().await;
 }

@@ -2,6 +2,9 @@
 
 use sip::CauseKind;
 
+use offhook::domain::Principal;
+use offhook::store::CallFilter;
+
 use crate::support::{Caller, NUMBER, Setting, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,7 +13,16 @@ async fn an_unknown_number_is_404() {
     let (outcome, _) = Caller::new().await.call(&world, "+15550109999", "hangup").await;
     assert!(!outcome.answered);
     assert_eq!((outcome.cause.kind, outcome.cause.status), (CauseKind::Rejected, Some(404)));
-    assert!(world.gateway.calls(10).await.unwrap().is_empty(), "a stranger's guess leaves no record");
+    assert!(
+        world
+            .gateway
+            .calls(&Principal::operator(), CallFilter::default(), None, 10)
+            .await
+            .unwrap()
+            .items
+            .is_empty(),
+        "a stranger's guess leaves no record"
+    );
     world.stop().await;
 }
 

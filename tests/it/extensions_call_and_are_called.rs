@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use offhook::domain::Private;
+use offhook::domain::{Principal, Private};
 use offhook::gateway::{Kind, PlaceCall};
 use offhook::phone::{Account, Phone, PhoneError, Settings};
 use sip::net::{Stack, StackConfig};
@@ -31,7 +31,7 @@ fn account(world: &World, user: &str, password: &str) -> Settings {
 }
 
 fn order(to: &str) -> PlaceCall {
-    PlaceCall { from: Private::new(NUMBER.into()), to: Private::new(to.into()), agent: None }
+    PlaceCall { from: Private::new(NUMBER.into()), to: Private::new(to.into()), ..PlaceCall::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +68,7 @@ async fn a_wrong_password_registers_nobody() {
     assert!(matches!(refused, Some(PhoneError::Registration { .. })), "{refused:?}");
     reader.await.unwrap();
     assert!(world.gateway.report().await.extensions.iter().all(|extension| extension.phones.is_empty()));
-    let error = world.gateway.place(order("201")).await.unwrap_err();
+    let error = world.gateway.place(&Principal::operator(), order("201")).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable, "{error}");
     world.stop().await;
 }
@@ -124,12 +124,12 @@ async fn all_phones_of_an_extension_ring_and_the_first_who_answers_has_the_call(
             }
         }
     };
-    let placed = async { world.gateway.place(order("201")).await.unwrap() };
-    let ((outcome, _), stopped, id) = tokio::join!(phone.answer("listen\nhangup"), rings, placed);
+    let placed = async { world.gateway.place(&Principal::operator(), order("201")).await.unwrap() };
+    let ((outcome, _), stopped, placed) = tokio::join!(phone.answer("listen\nhangup"), rings, placed);
     assert!(outcome.answered);
     assert_eq!(stopped.kind, CauseKind::Cancel, "the other stops ringing");
     let (call, _) = world.until_ended().await;
-    assert_eq!((call.id, call.trunk.as_str()), (id, "extension 201"));
+    assert_eq!((call.id, call.trunk.as_str()), (placed.id, "extension 201"));
     other.shutdown().await;
     world.stop().await;
 }

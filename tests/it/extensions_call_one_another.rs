@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use models::fake::FakeTranscriber;
-use offhook::domain::{Direction, EndReason, EventKind, Private, Status};
+use offhook::domain::{Direction, EndReason, EventKind, Principal, Private, Status};
 use offhook::gateway::TransferCall;
 use sip::Event;
 
@@ -94,7 +94,11 @@ async fn an_agent_puts_an_extension_through_to_another() {
     alice.call(world.sip, NUMBER).await;
     alice.hears(300.0).await;
     let id = world.call_id("call.started").await;
-    world.gateway.transfer(id, TransferCall { to: Private::new("202".into()), mode: None }).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, TransferCall { to: Private::new("202".into()), mode: None })
+        .await
+        .unwrap();
     bob.answer().await;
     bob.sing(BOB).await;
     alice.hears(BOB).await;

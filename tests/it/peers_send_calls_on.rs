@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use models::fake::FakeTranscriber;
-use offhook::domain::{EndReason, Private, TransferMode};
+use offhook::domain::{EndReason, Principal, Private, TransferMode};
 use offhook::gateway::TransferCall;
 use sip::{Event, ReferRequest};
 
@@ -54,7 +54,11 @@ async fn a_phone_that_was_put_through_hands_the_caller_to_a_third() {
     alice.call(world.sip, NUMBER).await;
     let id = world.call_id("call.started").await;
     let to = Private::new(bob.uri().to_string());
-    world.gateway.transfer(id, TransferCall { to, mode: Some(TransferMode::Bridge) }).await.unwrap();
+    world
+        .gateway
+        .transfer(&Principal::operator(), id, TransferCall { to, mode: Some(TransferMode::Bridge) })
+        .await
+        .unwrap();
     bob.answer().await;
     alice.sing(ALICE).await;
     bob.hears(ALICE).await;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use offhook::call::{Reach, ServerReport};
-use offhook::domain::Private;
+use offhook::domain::{Event, Principal, Private};
 use offhook::gateway::{Kind, PlaceCall};
 use sip::Admission;
 use tokio::time::timeout;
@@ -16,7 +16,11 @@ const OTHER: &str = "+15550100002";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn order() -> PlaceCall {
-    PlaceCall { from: Private::new(OTHER.into()), to: Private::new("+4930123456".into()), agent: None }
+    PlaceCall {
+        from: Private::new(OTHER.into()),
+        to: Private::new("+4930123456".into()),
+        ..PlaceCall::default()
+    }
 }
 
 /// A trunk with these servers, and a number on it.
@@ -64,12 +68,12 @@ async fn a_call_goes_on_to_the_next_server_and_to_the_next_trunk() {
     until(&world, "carrier", &[Reach::Unknown, Reach::Unknown]).await;
     until(&world, "spare", &[Reach::Unknown]).await;
 
-    let placed = async { world.gateway.place(order()).await.unwrap() };
-    let ((outcome, _), id) = tokio::join!(callee.answer("listen\nhangup"), placed);
+    let placed = async { world.gateway.place(&Principal::operator(), order()).await.unwrap() };
+    let ((outcome, _), placed) = tokio::join!(callee.answer("listen\nhangup"), placed);
     assert!(outcome.answered);
     assert!(outcome.exchanges.iter().any(|exchange| !exchange.heard_for.is_zero()), "the greeting was heard");
     let (call, events) = world.until_ended().await;
-    assert_eq!((call.id, call.trunk.as_str()), (id, "spare"), "the record says who carried it");
+    assert_eq!((call.id, call.trunk.as_str()), (placed.id, "spare"), "the record says who carried it");
     let queued = events.iter().filter(|event| event.kind.name() == "call.queued").count();
     assert_eq!(queued, 1, "for the client it is one call");
     assert_eq!(busy.stop().await, 1, "nobody is called twice");
@@ -82,7 +86,7 @@ async fn a_callee_who_is_busy_is_not_called_by_another_way() {
     let servers = [&first, &second].map(|server| format!("sip:{}", server.address));
     let mut world = World::start(Setting { more: carrier(&servers, ""), ..Setting::default() }).await;
     until(&world, "carrier", &[Reach::Unknown, Reach::Unknown]).await;
-    world.gateway.place(order()).await.unwrap();
+    world.gateway.place(&Principal::operator(), order()).await.unwrap();
     let (call, _) = world.until_ended().await;
     assert_eq!((call.end_reason.map(|reason| reason.code()), call.sip_status), (Some("busy"), Some(486)));
     assert_eq!((first.stop().await, second.stop().await), (1, 0));
@@ -100,7 +104,7 @@ async fn options_find_out_who_is_down_and_who_is_back() {
 
     first.admit(Admission::Draining { retry_after: Duration::from_secs(1) }).await;
     until(&world, "carrier", &[Reach::Down, Reach::Up]).await;
-    world.gateway.place(order()).await.unwrap();
+    world.gateway.place(&Principal::operator(), order()).await.unwrap();
     world.until_ended().await;
     first.admit(Admission::Open).await;
     until(&world, "carrier", &[Reach::Up, Reach::Up]).await;
@@ -115,13 +119,23 @@ async fn a_trunk_takes_no_more_calls_than_it_may() {
     let mut world = World::start(Setting { more, ..Setting::default() }).await;
     until(&world, "carrier", &[Reach::Unknown]).await;
     let place = async {
-        world.gateway.place(order()).await.unwrap();
-        world.gateway.place(order()).await.unwrap_err()
+        world.gateway.place(&Principal::operator(), order()).await.unwrap();
+        world.named("call.dialing").await;
+        let impatient = PlaceCall { queue: false, ..order() };
+        let refused = world.gateway.place(&Principal::operator(), impatient).await.unwrap_err();
+        let waits = world.gateway.place(&Principal::operator(), order()).await.unwrap();
+        (refused, waits)
     };
-    let ((outcome, _), refused) = tokio::join!(callee.answer("listen\nhangup"), place);
+    let ((outcome, _), (refused, waits)) = tokio::join!(callee.answer("listen\nhangup"), place);
     assert!(outcome.answered);
-    assert_eq!(refused.kind, Kind::Busy, "{refused}");
+    assert_eq!((refused.kind, refused.code), (Kind::Busy, "no_capacity"), "{refused}");
     world.until_ended().await;
+    // Its turn came when the first had ended; the phone is not there any more.
+    let is_dialled = |event: &Event| event.call() == Some(&waits.id) && event.kind.name() == "call.dialing";
+    world.event("dialling of the second", is_dialled).await;
+    world.gateway.hang_up(&Principal::operator(), waits.id.clone()).await.unwrap();
+    let is_over = |event: &Event| event.call() == Some(&waits.id) && event.kind.name() == "call.ended";
+    world.event("end of the second", is_over).await;
     // The lan is another trunk, and has its own.
     let (other, _) = Caller::new().await.call(&world, NUMBER, "listen\nhangup").await;
     assert!(other.answered);

@@ -9,6 +9,7 @@ mod side;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use media::sdp::LocalMedia;
 use sip::{Body, LegId, ReferRequest};
 use tokio::sync::{mpsc, oneshot};
@@ -16,11 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
-use super::Input;
 use super::bridge::{self, Bridge, NotNow, Role};
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
-use super::switchboard::{Exchange, SideId, Switchboard};
+use super::switchboard::{Exchange, SideId, Switchboard, Unsent};
+use super::{Input, Unsaid};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
 use crate::store::Tape;
 
@@ -39,6 +40,14 @@ pub(super) enum Command {
     /// Say goodbye, then end it.
     Leave(EndReason),
     Transfer(Box<Transfer>, oneshot::Sender<Result<(), NotNow>>),
+    /// Have the agent say this.
+    Say {
+        text: Private<String>,
+        interrupt: bool,
+        reply: oneshot::Sender<Result<(), Unsaid>>,
+    },
+    /// Send keys to the near side.
+    Press(Private<String>, oneshot::Sender<Result<(), Unsent>>),
     /// A call that has come in wants the place of one of our legs (RFC 3891).
     TakeOver(Box<TakeOver>),
     /// Whoever has this leg wants the one that it is joined with to go to another call of theirs.
@@ -222,7 +231,7 @@ impl Running {
     async fn run(mut self) {
         let begun = match self.ledger.call.direction {
             Direction::Inbound => EventKind::ringing(&self.ledger.call),
-            Direction::Outbound => EventKind::queued(&self.ledger.call),
+            Direction::Outbound => EventKind::dialing(&self.ledger.call),
         };
         self.ledger.record([begun]).await;
         self.configured().await;
@@ -322,9 +331,27 @@ impl Running {
                 // A client that has gone is no reason to undo what it asked for.
                 let _ = reply.send(self.transfer(*transfer));
             }
+            Command::Say { text, interrupt, reply } => {
+                let _ = reply.send(self.say(now, text, interrupt));
+            }
+            Command::Press(keys, reply) => {
+                let sent = match self.answered_at {
+                    Some(_) => self.near.line.send_digits(keys.reveal()).await.map_err(Unsent::from),
+                    None => Err(Unsent::NotUp),
+                };
+                let _ = reply.send(sent);
+            }
             Command::TakeOver(request) => self.take_over(*request).await,
             Command::Give(asked_by, reply) => self.give(asked_by, reply).await,
         }
+    }
+
+    fn say(&mut self, now: Instant, text: Private<String>, interrupt: bool) -> Result<(), Unsaid> {
+        // Without an agent two people have the call.
+        let conversation = &mut self.mind.as_mut().ok_or(Unsaid::Away)?.conversation;
+        conversation.may_say()?;
+        conversation.handle(now, Input::Say { text: text.reveal().clone(), interrupt });
+        Ok(())
     }
 
     fn role_of(&self, id: SideId) -> Option<Role> {
@@ -356,6 +383,7 @@ impl Running {
             Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
+                self.ledger.call.rang_at = Some(Utc::now());
                 let event = EventKind::ringing(&self.ledger.call);
                 self.ledger.record([event]).await;
             }

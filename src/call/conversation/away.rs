@@ -24,6 +24,7 @@ impl Conversation {
             self.cut(speech);
         }
         self.unsaid.clear();
+        self.prompted.clear();
         self.digits.clear();
         self.digits_until = None;
         self.idle_prompts = 0;

@@ -22,7 +22,8 @@
 //! - No path is silent for ever: every state but `Over` has a deadline.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
-//! quarrel between them in `floor`, transfers in `away`, the end in `ending`; what words mean is in `words`.
+//! quarrel between them in `floor`, what a client has said in `prompted`, transfers in `away`, the end in `ending`; what words
+//! mean is in `words`.
 
 mod agent;
 mod away;
@@ -30,6 +31,7 @@ mod caller;
 mod ending;
 mod floor;
 mod hearing;
+mod prompted;
 mod speech;
 mod words;
 
@@ -40,6 +42,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hearing::Hearing;
+pub use prompted::Unsaid;
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
@@ -145,6 +148,11 @@ pub enum Input {
         played: Duration,
     },
     Digit(char),
+    /// A client wants this said: at once, or when whoever speaks has finished.
+    Say {
+        text: String,
+        interrupt: bool,
+    },
     /// Somebody else has the caller from here on, or nobody yet: a transfer.
     Away,
     /// The agent has the caller again, and says this first, if anything.
@@ -251,6 +259,8 @@ pub struct Conversation {
     history: Vec<Line>,
     digits: String,
     digits_until: Option<Instant>,
+    /// What a client wants said, and has not been said yet.
+    prompted: VecDeque<String>,
     /// Answers in a row of which nothing came.
     failures: u32,
     /// Utterances in a row that could not be heard.
@@ -274,6 +284,7 @@ impl Conversation {
             history: Vec::new(),
             digits: String::new(),
             digits_until: None,
+            prompted: VecDeque::new(),
             failures: 0,
             deafness: 0,
             idle_prompts: 0,
@@ -299,6 +310,11 @@ impl Conversation {
         if self.floor == Floor::Away {
             return self.while_away(now, input);
         }
+        self.take(now, input);
+        self.say_prompted(now);
+    }
+
+    fn take(&mut self, now: Instant, input: Input) {
         match input {
             Input::Answered => self.answered(now),
             Input::VoiceStart { onset } => self.voice_start(now, onset),
@@ -321,6 +337,7 @@ impl Conversation {
             Input::Played { mark } => self.played(now, mark),
             Input::Hushed { mark, played } => self.hushed(now, mark, played),
             Input::Digit(digit) => self.digit(now, digit),
+            Input::Say { text, interrupt } => self.prompt(now, text, interrupt),
             Input::Away => self.away(),
             Input::Back { .. } => {}
             Input::Leave(reason) => self.leave(now, reason),
@@ -346,6 +363,11 @@ impl Conversation {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.time_out(now);
+        self.say_prompted(now);
+    }
+
+    fn time_out(&mut self, now: Instant) {
         if let Some((at, reason)) = self.leave_by
             && now >= at
         {

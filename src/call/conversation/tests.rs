@@ -579,6 +579,76 @@ fn a_call_that_is_away_ends_without_a_goodbye() {
     assert_eq!(stage.conversation.poll_timeout(), None);
 }
 
+fn say(text: &str, interrupt: bool) -> Input {
+    Input::Say { text: text.into(), interrupt }
+}
+
+#[test]
+fn what_a_client_wants_said_waits_for_whoever_speaks() {
+    let mut stage = Stage::greeted();
+    stage.voice_start();
+    stage.wait(ms(500));
+    stage.tell(say("The line closes soon.", false));
+    stage.tell(say("Thank you.", false));
+    stage.voice_end();
+    stage.hears("Do you open today?");
+    stage.wait(ms(500));
+    let turn = stage.reply_turn();
+    stage.speak(turn, &["Yes."]);
+    assert!(!stage.log.iter().any(|action| matches!(action, Action::Say { .. })), "{:#?}", stage.log);
+    stage.play_out(turn, 1);
+    let turn = stage.said("The line closes soon.");
+    stage.speak(turn, &["The line closes soon."]);
+    stage.play_out(turn, 1);
+    let turn = stage.said("Thank you.");
+    stage.speak(turn, &["Thank you."]);
+    stage.play_out(turn, 1);
+    let said: Vec<_> = stage.history().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said[1..], ["Do you open today?", "Yes.", "The line closes soon.", "Thank you."]);
+}
+
+#[test]
+fn what_is_said_at_once_cuts_the_agent_and_is_not_followed_by_the_rest() {
+    let mut stage = Stage::greeted();
+    stage.voice(ms(900));
+    stage.hears("Tell me a story.");
+    stage.wait(ms(500));
+    let turn = stage.reply_turn();
+    stage.speak(turn, &["Once upon a time", "there was a king."]);
+    stage.wait(ms(500));
+    stage.cut = (Some(u64::from(turn) * 100), ms(500));
+    stage.tell(say("One moment.", true));
+    assert!(stage.did(&Action::Cancel { turn }) && stage.did(&Action::Hush), "{:#?}", stage.log);
+    let turn = stage.said("One moment.");
+    stage.speak(turn, &["One moment."]);
+    stage.play_out(turn, 1);
+    let said: Vec<_> = stage.history().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said[2..], ["Once", "One moment."]);
+    // Noise brings nothing of the story back.
+    stage.log.clear();
+    stage.voice(ms(300));
+    stage.hears("");
+    stage.wait(ms(1000));
+    assert!(!stage.log.iter().any(|action| matches!(action, Action::Say { .. })), "{:#?}", stage.log);
+}
+
+#[test]
+fn nothing_is_said_where_nobody_would_hear_it() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.conversation.may_say(), Err(Unsaid::NotUp));
+    let mut greeted = Stage::greeted();
+    greeted.tell(Input::Away);
+    assert_eq!(greeted.conversation.may_say(), Err(Unsaid::Away));
+    stage.tell(Input::Answered);
+    for _ in 0..8 {
+        assert_eq!(stage.conversation.may_say(), Ok(()));
+        stage.tell(say("Again.", false));
+    }
+    assert_eq!(stage.conversation.may_say(), Err(Unsaid::TooMany));
+    stage.tell(Input::Leave(EndReason::ApiHungUp));
+    assert_eq!(stage.conversation.may_say(), Err(Unsaid::NotUp));
+}
+
 /// One random happening of the world.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -593,6 +663,7 @@ enum Happening {
     Over(bool),
     WantsHangUp,
     Digit(char),
+    Say(bool),
     Away,
     Back,
     Leave,
@@ -611,6 +682,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<bool>().prop_map(Happening::Over),
         1 => Just(Happening::WantsHangUp),
         1 => prop_oneof![Just('1'), Just('#')].prop_map(Happening::Digit),
+        1 => any::<bool>().prop_map(Happening::Say),
         1 => Just(Happening::Away),
         1 => Just(Happening::Back),
         1 => Just(Happening::Leave),
@@ -649,6 +721,7 @@ proptest! {
                 Happening::Over(failed) => stage.tell(Input::ReplyOver { turn, failed }),
                 Happening::WantsHangUp => stage.tell(Input::WantsHangUp { turn }),
                 Happening::Digit(digit) => stage.tell(Input::Digit(digit)),
+                Happening::Say(interrupt) => stage.tell(Input::Say { text: "By the way.".into(), interrupt }),
                 Happening::Away => stage.tell(Input::Away),
                 Happening::Back => stage.tell(Input::Back { say: "I could not reach them.".into() }),
                 Happening::Leave => stage.tell(Input::Leave(EndReason::ShuttingDown)),

@@ -18,7 +18,7 @@ use plan::Danger;
 pub use refusal::{Period, Purse, Refusal};
 
 use crate::config::{self, Config, Hours};
-use crate::domain::{E164, Money};
+use crate::domain::{E164, Money, Spent};
 
 /// What is to be done at a destination.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,14 +29,7 @@ pub enum Errand {
     Transfer,
 }
 
-/// What has been spent, the calls that are up included.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Spent {
-    pub today: Money,
-    pub this_month: Money,
-}
-
-/// How the money stands when somebody asks.
+/// How the money stands when somebody asks, with what the calls that are up have cost so far.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Funds {
     pub key: Spent,

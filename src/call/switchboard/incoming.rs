@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{Attached, Desk, SideId};
 use crate::call::actor::{Command, Company, Media, TakeOver};
 use crate::call::extensions::{Dialled, dialled};
+use crate::call::ledger::Ledger;
 use crate::call::{Resolved, Wanted};
 use crate::config::Extension;
 use crate::domain::{AccountId, Agent, Attestation, Call, Direction, EndReason, Number, Private, Settings};
@@ -127,7 +128,8 @@ impl Desk {
             // It rings when the phones do, and is answered when one of them is.
             Company::Target { .. } => Some(description),
         };
-        self.spawn(leg, call, company, media, description);
+        let ledger = Ledger::new(call, exchange.journal.clone());
+        self.spawn(leg, ledger, company, media, description);
     }
 
     /// A line for an inbound leg, and what it is to be answered with. `None`: it was refused.

@@ -1,15 +1,14 @@
 //! Calls that we place, until somebody has taken them: which places are being called, and what the others are told then.
 
-use chrono::Utc;
 use media::sdp::{self, LocalMedia};
 use sip::{Body, Cause, CauseKind, EndedBy, LegId};
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::{Attached, Desk, Dialled, Further, PlaceError, Placement, SideId, reason};
-use crate::call::actor::{Command, Signal};
+use super::{Attached, Desk, Dialled, Further, PlaceError, SideId, reason};
+use crate::call::actor::{Command, Media, Signal};
 use crate::call::hunt::{Hunt, Step, nobody_was_there};
 use crate::call::route::{CALL_ID, Place, Waves};
-use crate::domain::{Call, CallId, Direction};
+use crate::domain::CallId;
 
 /// A side of a call that nobody has taken yet.
 pub(super) struct Prospect {
@@ -30,39 +29,6 @@ struct Calling {
 }
 
 impl Desk {
-    pub(super) async fn place(&mut self, placement: Placement) -> Result<CallId, PlaceError> {
-        let exchange = self.exchange.clone();
-        if self.is_stopping {
-            return Err(PlaceError::Stopping);
-        }
-        if self.calls.len() >= exchange.config.limits.max_calls {
-            return Err(PlaceError::NoCapacity(exchange.config.limits.max_calls));
-        }
-        let company = self.agent(&placement.who)?;
-        let (hunt, first) = self.hunt(placement.waves)?;
-        let id = self.new_id();
-        let recording = placement.who.record.then(|| exchange.store.tape(&id, 0));
-        let media = exchange.open(first[0].invite.path.remote, recording).map_err(PlaceError::SetUp)?;
-        let (capabilities, local) = (media.capabilities.clone(), media.local);
-        let mut prospect = Prospect { call: id.clone(), hunt, calling: Vec::new(), capabilities, local };
-        self.call_places(&mut prospect, first).await;
-        let (leg, trunk) = prospect.first()?;
-        let (from, to) = (placement.from.number.to_string(), placement.to.reveal().clone());
-        let mut call = Call::new(id.clone(), Direction::Outbound, from, to, Utc::now());
-        call.of_number(&placement.from);
-        call.agent.clone_from(&placement.who.agent.name);
-        call.agent_id.clone_from(&placement.who.agent_id);
-        (call.key_id, call.metadata) = (placement.key_id, placement.metadata);
-        if !placement.who.record {
-            self.unrecorded.insert(id.clone());
-        }
-        call.trunk.clone_from(&trunk);
-        info!(call = %id, from = %call.from, to = %call.to, trunk, "a call goes out");
-        self.spawn(leg, call, company, media, None);
-        self.attach(SideId(leg), prospect);
-        Ok(id)
-    }
-
     /// Calls the places of a further side.
     pub(super) async fn dial(&mut self, further: Further) -> Result<Dialled, PlaceError> {
         let Further { call, waves, capabilities, local } = further;
@@ -79,7 +45,7 @@ impl Desk {
     }
 
     /// The places that there is room for, and the first of them.
-    fn hunt(&self, waves: Waves) -> Result<(Hunt<Place>, Vec<Place>), PlaceError> {
+    pub(super) fn hunt(&self, waves: Waves) -> Result<(Hunt<Place>, Vec<Place>), PlaceError> {
         let free = |place: &Place| !self.is_full(&place.trunk);
         let waves = waves.into_iter().map(|wave| wave.into_iter().filter(free).collect());
         let mut hunt = Hunt::new(waves.collect::<Vec<_>>());
@@ -88,7 +54,7 @@ impl Desk {
     }
 
     /// Sends an INVITE to each. A stack that has stopped takes none.
-    async fn call_places(&mut self, prospect: &mut Prospect, places: Vec<Place>) {
+    pub(super) async fn call_places(&mut self, prospect: &mut Prospect, places: Vec<Place>) {
         for place in places {
             let mut invite = place.invite;
             for (_, value) in &mut invite.headers {
@@ -109,7 +75,7 @@ impl Desk {
     }
 
     /// Lets all legs of a prospect speak for one side of its call.
-    fn attach(&mut self, side: SideId, prospect: Prospect) {
+    pub(super) fn attach(&mut self, side: SideId, prospect: Prospect) {
         for leg in prospect.hunt.legs() {
             self.legs.insert(*leg, Attached { call: prospect.call.clone(), side, outbound: true });
         }
@@ -204,8 +170,14 @@ impl Desk {
 }
 
 impl Prospect {
+    /// Of a call that goes out on this line.
+    pub(super) fn new(call: CallId, hunt: Hunt<Place>, media: &Media) -> Self {
+        let (capabilities, local) = (media.capabilities.clone(), media.local);
+        Self { call, hunt, calling: Vec::new(), capabilities, local }
+    }
+
     /// Of those that are being called.
-    fn first(&self) -> Result<(LegId, String), PlaceError> {
+    pub(super) fn first(&self) -> Result<(LegId, String), PlaceError> {
         let first =
             self.calling.first().ok_or_else(|| PlaceError::SetUp("the SIP stack has stopped".into()))?;
         Ok((first.leg, first.trunk.clone()))

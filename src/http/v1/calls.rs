@@ -1,63 +1,219 @@
 //! `/v1/calls`.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::domain::{Call, CallId};
-use crate::gateway::{PlaceCall, TransferCall};
+use crate::domain::{AgentId, Call, CallId, Direction, NumberId, Private, Status};
+use crate::gateway::{DryRun, PlaceCall, Press, Say, TransferCall};
 use crate::http::App;
-use crate::http::problem::{Problem, checked};
+use crate::http::ask::{Body, Listing, Paging, Path, Query};
+use crate::http::auth::Who;
+use crate::http::problem::Problem;
+use crate::store::CallFilter;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .route("/calls", axum::routing::post(place).get(calls))
-        .route("/calls/{id}", axum::routing::get(call))
-        .route("/calls/{id}/hangup", axum::routing::post(hang_up))
-        .route("/calls/{id}/transfer", axum::routing::post(transfer))
+        .routes(routes!(place_call, list_calls))
+        .routes(routes!(get_call))
+        .routes(routes!(hang_up_call))
+        .routes(routes!(transfer_call))
+        .routes(routes!(say_in_call))
+        .routes(routes!(press_digits))
 }
 
-async fn place(
+/// Place a call
+///
+/// The call is written down, queued, and dialled as soon as the box, the key and their pace allow. `queue: false` refuses it instead
+/// where it would have to wait; `dry_run: true` checks everything and places nothing. No call is ever dialled twice.
+#[utoipa::path(
+    post,
+    path = "/calls",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    request_body = PlaceCall,
+    responses(
+        (status = 201, description = "It is queued", body = Call),
+        (status = 200, description = "It would be placed: the answer to `dry_run`", body = DryRun),
+        (status = 429, description = "`key_calls_limit`, `key_rate_limit`, `box_calls_limit`, `box_rate_limit`: it would have to wait and may not (`queue: false`); `queue_full`: too many of the key's calls wait already"),
+        (status = 502, description = "`unavailable`: no server or phone that could be called is there now"),
+        (status = 503, description = "`no_capacity`, `queue_full`, `stopping`, `store_unavailable`: later perhaps; `Retry-After` says when"),
+    ),
+)]
+async fn place_call(
     State(app): State<App>,
-    body: Result<Json<PlaceCall>, JsonRejection>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Json(request) = body?;
-    let id = app.gateway.place(request).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "id": id, "status": "dialing" }))))
+    Who(who): Who,
+    Body(request): Body<PlaceCall>,
+) -> Result<Response, Problem> {
+    Ok(match request.dry_run {
+        true => Json(app.gateway.rehearse(&who, request).await?).into_response(),
+        false => (StatusCode::CREATED, Json(app.gateway.place(&who, request).await?)).into_response(),
+    })
 }
 
-#[derive(Deserialize)]
-struct Page {
-    limit: Option<usize>,
+/// Which calls.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// In this state.
+    #[param(inline, value_type = Option<Status>)]
+    status: Option<Status>,
+    #[param(inline, value_type = Option<Direction>)]
+    direction: Option<Direction>,
+    /// With this agent.
+    #[param(inline, value_type = Option<AgentId>)]
+    agent_id: Option<AgentId>,
+    /// To or from this number of ours.
+    #[param(inline, value_type = Option<NumberId>)]
+    number_id: Option<NumberId>,
+    /// With this other side, as it stands in the call.
+    #[param(value_type = Option<String>, example = "+14155550123")]
+    contact: Option<Private<String>>,
 }
 
-async fn calls(State(app): State<App>, Query(page): Query<Page>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "calls": app.gateway.calls(checked(page.limit)?).await? })))
+/// List calls
+///
+/// The newest first; those that all given filters fit.
+#[utoipa::path(
+    get,
+    path = "/calls",
+    tag = "calls",
+    security(("key" = ["calls:read"])),
+    params(Wanted, Paging),
+    responses((status = 200, description = "A page of calls", body = Listing<Call>)),
+)]
+async fn list_calls(
+    State(app): State<App>,
+    Who(who): Who,
+    Query(wanted): Query<Wanted>,
+    Query(page): Query<Paging>,
+) -> Result<Json<Listing<Call>>, Problem> {
+    let Wanted { status, direction, agent_id: agent, number_id: number, contact } = wanted;
+    let filter = CallFilter { status, direction, agent, number, contact };
+    Ok(Json(app.gateway.calls(&who, filter, page.cursor()?, page.limit()?).await?.into()))
 }
 
-fn call_id(text: &str) -> Result<CallId, Problem> {
-    text.parse().map_err(|error: String| Problem::new(StatusCode::NOT_FOUND, "not_found", error))
+/// Get a call
+///
+/// Everything that is known of it: state, times, turns with the time that each stage took, what the line was like, why and through
+/// whose fault it ended, what it cost.
+#[utoipa::path(
+    get,
+    path = "/calls/{id}",
+    tag = "calls",
+    security(("key" = ["calls:read"])),
+    params(("id" = CallId, Path, description = "The call")),
+    responses((status = 200, description = "The call", body = Call)),
+)]
+async fn get_call(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+) -> Result<Json<Call>, Problem> {
+    Ok(Json(app.gateway.call(&who, id).await?))
 }
 
-async fn call(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Call>, Problem> {
-    Ok(Json(app.gateway.call(call_id(&id)?).await?))
-}
-
-async fn hang_up(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    app.gateway.hang_up(call_id(&id)?).await?;
+/// End a call
+///
+/// A call that is up is hung up, one that rings is given up, and one that waits in the queue is never dialled.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/hangup",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    responses(
+        (status = 202, description = "It is ending; `call.ended` tells when it has"),
+        (status = 409, description = "`call_over`: the call is over already"),
+    ),
+)]
+async fn hang_up_call(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.hang_up(&who, id).await?;
     Ok(StatusCode::ACCEPTED)
 }
 
-async fn transfer(
+/// Hand a call on
+///
+/// The other side talks with somebody else from then on. Returns when that has begun; `call.transferred` or `call.transfer_failed`
+/// tells what came of it.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/transfer",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    request_body = TransferCall,
+    responses(
+        (status = 202, description = "It has begun"),
+        (status = 409, description = "`call_over`, `call_not_up`, or `conflict`: the call cannot be handed on as it stands"),
+        (status = 502, description = "`unavailable`: no server or phone that could be called is there now"),
+    ),
+)]
+async fn transfer_call(
     State(app): State<App>,
-    Path(id): Path<String>,
-    body: Result<Json<TransferCall>, JsonRejection>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+    Body(request): Body<TransferCall>,
 ) -> Result<StatusCode, Problem> {
-    let Json(request) = body?;
-    app.gateway.transfer(call_id(&id)?, request).await?;
+    app.gateway.transfer(&who, id, request).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Say something in a call
+///
+/// The agent says it when whoever speaks has finished; up to 8 texts wait. What the other side heard of it stands in the transcript.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/say",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    request_body = Say,
+    responses(
+        (status = 202, description = "It will be said"),
+        (status = 409, description = "`call_over`, `call_not_up`; `agent_away`: the call is being handed on, or two people talk"),
+        (status = 429, description = "`too_much_to_say`: 8 texts wait already"),
+    ),
+)]
+async fn say_in_call(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+    Body(request): Body<Say>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.say(&who, id, request).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Press keys in a call
+///
+/// They are sent as telephone events (RFC 4733), for menus at the other side.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/digits",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    request_body = Press,
+    responses(
+        (status = 202, description = "They are being sent"),
+        (status = 409, description = "`call_over`, `call_not_up`: nobody hears them"),
+    ),
+)]
+async fn press_digits(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+    Body(request): Body<Press>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.press(&who, id, request).await?;
     Ok(StatusCode::ACCEPTED)
 }

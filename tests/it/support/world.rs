@@ -11,7 +11,7 @@ use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
 use models::{Generator, Synthesizer, Transcriber};
 use offhook::app::{Appliance, Minds, Premises};
 use offhook::config::Config;
-use offhook::domain::{Call, CallId, Event};
+use offhook::domain::{Call, CallId, Event, Principal};
 use offhook::gateway::Gateway;
 use offhook::store::recording_file;
 use tempfile::TempDir;
@@ -162,7 +162,7 @@ impl World {
     }
 
     pub(crate) async fn call(&self, id: &CallId) -> Call {
-        self.gateway.call(id.clone()).await.unwrap()
+        self.gateway.call(&Principal::operator(), id.clone()).await.unwrap()
     }
 
     /// The file of a call's recording, which its record says is there.

@@ -1,0 +1,39 @@
+//! What a client asks of a call that is up.
+
+use tokio::sync::oneshot;
+
+use super::{Order, Switchboard};
+use crate::call::Unsaid;
+use crate::call::actor::Command;
+use crate::domain::{CallId, Private};
+
+/// Why no keys are sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unsent {
+    #[error("the call is not up, or it is ending")]
+    NotUp,
+    #[error(transparent)]
+    Keys(#[from] media::DigitsError),
+}
+
+impl Switchboard {
+    /// Has the agent say something: when whoever speaks has finished or, with `interrupt`, instead of what the agent is saying.
+    /// Returns when that is taken, not when it is said.
+    pub async fn say(&self, id: CallId, text: Private<String>, interrupt: bool) -> Result<(), Unsaid> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(id, Command::Say { text, interrupt, reply }).await;
+        answer.await.unwrap_or(Err(Unsaid::NotUp))
+    }
+
+    /// Sends keys (RFC 4733) to the other side; `,` is a pause of a second.
+    pub async fn press(&self, id: CallId, keys: Private<String>) -> Result<(), Unsent> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(id, Command::Press(keys, reply)).await;
+        answer.await.unwrap_or(Err(Unsent::NotUp))
+    }
+
+    /// Where there is no such call, whoever waits for its answer sees that nobody will give one.
+    async fn tell(&self, id: CallId, command: Command) {
+        let _ = self.orders.send(Order::Tell(id, Box::new(command))).await;
+    }
+}
