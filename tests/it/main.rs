@@ -4,9 +4,17 @@
 
 mod support;
 
+/// What AgentNumber's programs send and read; the unit tests of the dialect read the same files.
+#[path = "../../src/dialect/agentnumber/golden.rs"]
+mod golden;
+/// A client's own server, which the tests with real peers use as well.
+#[path = "../support/webhook.rs"]
+mod webhook;
+
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
 mod a_real_phone_is_an_extension;
+mod agentnumber_programs_run_unchanged;
 mod both_families_meet;
 mod calls_are_transferred;
 mod calls_that_are_refused;
@@ -22,5 +30,6 @@ mod peers_send_calls_on;
 mod real_engines;
 mod the_contract_of_v1;
 mod the_control_api;
+mod the_documented_flow_works;
 mod trunks_that_fail;
 mod what_is_asked_twice_is_done_once;

@@ -174,7 +174,9 @@ async fn what_cannot_be_read_is_told_as_such() {
         }
         if operation.takes("query", "limit") {
             let queries = ["limit=0", "limit=201", "limit=many", "cursor=nonsense"];
-            for query in queries.into_iter().filter(|one| operation.takes("query", one.split('=').next().unwrap())) {
+            for query in
+                queries.into_iter().filter(|one| operation.takes("query", one.split('=').next().unwrap()))
+            {
                 let answer = admin.get(&format!("{path}?{query}")).await;
                 refused(operation, &answer, 422, "invalid");
                 let field = query.split('=').next();

@@ -53,7 +53,8 @@ pub(super) async fn get(State(app): State<App>, Who(who): Who, Path(id): Path<St
 
 pub(super) async fn transcript(State(app): State<App>, Who(who): Who, Path(id): Path<String>) -> Answer {
     let call = find(&app, &who, &id).await?;
-    let transcript = Transcript::new(&call).ok_or_else(|| not_ready("the transcript is ready when the call is over"))?;
+    let transcript =
+        Transcript::new(&call).ok_or_else(|| not_ready("the transcript is ready when the call is over"))?;
     ok(success(transcript))
 }
 
