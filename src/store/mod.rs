@@ -7,6 +7,7 @@
 mod calls;
 mod collection;
 mod credits;
+mod directory;
 mod events;
 mod hooks;
 mod idempotency;
@@ -22,6 +23,7 @@ mod usage;
 
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use directory::{NumberFilter, Registered};
 pub use hooks::{Asked, Head, Lane, Settled};
 pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;

@@ -26,6 +26,7 @@ mod http_clients_have_bounds;
 mod keys_open_what_their_scopes_allow;
 mod laws_of_the_house;
 mod messages_come_and_go;
+mod numbers_are_taken_and_given_back;
 mod peers_send_calls_on;
 mod real_engines;
 mod the_contract_of_v1;

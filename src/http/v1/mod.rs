@@ -1,9 +1,11 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
 mod admin;
+mod agents;
 mod calls;
 mod events;
 mod messages;
+mod numbers;
 mod webhooks;
 
 use axum::Json;
@@ -20,6 +22,8 @@ use crate::gateway::Report;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
+        .merge(agents::routes())
+        .merge(numbers::routes())
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())
