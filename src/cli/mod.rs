@@ -3,9 +3,11 @@
 //! Results go to standard output, so that they can be piped; everything said to a person goes to standard error.
 //! Exit status: 0 done, 1 failed, 2 not understood (by clap), 64 a configuration with mistakes.
 
+mod backup;
 mod bench;
 mod calls;
 mod child;
+mod credits;
 mod demo;
 mod doctor;
 mod gateway;
@@ -51,6 +53,9 @@ enum Command {
     Messages(messages::MessagesArgs),
     Keys(keys::KeysArgs),
     Accounts(keys::AccountsArgs),
+    Credits(credits::CreditsArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Transcribe(sound::TranscribeArgs),
@@ -70,6 +75,9 @@ pub fn main() -> ExitCode {
         Command::Messages(args) => wait(messages::run(args)),
         Command::Keys(args) => wait(keys::keys(args)),
         Command::Accounts(args) => wait(keys::accounts(args)),
+        Command::Credits(args) => wait(credits::run(args)),
+        Command::Backup(args) => wait(backup::backup(args)),
+        Command::Restore(args) => backup::run_restore(&args),
         Command::Models(args) => wait(models::run(args)),
         Command::Transcribe(args) => wait(sound::transcribe(args)),
         Command::Speak(args) => wait(sound::speak(args)),

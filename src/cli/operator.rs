@@ -7,15 +7,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::gateway::{Gateway, safe};
-use crate::domain::Key;
-use crate::gateway::{NewAccount, NewKey, Registry};
+use crate::domain::{AccountId, Key, Principal};
+use crate::gateway::{GrantCredits, NewAccount, NewKey, Registry};
 
 /// Where accounts and keys are.
 #[derive(Args, Debug)]
 pub(super) struct Where {
     /// Where the gateway's HTTP interface is
     #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
-    url: String,
+    pub(super) url: String,
     /// A key with the scope admin; the first one lies in the data folder
     #[arg(
         long,
@@ -24,10 +24,18 @@ pub(super) struct Where {
         value_name = "FILE",
         global = true
     )]
-    key_file: PathBuf,
+    pub(super) key_file: PathBuf,
     /// The data folder, which is used directly where no gateway runs
     #[arg(long, default_value = "data", value_name = "FOLDER", global = true)]
-    data: PathBuf,
+    pub(super) data: PathBuf,
+}
+
+impl Where {
+    /// The gateway, if one answers.
+    pub(super) async fn running(&self) -> Option<Gateway> {
+        let gateway = Gateway::with_key_file(&self.url, &self.key_file).ok()?;
+        gateway.answers().await.then_some(gateway)
+    }
 }
 
 pub(super) enum Operator {
@@ -37,9 +45,7 @@ pub(super) enum Operator {
 
 impl Operator {
     pub(super) async fn at(place: &Where) -> anyhow::Result<Self> {
-        if let Ok(gateway) = Gateway::with_key_file(&place.url, &place.key_file)
-            && gateway.answers().await
-        {
+        if let Some(gateway) = place.running().await {
             return Ok(Self::Running(gateway));
         }
         eprintln!("no gateway answers at {}; using the folder {}", place.url, place.data.display());
@@ -81,6 +87,35 @@ impl Operator {
                 let mut shown = shown(&key);
                 shown["key"] = secret.reveal().into();
                 Ok(shown)
+            }
+        }
+    }
+
+    /// The new entry.
+    pub(super) async fn grant(&self, grant: GrantCredits) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(gateway) => {
+                let GrantCredits { account_id, amount, note } = grant;
+                let body = json!({ "account_id": account_id, "amount": amount, "note": note });
+                gateway.post("/v1/admin/credits", &body).await
+            }
+            Self::Folder(registry) => {
+                Ok(serde_json::to_value(registry.grant(&Principal::operator(), grant)?)?)
+            }
+        }
+    }
+
+    /// What has changed an account's credits, the newest first.
+    pub(super) async fn credits(&self, account: Option<&AccountId>) -> anyhow::Result<Vec<Value>> {
+        match self {
+            Self::Running(gateway) => {
+                let of = account.map_or_else(String::new, |account| format!("&account_id={account}"));
+                gateway.list(&format!("/v1/credits/entries?limit=200{of}")).await
+            }
+            Self::Folder(registry) => {
+                let account = account.cloned().unwrap_or_default();
+                let entries = registry.credits(&account, usize::MAX)?.items;
+                entries.iter().map(|entry| Ok(serde_json::to_value(entry)?)).collect()
             }
         }
     }

@@ -98,18 +98,3 @@ impl IntoResponse for Problem {
         response
     }
 }
-
-impl From<axum::extract::rejection::JsonRejection> for Problem {
-    fn from(rejection: axum::extract::rejection::JsonRejection) -> Self {
-        Problem::new(rejection.status(), "invalid_json", rejection.body_text())
-    }
-}
-
-/// How many a list may bring at once.
-pub(crate) fn checked(limit: Option<usize>) -> Result<usize, Problem> {
-    let limit = limit.unwrap_or(50);
-    if (1..=200).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(Problem::field("limit", format!("is {limit}, and must be a whole number from 1 to 200")))
-}

@@ -4,6 +4,7 @@
 //! record of a call or a message, the events that tell of its change and whatever these bring about are written in one
 //! transaction.
 
+mod backup;
 mod calls;
 mod collection;
 mod credits;
@@ -21,6 +22,7 @@ mod tables;
 mod threads;
 mod usage;
 
+pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
 pub use directory::{NumberFilter, Registered};
@@ -36,11 +38,15 @@ pub use usage::Terms;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use redb::{Database, DatabaseError, ReadTransaction};
+use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
+
+use crate::domain::Rates;
 
 use shelf::Shelf;
 
+/// The file in the data folder.
+const DATABASE: &str = "offhook.redb";
 /// First byte of every value.
 const VERSION: u8 = 1;
 
@@ -97,28 +103,34 @@ impl Store {
         let fail =
             |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
         sound::make_folders(folder).map_err(fail)?;
-        let path = folder.join("offhook.redb");
+        let path = folder.join(DATABASE);
         let database = schema::open(&path)?;
-        let shelf = Shelf::new(Some(database), move || Database::create(&path));
-        Ok(Self {
+        // Nobody else is here.
+        backup::tidy(folder).map_err(fail)?;
+        Ok(Self::on(Shelf::new(Some(database), move || schema::open_as_it_is(&path)), folder))
+    }
+
+    fn on(shelf: Shelf, folder: &Path) -> Self {
+        Self {
             shelf: Arc::new(shelf),
             folder: folder.to_owned(),
             changed: Arc::default(),
             terms: Arc::default(),
-        })
+        }
+    }
+
+    /// Opens a folder only if it is one already, and of the present schema.
+    pub fn open_present(folder: &Path) -> Result<Self, OpenError> {
+        schema::expect_present(&folder.join(DATABASE))?;
+        Self::open(folder)
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
     #[cfg(test)]
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
-        let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
-        let store = Self {
-            shelf: Arc::new(shelf),
-            folder: PathBuf::from("nowhere"),
-            changed: Arc::default(),
-            terms: Arc::default(),
-        };
+        let shelf = Shelf::new(None, move || redb::Database::builder().create_with_backend(disk.clone()));
+        let store = Self::on(shelf, Path::new("nowhere"));
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
     }
@@ -127,6 +139,11 @@ impl Store {
     pub fn agree(&self, terms: Terms) {
         // A second word changes nothing: what was charged stays as it was.
         let _ = self.terms.set(terms);
+    }
+
+    /// What things cost here.
+    pub fn rates(&self) -> &Rates {
+        &self.terms().rates
     }
 
     fn terms(&self) -> &Terms {

@@ -11,6 +11,7 @@ mod golden;
 #[path = "../support/webhook.rs"]
 mod webhook;
 
+mod a_backup_is_a_moment_of_a_running_box;
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
 mod a_real_phone_is_an_extension;
@@ -19,6 +20,8 @@ mod both_families_meet;
 mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
+mod deliveries_survive_a_kill;
+mod events_reach_webhooks;
 mod extensions_call_and_are_called;
 mod extensions_call_one_another;
 mod extensions_send_and_get_messages;

@@ -62,6 +62,7 @@ struct Wanted {
     /// In this state.
     #[param(inline, value_type = Option<Status>)]
     status: Option<Status>,
+    /// That came in, or that went out.
     #[param(inline, value_type = Option<Direction>)]
     direction: Option<Direction>,
     /// With this agent.

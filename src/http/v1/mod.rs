@@ -2,10 +2,13 @@
 
 mod admin;
 mod agents;
+mod backup;
 mod calls;
+mod credits;
 mod events;
 mod messages;
 mod numbers;
+mod usage;
 mod webhooks;
 
 use axum::Json;
@@ -24,7 +27,10 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(admin::routes())
         .merge(agents::routes())
         .merge(numbers::routes())
+        .merge(backup::routes())
         .merge(calls::routes())
+        .merge(usage::routes())
+        .merge(credits::routes())
         .merge(messages::routes())
         .merge(events::routes())
         .merge(webhooks::routes())
