@@ -21,7 +21,7 @@ fn pool(phone: &str, pager: &str) -> String {
     let mut text = format!(
         "[outside]\nallow = ['127.0.0.0/8']\n\
          [credits]\nmode = 'count'\npurchase = true\n\
-         [rates]\ncall_minute_out = '0.05'\nmessage_out = '0.02'\nmessage_in = '0.01'\n\
+         [rates]\noutbound = '0.05'\nmessage_out = '0.02'\nmessage_in = '0.01'\n\
          [dialect.agentnumber]\nvoices = {{ 'mapped-voice' = 'fake' }}\n\
          [[trunk]]\nname = 'phones'\nservers = ['{phone}']\n[[trunk]]\nname = 'pagers'\nservers = ['{pager}']\n"
     );
@@ -145,7 +145,7 @@ async fn a_call_goes_through_this_vocabulary_alone() {
     // Two messages, one in each direction.
     let text = json!({ "system_prompt": "x", "area_code": "212" });
     let other = ask(Method::POST, "/numbers", text).await;
-    let text = json!({ "from": other["id"], "to": "+15551234567", "body": "Hello from my agent!" });
+    let text = json!({ "from": other["id"], "to": "+15551234567", "body": "Hello from my agent!", "metadata": { "order": 7 } });
     let sent = ask(Method::POST, "/sms", text).await;
     pager.answer(&world, "", "200 OK").await;
     let user = other["phone_number"].as_str().unwrap().to_owned();
@@ -193,21 +193,20 @@ async fn a_call_goes_through_this_vocabulary_alone() {
     let transcript = ask(Method::GET, &format!("/calls/{id}/transcript"), Value::Null).await;
     let roles: Vec<_> = transcript["segments"].as_array().unwrap().iter().map(|one| &one["role"]).collect();
     assert_eq!(roles, ["assistant", "user", "assistant"]);
-    let recording = ask(Method::GET, &format!("/calls/{id}/recording"), Value::Null).await;
-    let sound = reqwest::get(recording["url"].as_str().unwrap()).await.unwrap();
-    assert_eq!(sound.status(), 200, "the URL needs no key");
-    assert!(sound.bytes().await.unwrap().starts_with(b"RIFF"));
     let sms = ask(Method::GET, &format!("/sms/{}", sent["id"].as_str().unwrap()), Value::Null).await;
     assert_eq!((&sms["status"], &sms["cost_cents"]), (&json!("sent"), &json!(2)));
     world.stop().await;
 }
 
-/// The golden events are of one number; here there are two, and what was paid is not asked for.
+/// The golden events are of one number and one contact; here there are two of each.
 fn fill_parties(golden: &Value, number: &Value, other: &Value) -> Value {
     let text = golden.to_string();
     let ours = if text.contains("message_id") { other } else { number };
     let text = text.replace("+14155550102", ours["phone_number"].as_str().unwrap());
-    serde_json::from_str(&text.replace("sip:", "")).unwrap()
+    // Whom the pager says that it is.
+    let is_received = golden["event"] == "sms.received";
+    let contact = if is_received { "+14155550123" } else { "+15551234567" };
+    serde_json::from_str(&text.replace("+15551234567", contact)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

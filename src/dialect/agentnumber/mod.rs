@@ -73,6 +73,14 @@ pub fn purchased(bought: crate::domain::Money, balance: crate::domain::Money) ->
     }))
 }
 
+/// Of a purchase on a box without credits: nothing is charged, and nothing was bought.
+pub fn free() -> Value {
+    let mut answer = purchased(crate::domain::Money::ZERO, crate::domain::Money::ZERO);
+    answer["data"]["notes"] =
+        json!(["this box charges nothing: credits are off, and nothing needs to be bought"]);
+    answer
+}
+
 fn dollars(cents: i64) -> String {
     let (sign, cents) = (if cents < 0 { "-" } else { "" }, cents.unsigned_abs());
     format!("{sign}{}.{:02}", cents / 100, cents % 100)

@@ -40,7 +40,7 @@ pub fn refusal(status: u16, code: &str, field: Option<&str>, detail: &str) -> (u
         (409, "no_number_available") => (400, "provisioning_error"),
         // What was given back is gone.
         (409, "number_released") => (404, "not_found"),
-        (404, "not_ready") => (404, "not_ready"),
+        (404, "not_ready" | "no_recording") => (404, "not_ready"),
         (404 | 405 | 410, _) => (404, "not_found"),
         (429, "rate_limited" | "too_many_requests") => (429, "rate_limit"),
         (429, code) => (429, code),

@@ -95,7 +95,6 @@ const DOCUMENT: &[(&str, &str)] = &[
     ("POST", "/calls"),
     ("GET", "/calls/:id"),
     ("GET", "/calls/:id/transcript"),
-    ("GET", "/calls/:id/recording"),
     ("POST", "/sms"),
     ("GET", "/sms/:id"),
     ("GET", "/credits/balance"),
@@ -386,4 +385,5 @@ fn money_is_told_in_cents_and_dollars() {
     assert_eq!(balance(cents(-123)), success(json!({ "balance_cents": -123, "balance_dollars": "-1.23" })));
     fits(&exchange("credits", "a pack"), &purchased(cents(PACK_CENTS), cents(PACK_CENTS)));
     fits(&exchange("credits", "balance after it"), &balance(cents(1000)));
+    assert_eq!((&free()["success"], &free()["data"]["deposited"]), (&json!(true), &json!("$0.00")));
 }

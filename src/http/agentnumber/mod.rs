@@ -1,6 +1,7 @@
 //! `/agentnumber/api/v0`: AgentNumber's paths over our verbs. The words are in `crate::dialect::agentnumber`.
 
 mod calls;
+mod credits;
 mod numbers;
 mod sms;
 mod webhooks;
@@ -36,6 +37,8 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .route("/calls/{id}/transcript", get(calls::transcript))
         .route("/sms", post(sms::send).get(sms::list).layer(from_fn(idempotency::once)))
         .route("/sms/{id}", get(sms::get))
+        .route("/credits/balance", get(credits::show))
+        .route("/credits/purchase", post(credits::purchase).layer(from_fn(idempotency::once)))
         .route("/webhooks", post(webhooks::register).get(webhooks::list))
         .route("/webhooks/{id}", patch(webhooks::change).delete(webhooks::delete))
         .fallback(handlers::not_found)
