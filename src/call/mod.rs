@@ -11,6 +11,7 @@ mod guards;
 mod hunt;
 mod ledger;
 mod messages;
+mod meter;
 mod prompt;
 mod queue;
 mod ringback;
@@ -28,6 +29,7 @@ pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::{Journal, NotWritten};
 pub use messages::{Destination, Draft, SendError, contact_of};
+pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use switchboard::{

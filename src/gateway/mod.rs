@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod backup;
 mod calls;
+mod credits;
 mod error;
 mod guards;
 mod keys;
@@ -12,6 +13,7 @@ mod numbers;
 mod once;
 mod registry;
 mod settings;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use tokio::sync::broadcast;
 
 pub use agents::{NewAgent, PatchAgent};
 pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
+pub use credits::{Balance, GrantCredits, PurchaseCredits};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
@@ -27,6 +30,7 @@ pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use settings::{At, SettingsPatch};
+pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};

@@ -24,6 +24,7 @@ mod messages_come_and_go;
 mod numbers_are_taken_and_given_back;
 mod peers_send_calls_on;
 mod real_engines;
+mod strangers_ask_the_api_anything;
 mod the_contract_of_v1;
 mod the_control_api;
 mod trunks_that_fail;
