@@ -159,6 +159,21 @@ impl Peer {
         self.take(&offer).await;
     }
 
+    /// Answers every call and takes every message, as a carrier's server does. Never ends by itself.
+    pub(crate) async fn serve(mut self) {
+        while let Some(event) = self.events.recv().await {
+            match event {
+                Event::Incoming { leg, request } => {
+                    self.leg = Some(leg);
+                    self.stack.ring(leg, 180, None).await.unwrap();
+                    self.take(request.body.as_ref().expect("an offer")).await;
+                }
+                Event::Message { id, .. } => self.stack.answer_message(id, 200).await.unwrap(),
+                _ => {}
+            }
+        }
+    }
+
     /// Answers what rings.
     pub(crate) async fn take(&mut self, offer: &Body) {
         let (answer, agreed) = sdp::answer(&offer.bytes, &Capabilities::default(), &self.local).unwrap();
