@@ -3,12 +3,15 @@
 mod access;
 mod calls;
 mod error;
+mod events;
 mod guards;
 mod keys;
 mod messages;
+mod mp3;
 mod once;
 mod registry;
 mod webhooks;
+mod words;
 
 use std::sync::Arc;
 
@@ -16,11 +19,13 @@ use tokio::sync::broadcast;
 
 pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
 pub use error::{Error, Kind};
+pub use events::{Listener, Told};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
+pub use words::{Link, Pieces, Sound, SoundFormat, Transcript, WantLink};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
 use crate::domain::{AccountId, Event, Metadata, Number, Principal, Scope};
@@ -36,6 +41,8 @@ pub struct Gateway {
     journal: Journal,
     store: Store,
     keys: Arc<Keyring>,
+    /// Signs links to recordings.
+    seal: words::Seal,
     registry: Registry,
     /// Tells this process from those before it.
     process: u64,
@@ -97,7 +104,8 @@ impl Gateway {
         let registry = Registry::new(store.clone(), keys.clone(), chance);
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
-        Self { exchange, switchboard, journal, store, keys, registry, process }
+        let seal = words::Seal::new(chance());
+        Self { exchange, switchboard, journal, store, keys, seal, registry, process }
     }
 
     /// A random number that tells this process from those before it.

@@ -71,7 +71,10 @@ pub async fn serve(server: Server, gateway: Gateway, ready: Arc<AtomicBool>, sto
 
 fn router(app: App) -> Router {
     let v1 = v1::routes().layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
-    let (v1, mut api) = OpenApiRouter::with_openapi(openapi::frame()).nest("/v1", v1).split_for_parts();
+    let (v1, mut api) = OpenApiRouter::with_openapi(openapi::frame())
+        .nest("/v1", v1)
+        .merge(v1::open_routes())
+        .split_for_parts();
     openapi::complete(&mut api);
     let described = serde_json::to_string_pretty(&api).unwrap_or_default();
     let json = [(CONTENT_TYPE, "application/json")];

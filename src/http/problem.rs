@@ -104,12 +104,3 @@ impl From<axum::extract::rejection::JsonRejection> for Problem {
         Problem::new(rejection.status(), "invalid_json", rejection.body_text())
     }
 }
-
-/// How many a list may bring at once.
-pub(crate) fn checked(limit: Option<usize>) -> Result<usize, Problem> {
-    let limit = limit.unwrap_or(50);
-    if (1..=200).contains(&limit) {
-        return Ok(limit);
-    }
-    Err(Problem::field("limit", format!("is {limit}, and must be a whole number from 1 to 200")))
-}

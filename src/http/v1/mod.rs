@@ -4,12 +4,15 @@ mod admin;
 mod calls;
 mod events;
 mod messages;
+mod recordings;
 mod webhooks;
 
 use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(super) use recordings::open_routes;
 
 use super::App;
 use super::auth::Who;
@@ -23,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())
+        .merge(recordings::routes())
         .merge(webhooks::routes())
         .routes(routes!(get_stats))
 }
