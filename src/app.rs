@@ -157,7 +157,7 @@ impl Appliance {
         let Premises { config, store, keys, first_key, http: server, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
-        let directory = Directory::new(&config, chrono::Utc::now());
+        let directory = Directory::open(&config, &store, chrono::Utc::now())?;
         let outside = Outside::new(&config.outside);
         let cast = cast(&config, minds, outside.clone()).await?;
         let exchange = Arc::new(Exchange {

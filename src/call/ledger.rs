@@ -32,7 +32,7 @@ const KEPT: usize = 10_000;
 /// The disk refused, and nobody was told of the entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the record cannot be written")]
-pub(super) struct NotWritten;
+pub struct NotWritten;
 
 /// An entry, and who waits to hear that it is on disk.
 struct Job {
@@ -77,7 +77,7 @@ impl Journal {
     }
 
     /// Returns when the entry is on disk; it is announced then, and only then.
-    pub(super) async fn store(&self, entry: Entry) -> Result<(), NotWritten> {
+    pub async fn store(&self, entry: Entry) -> Result<(), NotWritten> {
         let (receipt, written) = oneshot::channel();
         self.entries.send(Job { entry, receipt: Some(receipt) }).await.map_err(|_| NotWritten)?;
         written.await.map_err(|_| NotWritten)

@@ -52,6 +52,21 @@ impl Gateway {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Posts nothing, and writes the answer down, however long it is.
+    pub(super) async fn download(&self, path: &str, out: &mut impl std::io::Write) -> anyhow::Result<()> {
+        let request = self.request(Method::POST, path).send();
+        let answer = request.await.with_context(|| format!("no gateway answers at {}", self.url))?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("the gateway answered {status}: {}", answer.text().await?);
+        }
+        let mut pieces = answer.bytes_stream();
+        while let Some(piece) = pieces.try_next().await.context("the gateway broke off")? {
+            out.write_all(&piece)?;
+        }
+        Ok(out.flush()?)
+    }
+
     pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Value> {
         self.json(self.request(Method::DELETE, path)).await
     }

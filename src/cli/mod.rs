@@ -3,6 +3,7 @@
 //! Results go to standard output, so that they can be piped; everything said to a person goes to standard error.
 //! Exit status: 0 done, 1 failed, 2 not understood (by clap), 64 a configuration with mistakes.
 
+mod backup;
 mod bench;
 mod calls;
 mod child;
@@ -51,6 +52,8 @@ enum Command {
     Messages(messages::MessagesArgs),
     Keys(keys::KeysArgs),
     Accounts(keys::AccountsArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Models(models::ModelsArgs),
     Doctor(doctor::DoctorArgs),
     Transcribe(sound::TranscribeArgs),
@@ -70,6 +73,8 @@ pub fn main() -> ExitCode {
         Command::Messages(args) => wait(messages::run(args)),
         Command::Keys(args) => wait(keys::keys(args)),
         Command::Accounts(args) => wait(keys::accounts(args)),
+        Command::Backup(args) => wait(backup::backup(args)),
+        Command::Restore(args) => backup::run_restore(&args),
         Command::Models(args) => wait(models::run(args)),
         Command::Transcribe(args) => wait(sound::transcribe(args)),
         Command::Speak(args) => wait(sound::speak(args)),

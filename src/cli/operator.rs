@@ -15,7 +15,7 @@ use crate::gateway::{NewAccount, NewKey, Registry};
 pub(super) struct Where {
     /// Where the gateway's HTTP interface is
     #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
-    url: String,
+    pub(super) url: String,
     /// A key with the scope admin; the first one lies in the data folder
     #[arg(
         long,
@@ -24,10 +24,18 @@ pub(super) struct Where {
         value_name = "FILE",
         global = true
     )]
-    key_file: PathBuf,
+    pub(super) key_file: PathBuf,
     /// The data folder, which is used directly where no gateway runs
     #[arg(long, default_value = "data", value_name = "FOLDER", global = true)]
-    data: PathBuf,
+    pub(super) data: PathBuf,
+}
+
+impl Where {
+    /// The gateway, if one answers.
+    pub(super) async fn running(&self) -> Option<Gateway> {
+        let gateway = Gateway::with_key_file(&self.url, &self.key_file).ok()?;
+        gateway.answers().await.then_some(gateway)
+    }
 }
 
 pub(super) enum Operator {
@@ -37,9 +45,7 @@ pub(super) enum Operator {
 
 impl Operator {
     pub(super) async fn at(place: &Where) -> anyhow::Result<Self> {
-        if let Ok(gateway) = Gateway::with_key_file(&place.url, &place.key_file)
-            && gateway.answers().await
-        {
+        if let Some(gateway) = place.running().await {
             return Ok(Self::Running(gateway));
         }
         eprintln!("no gateway answers at {}; using the folder {}", place.url, place.data.display());

@@ -188,6 +188,25 @@ impl Delivery {
     }
 }
 
+/// An endpoint of the house for tests.
+#[cfg(test)]
+pub(crate) fn endpoint(n: u8) -> Webhook {
+    Webhook {
+        id: WebhookId::from_random([n; 10]),
+        account: AccountId::house(),
+        url: format!("https://hooks.example/{n}"),
+        events: Vec::new(),
+        agent_id: None,
+        description: None,
+        enabled: true,
+        secret: SigningSecret::from_random([n; 32]),
+        old_secret: None,
+        vocabulary: Vocabulary::Offhook,
+        created_at: DateTime::UNIX_EPOCH,
+        updated_at: DateTime::UNIX_EPOCH,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -226,24 +245,5 @@ mod tests {
 
     fn webhook() -> Webhook {
         crate::domain::endpoint(1)
-    }
-}
-
-/// An endpoint of the house for tests.
-#[cfg(test)]
-pub(crate) fn endpoint(n: u8) -> Webhook {
-    Webhook {
-        id: WebhookId::from_random([n; 10]),
-        account: AccountId::house(),
-        url: format!("https://hooks.example/{n}"),
-        events: Vec::new(),
-        agent_id: None,
-        description: None,
-        enabled: true,
-        secret: SigningSecret::from_random([n; 32]),
-        old_secret: None,
-        vocabulary: Vocabulary::Offhook,
-        created_at: DateTime::UNIX_EPOCH,
-        updated_at: DateTime::UNIX_EPOCH,
     }
 }

@@ -1,6 +1,8 @@
 //! The verbs of the product: what can be asked of a running gateway, whoever asks. One file per noun.
 
 mod access;
+mod agents;
+mod backup;
 mod calls;
 mod error;
 mod events;
@@ -8,8 +10,10 @@ mod guards;
 mod keys;
 mod messages;
 mod mp3;
+mod numbers;
 mod once;
 mod registry;
+mod settings;
 mod webhooks;
 mod words;
 
@@ -17,22 +21,22 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
+pub use agents::{NewAgent, PatchAgent};
 pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
 pub use error::{Error, Kind};
 pub use events::{Listener, Told};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
+pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
+pub use settings::{At, SettingsPatch};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 pub use words::{Link, Pieces, Sound, SoundFormat, Transcript, WantLink};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
-use crate::domain::{AccountId, Event, Metadata, Number, Principal, Scope};
+use crate::domain::{AccountId, Event, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
-
-/// What a client may hang on one thing, as JSON, bytes.
-const MOST_METADATA: usize = 16 * 1024;
 
 #[derive(Clone)]
 pub struct Gateway {
@@ -83,15 +87,6 @@ pub struct MediaReport {
     pub panics: u64,
 }
 
-fn metadata_fits(metadata: &Metadata) -> Result<(), Error> {
-    let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
-    if length <= MOST_METADATA {
-        return Ok(());
-    }
-    let reason = format!("is {length} bytes long as JSON; at most {MOST_METADATA} are kept");
-    Err(Error::field("metadata", reason))
-}
-
 impl Gateway {
     pub fn new(
         exchange: Arc<Exchange>,
@@ -121,6 +116,12 @@ impl Gateway {
     /// The account's number that a client calls or writes from, by its id or in E.164.
     fn number_of(&self, account: &AccountId, from: &str) -> Result<Arc<Number>, Error> {
         self.exchange.directory.number(account, from).map_err(|error| Error::field("from", error.to_string()))
+    }
+
+    /// For ids.
+    fn random_id(&self) -> [u8; 10] {
+        let random = (self.exchange.chance)();
+        std::array::from_fn(|n| random[n])
     }
 
     async fn read<T: Send + 'static>(

@@ -37,8 +37,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -70,25 +68,28 @@ pub async fn serve(server: Server, gateway: Gateway, ready: Arc<AtomicBool>, sto
 }
 
 fn router(app: App) -> Router {
-    let v1 = v1::routes().layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
-    let (v1, mut api) = OpenApiRouter::with_openapi(openapi::frame())
-        .nest("/v1", v1)
-        .merge(v1::open_routes())
-        .split_for_parts();
-    openapi::complete(&mut api);
-    let described = serde_json::to_string_pretty(&api).unwrap_or_default();
-    let json = [(CONTENT_TYPE, "application/json")];
+    let (described, api) = described(Some(&app)).split_for_parts();
     Router::new()
-        .route("/health", get(async || "ok\n"))
-        .route("/ready", get(handlers::ready))
-        .route("/openapi.json", get(async move || (json, described)))
-        .merge(v1)
+        .merge(described)
+        .merge(openapi::pages(api))
         .nest(crate::dialect::agentnumber::BASE, agentnumber::routes(&app))
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::not_allowed)
         .layer(DefaultBodyLimit::max(app.config.max_body_bytes))
         .layer(axum::middleware::from_fn_with_state(app.clone(), attend::attend))
         .with_state(app)
+}
+
+/// What stands in `/openapi.json`; with `app`, behind its keys.
+fn described(app: Option<&App>) -> OpenApiRouter<App> {
+    let mut v1 = v1::routes();
+    if let Some(app) = app {
+        v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+    }
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(handlers::routes())
+        .nest("/v1", v1)
+        .merge(v1::open_routes())
 }
 
 impl App {

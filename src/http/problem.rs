@@ -98,9 +98,3 @@ impl IntoResponse for Problem {
         response
     }
 }
-
-impl From<axum::extract::rejection::JsonRejection> for Problem {
-    fn from(rejection: axum::extract::rejection::JsonRejection) -> Self {
-        Problem::new(rejection.status(), "invalid_json", rejection.body_text())
-    }
-}

@@ -4,9 +4,11 @@
 //! record of a call or a message, the events that tell of its change and whatever these bring about are written in one
 //! transaction.
 
+mod backup;
 mod calls;
 mod collection;
 mod credits;
+mod directory;
 mod events;
 mod hooks;
 mod idempotency;
@@ -20,8 +22,10 @@ mod tables;
 mod threads;
 mod usage;
 
+pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use directory::{NumberFilter, Registered};
 pub use hooks::{Asked, Head, Lane, Settled};
 pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;
@@ -34,11 +38,13 @@ pub use usage::Terms;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use redb::{Database, DatabaseError, ReadTransaction};
+use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
 
 use shelf::Shelf;
 
+/// The file in the data folder.
+const DATABASE: &str = "offhook.redb";
 /// First byte of every value.
 const VERSION: u8 = 1;
 
@@ -95,28 +101,34 @@ impl Store {
         let fail =
             |error: std::io::Error| OpenError::Folder { path: folder.to_owned(), reason: error.to_string() };
         sound::make_folders(folder).map_err(fail)?;
-        let path = folder.join("offhook.redb");
+        let path = folder.join(DATABASE);
         let database = schema::open(&path)?;
-        let shelf = Shelf::new(Some(database), move || Database::create(&path));
-        Ok(Self {
+        // Nobody else is here.
+        backup::tidy(folder).map_err(fail)?;
+        Ok(Self::on(Shelf::new(Some(database), move || schema::open_as_it_is(&path)), folder))
+    }
+
+    fn on(shelf: Shelf, folder: &Path) -> Self {
+        Self {
             shelf: Arc::new(shelf),
             folder: folder.to_owned(),
             changed: Arc::default(),
             terms: Arc::default(),
-        })
+        }
+    }
+
+    /// Opens a folder only if it is one already, and of the present schema.
+    pub fn open_present(folder: &Path) -> Result<Self, OpenError> {
+        schema::expect_present(&folder.join(DATABASE))?;
+        Self::open(folder)
     }
 
     /// One in memory whose disk refuses everything while `broken` is true.
     #[cfg(test)]
     pub(crate) fn on_a_bad_disk(broken: Arc<std::sync::atomic::AtomicBool>) -> Self {
         let disk = shelf::bad_disk::BadDisk { bytes: Arc::default(), broken };
-        let shelf = Shelf::new(None, move || Database::builder().create_with_backend(disk.clone()));
-        let store = Self {
-            shelf: Arc::new(shelf),
-            folder: PathBuf::from("nowhere"),
-            changed: Arc::default(),
-            terms: Arc::default(),
-        };
+        let shelf = Shelf::new(None, move || redb::Database::builder().create_with_backend(disk.clone()));
+        let store = Self::on(shelf, Path::new("nowhere"));
         store.change(|transaction| tables::visit(&mut tables::Make(transaction))).unwrap();
         store
     }

@@ -23,23 +23,46 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 const SCHEMA: &str = "schema";
 
 /// What this program writes.
-const CURRENT: u64 = 2;
+pub(super) const CURRENT: u64 = 2;
 /// The first had no [`META`].
 const FIRST: u64 = 1;
 /// `STEPS[0]` leads from 1 to 2, and so on.
 const STEPS: [fn(&WriteTransaction, &Path) -> Result<(), StoreError>; CURRENT as usize - FIRST as usize] =
     [first_to_second];
 
+/// Memory for pages of the database, bytes.
+const CACHE: usize = 128 << 20;
+
+/// As it is; made where there is none.
+pub(super) fn open_as_it_is(path: &Path) -> Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(CACHE).create(path)
+}
+
+fn open_alone(path: &Path) -> Result<Database, OpenError> {
+    open_as_it_is(path).map_err(|error| match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
+        other => OpenError::Database { path: path.to_owned(), reason: other.to_string() },
+    })
+}
+
+/// Fails where there is no database, or one of another schema.
+pub(super) fn expect_present(path: &Path) -> Result<(), OpenError> {
+    let failed = |reason: String| OpenError::Database { path: path.to_owned(), reason };
+    if !path.exists() {
+        return Err(failed("it is not there".into()));
+    }
+    match version(&open_alone(path)?).map_err(|error| failed(error.to_string()))? {
+        Some(found) if found < CURRENT => Err(failed(format!(
+            "it is of schema {found}; `offhook serve` copies it and brings it to schema {CURRENT}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Opens a database, and brings it to the present schema.
 pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
     let failed = |reason: String| OpenError::Database { path: path.to_owned(), reason };
-    let open = || {
-        Database::create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
-            other => failed(other.to_string()),
-        })
-    };
-    let mut database = open()?;
+    let mut database = open_alone(path)?;
     let found = version(&database).map_err(|error| failed(error.to_string()))?;
     if let Some(found) = found.filter(|found| *found > CURRENT) {
         return Err(OpenError::Newer { path: path.to_owned(), found, known: CURRENT });
@@ -52,7 +75,7 @@ pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
             failed(format!("it has to be copied to {} before it is changed: {error}", copy.display()))
         })?;
         tracing::warn!(from = found, to = CURRENT, copy = %copy.display(), "the database is brought to the present schema");
-        database = open()?;
+        database = open_alone(path)?;
     }
     bring(&database, found, path.parent().unwrap_or(path)).map_err(|error| failed(error.to_string()))?;
     Ok(database)

@@ -73,17 +73,19 @@ impl Tape {
     }
 
     /// The line has written its last: makes a recording of it, on disk under its account when this returns. `None`: nothing was
-    /// written.
+    /// written. One that is kept already stays as it is.
     pub fn keep(&self, account: &AccountId) -> io::Result<Option<Recording>> {
-        let path = self.path();
-        let file = match File::open(&path) {
+        let (path, folder) = (self.path(), self.recordings.join(account.as_str()));
+        let kept = folder.join(name(&self.call, self.part));
+        let file = match File::open(&path).or_else(|_| File::open(&kept)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        file.sync_all()?;
-        let folder = self.recordings.join(account.as_str());
-        fs::create_dir_all(&folder)?;
-        fs::rename(&path, folder.join(name(&self.call, self.part)))?;
+        if path.exists() {
+            file.sync_all()?;
+            fs::create_dir_all(&folder)?;
+            fs::rename(&path, &kept)?;
+        }
         File::open(&folder)?.sync_all()?;
         Ok(Some(Recording { part: self.part, bytes: file.metadata()?.len() }))
     }
@@ -176,8 +178,11 @@ impl Tape {
     }
 }
 
+/// Of a data folder.
+pub(super) const FOLDER: &str = "recordings";
+
 fn recordings(data: &Path) -> PathBuf {
-    data.join("recordings")
+    data.join(FOLDER)
 }
 
 /// Where the first part of a recording lies, for programs beside the gateway that holds the folder.
@@ -188,6 +193,18 @@ pub fn recording_file(data: &Path, account: &AccountId, call: &CallId) -> PathBu
 /// Makes the folders, where they are missing.
 pub(super) fn make_folders(data: &Path) -> io::Result<()> {
     fs::create_dir_all(open_folder(&recordings(data)))
+}
+
+/// Every recording that is finished.
+pub(super) fn kept(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(recordings(data))? {
+        let folder = entry?.path();
+        if folder.is_dir() && folder != open_folder(&recordings(data)) {
+            found.extend(files(&folder)?.into_iter().map(|(call, part)| folder.join(name(&call, part))));
+        }
+    }
+    Ok(found)
 }
 
 /// Puts recordings that lie side by side, as those of the first schema do, under an account. Done twice it does nothing.

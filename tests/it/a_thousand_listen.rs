@@ -23,7 +23,8 @@ struct Client {
 impl Client {
     async fn connect(http: std::net::SocketAddr, key: &str) -> Self {
         let (read, mut write) = TcpStream::connect(http).await.unwrap().into_split();
-        let request = format!("GET /v1/events HTTP/1.1\r\nHost: {http}\r\nAuthorization: Bearer {key}\r\n\r\n");
+        let request =
+            format!("GET /v1/events HTTP/1.1\r\nHost: {http}\r\nAuthorization: Bearer {key}\r\n\r\n");
         write.write_all(request.as_bytes()).await.unwrap();
         let mut client = Self { lines: BufReader::with_capacity(1 << 10, read).lines(), _write: write };
         assert!(client.until("HTTP/1.1 ").await.ends_with("200 OK"));
@@ -70,7 +71,11 @@ async fn each_of_them_hears_the_end_of_the_call() {
     timeout(PATIENCE, all).await.expect("all are let in");
     let (outcome, _) = Caller::new().await.call(&world, NUMBER, "listen\nhangup").await;
     assert!(outcome.answered);
-    let told = async { while let Some(client) = clients.join_next().await { client.unwrap(); } };
+    let told = async {
+        while let Some(client) = clients.join_next().await {
+            client.unwrap();
+        }
+    };
     timeout(PATIENCE, told).await.expect("each is told");
     let cost = resident().saturating_sub(before) / CLIENTS;
     assert!(cost < MEMORY, "a client costs {cost} bytes");

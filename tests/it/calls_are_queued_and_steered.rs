@@ -127,9 +127,8 @@ async fn words_and_sound(world: &World, api: &Api, path: &str) {
     let (status, transcript) = api.get(&format!("{path}/transcript")).await;
     assert_eq!((status, &transcript["complete"]), (200, &json!(true)));
     assert_eq!(transcript["fragments"][1]["text"], "We close soon.");
-    let (_, headers, text) = api
-        .full(Method::GET, &format!("{path}/transcript"), &[("Accept", "text/plain")], None)
-        .await;
+    let (_, headers, text) =
+        api.full(Method::GET, &format!("{path}/transcript"), &[("Accept", "text/plain")], None).await;
     assert!(headers["content-type"].to_str().unwrap().starts_with("text/plain"));
     assert!(text.as_str().unwrap().contains("Agent: We close soon."), "{text}");
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod a_backup_is_a_moment_of_a_running_box;
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
 mod a_real_phone_is_an_extension;
@@ -13,6 +14,7 @@ mod calls_are_queued_and_steered;
 mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
+mod events_reach_webhooks;
 mod extensions_call_and_are_called;
 mod extensions_call_one_another;
 mod extensions_send_and_get_messages;
@@ -20,6 +22,7 @@ mod http_clients_have_bounds;
 mod keys_open_what_their_scopes_allow;
 mod laws_of_the_house;
 mod messages_come_and_go;
+mod numbers_are_taken_and_given_back;
 mod peers_send_calls_on;
 mod real_engines;
 mod the_contract_of_v1;

@@ -17,17 +17,18 @@ use crate::gateway::{DryRun, PlaceCall, Press, Say, TransferCall};
 use crate::http::App;
 use crate::http::ask::{Body, Listing, Paging, Path, Query};
 use crate::http::auth::Who;
+use crate::http::idempotency::idempotent;
 use crate::http::problem::Problem;
 use crate::store::{CallFilter, Page};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(place_call, list_calls))
+        .routes(idempotent(routes!(place_call, list_calls)))
         .routes(routes!(get_call))
         .routes(routes!(hang_up_call))
-        .routes(routes!(transfer_call))
-        .routes(routes!(say_in_call))
-        .routes(routes!(press_digits))
+        .routes(idempotent(routes!(transfer_call)))
+        .routes(idempotent(routes!(say_in_call)))
+        .routes(idempotent(routes!(press_digits)))
 }
 
 /// Place a call
@@ -66,6 +67,7 @@ struct Wanted {
     /// In this state.
     #[param(inline, value_type = Option<Status>)]
     status: Option<Status>,
+    /// That came in, or that went out.
     #[param(inline, value_type = Option<Direction>)]
     direction: Option<Direction>,
     /// With this agent.

@@ -1,9 +1,12 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
 mod admin;
+mod agents;
+mod backup;
 mod calls;
 mod events;
 mod messages;
+mod numbers;
 mod recordings;
 mod webhooks;
 
@@ -23,6 +26,9 @@ use crate::gateway::Report;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
+        .merge(agents::routes())
+        .merge(numbers::routes())
+        .merge(backup::routes())
         .merge(calls::routes())
         .merge(messages::routes())
         .merge(events::routes())

@@ -303,6 +303,3 @@ impl Post {
         Done::Written { webhook, subject, is_written: written.is_ok() }
     }
 }
-
-#[cfg(test)]
-mod tests;

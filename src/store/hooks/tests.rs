@@ -1,6 +1,9 @@
 use super::*;
 use crate::domain::{CallId, EventKind, Private, endpoint};
 
+/// Subject, and when it is due.
+type Due = (String, Option<DateTime<Utc>>);
+
 struct Box {
     store: Store,
     _folder: tempfile::TempDir,
@@ -31,7 +34,7 @@ impl Box {
         self.store.change(|tx| super::super::events::tell(tx, events)).unwrap();
     }
 
-    fn lanes(&self) -> Vec<(u8, Vec<(String, Option<DateTime<Utc>>)>)> {
+    fn lanes(&self) -> Vec<(u8, Vec<Due>)> {
         let name = |id: &WebhookId| (1..9).find(|n| endpoint(*n).id == *id).unwrap();
         let flat = |lanes: Vec<Lane>| lanes.into_iter().map(|lane| (lane.subject, lane.due)).collect();
         let lanes = self.store.lanes(3).unwrap();

@@ -1,8 +1,9 @@
 //! [`Api`]: a client of the HTTP interface. [`World`]: a gateway with scripted models. [`Caller`]: a softphone. [`Pager`]: a phone for messages.
-//! [`Peer`]: a phone that does what it is told. [`Server`]: a carrier that refuses.
+//! [`Endpoint`]: a client's endpoint of webhooks. [`Peer`]: a phone that does what it is told. [`Server`]: a carrier that refuses.
 
 mod api;
 mod caller;
+mod endpoint;
 mod pager;
 mod peer;
 mod server;
@@ -10,6 +11,7 @@ mod world;
 
 pub(crate) use api::Api;
 pub(crate) use caller::{Caller, prompt};
+pub(crate) use endpoint::{Endpoint, Received};
 pub(crate) use pager::Pager;
 pub(crate) use peer::Peer;
 pub(crate) use server::Server;

@@ -77,7 +77,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start(setting: Setting) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), setting).await
+    }
+
+    /// With what an earlier world has left.
+    pub(crate) async fn start_in(data: TempDir, setting: Setting) -> Self {
         let first = PORTS.fetch_add(40, Ordering::Relaxed);
         let text = format!(
             "data = {:?}\n\

@@ -3,12 +3,24 @@
 //! A handler documents its success and the errors that are its own, by status and a sentence that begins with the code in
 //! backticks. What every address can answer is added here, and each error gets its body and an example.
 
+mod example;
+mod llms;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::get;
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::App;
 use super::problem::ProblemBody;
 
 #[derive(OpenApi)]
@@ -53,8 +65,28 @@ pub(super) fn frame() -> utoipa::openapi::OpenApi {
     api
 }
 
+/// The pages that describe the API: `/openapi.json`, `/docs`, `/llms.txt`.
+pub(super) fn pages(mut api: utoipa::openapi::OpenApi) -> Router<App> {
+    complete(&mut api);
+    let mut api = serde_json::to_value(&api).unwrap_or_default();
+    example::fill(&mut api);
+    let text = llms::text(&api);
+    let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    // Without this the page would have a stranger on the Internet look at the description.
+    let config = Config::default().validator_url("none").persist_authorization(true);
+    let docs = SwaggerUi::new("/docs").external_url_unchecked("/openapi.json", api).config(config);
+    Router::from(docs).layer(map_response(kept_at_home)).route("/llms.txt", get(async move || (plain, text)))
+}
+
+/// The page may fetch from here and nowhere else, whatever it holds.
+async fn kept_at_home(mut response: Response) -> Response {
+    let policy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
 /// Completes what the handlers say.
-pub(super) fn complete(api: &mut utoipa::openapi::OpenApi) {
+fn complete(api: &mut utoipa::openapi::OpenApi) {
     for item in api.paths.paths.values_mut() {
         let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
         methods.into_iter().flatten().for_each(complete_operation);
@@ -119,3 +151,6 @@ fn example(status: u16, description: &str) -> Value {
     let detail = description.split_once(": ").map_or(description, |(_, detail)| detail);
     json!({ "status": status, "code": code, "detail": detail, "request_id": "req_0123456789abcdef" })
 }
+
+#[cfg(test)]
+mod tests;
