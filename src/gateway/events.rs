@@ -63,7 +63,8 @@ impl Gateway {
         {
             return Err(Error::field("after", "is no id of an event of this call"));
         }
-        Ok(self.listener(Whose::Call(call.id), events, after, true))
+        let is_over = call.status.is_over();
+        Ok(Listener { is_over, ..self.listener(Whose::Call(call.id), events, after, true) })
     }
 
     /// Every event of the account from now on or, with `after`, from after the one of this id.
@@ -277,9 +278,14 @@ mod tests {
         assert_eq!(seqs(&mut listener, 2).await, [3, 4]);
         assert_eq!(listener.next().await, None);
         let after = format!("evt_{}_2", call.id);
-        let mut late = world.listener(Whose::Call(call.id), Some(&after), true);
+        let mut late = world.listener(Whose::Call(call.id.clone()), Some(&after), true);
         assert_eq!(seqs(&mut late, 2).await, [3, 4]);
         assert_eq!(late.next().await, None);
+        // Who knows the end already is told what comes after it.
+        let after = format!("evt_{}_3", call.id);
+        let mut later = Listener { is_over: true, ..world.listener(Whose::Call(call.id), Some(&after), true) };
+        assert_eq!(seqs(&mut later, 1).await, [4]);
+        assert_eq!(later.next().await, None);
     }
 
     #[tokio::test]
