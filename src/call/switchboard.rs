@@ -24,7 +24,7 @@ use super::bridge::NotNow;
 use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
-use super::messages::{self, Draft, Letter, Post, SendError};
+use super::messages::{self, Draft, Kept, Letter, NotTaken, Notice, Post, SendError};
 use super::queue::{Full, Hold, Limits, Pace, Queue};
 use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
 use crate::config::Config;
@@ -143,6 +143,8 @@ enum Order {
     /// The command brings the way back along.
     Tell(CallId, Box<Command>),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
+    /// Of a trunk's carrier, by HTTP.
+    Told(String, Box<Notice>, oneshot::Sender<Result<Kept, NotTaken>>),
     Drain {
         grace: Duration,
         done: oneshot::Sender<()>,
@@ -221,6 +223,14 @@ impl Switchboard {
         answer.await.unwrap_or(Err(SendError::Stopping))
     }
 
+    /// Takes what a trunk's carrier tells, who has proven who it is. It is written down when this returns.
+    pub async fn told(&self, trunk: String, notice: Notice) -> Result<Kept, NotTaken> {
+        let (answer, told) = oneshot::channel();
+        let order = Order::Told(trunk, Box::new(notice), answer);
+        self.orders.try_send(order).map_err(|_| NotTaken::Later)?;
+        told.await.unwrap_or(Err(NotTaken::Later))
+    }
+
     /// Places a further leg of a call; what happens to it is told to that call from now on. The switchboard waits for no actor, so
     /// an actor may wait for it.
     pub(super) async fn dial(&self, further: Further) -> Result<Dialled, PlaceError> {
@@ -255,6 +265,13 @@ impl Switchboard {
     pub async fn hang_up(&self, id: CallId) -> bool {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::HangUp(id, reply)).await.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Ends a call for a reason of the gateway's own; politely: with a goodbye. One that is over already stays as it is.
+    pub(super) async fn end(&self, id: CallId, reason: EndReason, politely: bool) {
+        let command = if politely { Command::Leave(reason) } else { Command::HangUp(reason) };
+        // A switchboard that is gone has ended all calls.
+        let _ = self.orders.send(Order::Tell(id, Box::new(command))).await;
     }
 
     /// Takes no more calls, lets those that are up end by themselves for `grace`, then says goodbye and ends them.
@@ -567,6 +584,13 @@ impl Desk {
                     self.post.try_send(Letter::Send(draft, reply))
                 {
                     let _ = reply.send(Err(SendError::Busy));
+                }
+            }
+            Order::Told(trunk, notice, answer) => {
+                let letter = Letter::Told { trunk, notice, answer };
+                // Whose answer is dropped is told "later".
+                if !self.is_stopping && self.post.try_send(letter).is_err() {
+                    warn!("messages come faster than they are sorted; one is put off");
                 }
             }
             Order::Drain { grace, done } => {

@@ -18,7 +18,7 @@ pub enum Fault {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident $code:literal $fault:ident $status:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident $code:tt $fault:ident $status:literal;)*) => {
         /// Every way in which a call ends. The code is stable: clients match on it.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum EndReason { $($(#[$doc])* #[serde(rename = $code)] $name,)* }
@@ -61,6 +61,10 @@ reasons! {
     /// A client of the API withdrew a call before its answer.
     ApiCanceled "api_canceled" None 487;
     MaxDuration "max_duration" None 480;
+    /// The account's credits were used up.
+    OutOfCredits "out_of_credits" None 480;
+    /// A key, an account or the box had spent what it may.
+    SpendLimit "spend_limit" None 480;
     /// Nobody said a word, several prompts long.
     CallerSilent "caller_silent" Caller 480;
     Busy "busy" Callee 486;

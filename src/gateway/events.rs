@@ -283,7 +283,8 @@ mod tests {
         assert_eq!(late.next().await, None);
         // Who knows the end already is told what comes after it.
         let after = format!("evt_{}_3", call.id);
-        let mut later = Listener { is_over: true, ..world.listener(Whose::Call(call.id), Some(&after), true) };
+        let mut later =
+            Listener { is_over: true, ..world.listener(Whose::Call(call.id), Some(&after), true) };
         assert_eq!(seqs(&mut later, 1).await, [4]);
         assert_eq!(later.next().await, None);
     }

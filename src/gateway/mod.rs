@@ -4,6 +4,8 @@ mod access;
 mod agents;
 mod backup;
 mod calls;
+mod carriers;
+mod credits;
 mod error;
 mod events;
 mod guards;
@@ -14,6 +16,7 @@ mod numbers;
 mod once;
 mod registry;
 mod settings;
+mod usage;
 mod webhooks;
 mod words;
 
@@ -23,6 +26,7 @@ use tokio::sync::broadcast;
 
 pub use agents::{NewAgent, PatchAgent};
 pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
+pub use credits::{Balance, GrantCredits, PurchaseCredits};
 pub use error::{Error, Kind};
 pub use events::{Listener, Told};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
@@ -31,10 +35,12 @@ pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use settings::{At, SettingsPatch};
+pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 pub use words::{Link, Pieces, Sound, SoundFormat, Transcript, WantLink};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
+use crate::config::Config;
 use crate::domain::{AccountId, Event, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
 
@@ -131,6 +137,11 @@ impl Gateway {
         let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || act(&store)).await;
         Ok(read.map_err(|_| Error::new(Kind::Internal, "reading failed; see the log"))??)
+    }
+
+    /// What the operator has said.
+    pub fn config(&self) -> &Config {
+        &self.exchange.config
     }
 
     /// Every event from now on.

@@ -18,12 +18,15 @@
 //!
 //! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
 //!
+//! `/carriers/{trunk}/messages` is for the carrier of a trunk, which proves itself.
+//!
 //! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
 
 mod agentnumber;
 mod ask;
 mod attend;
 mod auth;
+mod carriers;
 mod handlers;
 mod idempotency;
 mod openapi;
@@ -88,6 +91,7 @@ fn described(app: Option<&App>) -> OpenApiRouter<App> {
     }
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(handlers::routes())
+        .merge(carriers::routes())
         .nest("/v1", v1)
         .merge(v1::open_routes())
 }

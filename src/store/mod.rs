@@ -41,6 +41,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
 
+use crate::domain::Rates;
+
 use shelf::Shelf;
 
 /// The file in the data folder.
@@ -137,6 +139,11 @@ impl Store {
     pub fn agree(&self, terms: Terms) {
         // A second word changes nothing: what was charged stays as it was.
         let _ = self.terms.set(terms);
+    }
+
+    /// What things cost here.
+    pub fn rates(&self) -> &Rates {
+        &self.terms().rates
     }
 
     fn terms(&self) -> &Terms {

@@ -4,10 +4,12 @@ mod admin;
 mod agents;
 mod backup;
 mod calls;
+mod credits;
 mod events;
 mod messages;
 mod numbers;
 mod recordings;
+mod usage;
 mod webhooks;
 
 use axum::Json;
@@ -30,6 +32,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(numbers::routes())
         .merge(backup::routes())
         .merge(calls::routes())
+        .merge(usage::routes())
+        .merge(credits::routes())
         .merge(messages::routes())
         .merge(events::routes())
         .merge(recordings::routes())
