@@ -40,6 +40,7 @@ impl Peer {
             contact_user: name.into(),
             take_refers: true,
             take_replaces: true,
+            message_types: vec!["text/plain".into()],
             ..sip::Config::default()
         };
         let udp = vec![SocketAddr::new(ip, 0)];
