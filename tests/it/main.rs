@@ -7,6 +7,8 @@ mod support;
 mod a_backup_is_a_moment_of_a_running_box;
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
+mod a_full_disk_ends_no_call;
+mod a_killed_process_loses_nothing;
 mod a_real_phone_is_an_extension;
 mod both_families_meet;
 mod calls_are_transferred;
