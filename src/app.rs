@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 
 use crate::call::{
     Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
+    watch,
 };
 use crate::config::{Brain, Config, CreditMode};
 use crate::gateway::{Gateway, Keyring, Secret};
@@ -157,7 +158,7 @@ impl Appliance {
         let Premises { config, store, keys, first_key, http: server, stack, sip_events, engine } = premises;
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
-        let directory = Directory::new(&config, chrono::Utc::now());
+        let directory = Directory::open(&config, &store, chrono::Utc::now())?;
         let outside = Outside::new(&config.outside);
         let cast = cast(&config, minds, outside.clone()).await?;
         let exchange = Arc::new(Exchange {
@@ -177,6 +178,7 @@ impl Appliance {
         let (switchboard, switchboard_task) = Switchboard::start(exchange.clone(), sip_events);
         let mut trunk_tasks = JoinSet::new();
         trunks.start(&stack, &mut trunk_tasks);
+        trunk_tasks.spawn(watch(exchange.clone(), switchboard.clone()));
         let config = &exchange.config;
         let jobs = Jobs::start(store.clone(), exchange.outside.clone(), config.webhooks.clone(), chance::<8>);
         let ready = Arc::new(AtomicBool::new(true));

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_extension_dials_numbers_names_and_other_extensions() {
         let config = config();
-        let directory = Directory::new(&config, chrono::DateTime::UNIX_EPOCH);
+        let directory = Directory::of(&config);
         let agent = |name: &str, to: &str| Dialled::Agent {
             agent: directory.agent_called(name).unwrap(),
             to: to.to_owned(),

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::Note;
+use super::meter::{Meter, Running};
 use crate::domain::{
     AccountId, Call, CallId, EndReason, Event, EventKind, Fragment, Private, Recording, Speaker, Status,
     millis,
@@ -32,7 +33,7 @@ const KEPT: usize = 10_000;
 /// The disk refused, and nobody was told of the entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the record cannot be written")]
-pub(super) struct NotWritten;
+pub struct NotWritten;
 
 /// An entry, and who waits to hear that it is on disk.
 struct Job {
@@ -46,21 +47,28 @@ pub struct Journal {
     entries: mpsc::Sender<Job>,
     events: broadcast::Sender<Event>,
     healthy: Arc<AtomicBool>,
+    meter: Meter,
 }
 
 impl Journal {
     /// The task ends when the last clone of the journal is gone, with everything written.
     pub fn start(store: Store) -> (Self, JoinHandle<()>) {
+        let meter = Meter::new(store.rates().clone());
         let (entries, queue) = mpsc::channel(QUEUE);
         let (events, _) = broadcast::channel(LISTENERS_LAG);
         let healthy = Arc::new(AtomicBool::new(true));
         let task = tokio::spawn(write(store, queue, events.clone(), healthy.clone()));
-        (Self { entries, events, healthy }, task)
+        (Self { entries, events, healthy, meter }, task)
     }
 
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// What calls that are up have cost so far.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Whether the last write reached the disk.
@@ -77,7 +85,7 @@ impl Journal {
     }
 
     /// Returns when the entry is on disk; it is announced then, and only then.
-    pub(super) async fn store(&self, entry: Entry) -> Result<(), NotWritten> {
+    pub async fn store(&self, entry: Entry) -> Result<(), NotWritten> {
         let (receipt, written) = oneshot::channel();
         self.entries.send(Job { entry, receipt: Some(receipt) }).await.map_err(|_| NotWritten)?;
         written.await.map_err(|_| NotWritten)
@@ -152,12 +160,16 @@ pub(super) struct Ledger {
     /// Told with the next entry.
     pending: Vec<Event>,
     answered_at: Option<Instant>,
+    /// On the meter, from the answer to the end.
+    running: Option<Running>,
+    /// When a further leg was joined to the call.
+    joined_at: Option<Instant>,
     journal: Journal,
 }
 
 impl Ledger {
     pub(super) fn new(call: Call, journal: Journal) -> Self {
-        Self { call, seq: 0, pending: Vec::new(), answered_at: None, journal }
+        Self { call, seq: 0, pending: Vec::new(), answered_at: None, running: None, joined_at: None, journal }
     }
 
     /// Notes an event; it is written and announced by the next [`Ledger::flush`].
@@ -198,8 +210,17 @@ impl Ledger {
     /// The far end, or we, took the call.
     pub(super) fn answered(&mut self, now: Instant) {
         self.answered_at = Some(now);
+        self.running = Some(self.journal.meter.runs(&self.call, now));
         self.call.status = Status::InProgress;
         self.call.answered_at = Some(Utc::now());
+    }
+
+    /// The call is put through to `target`, and lasts as long as that leg does.
+    pub(super) fn joined(&mut self, target: &str, now: Instant) {
+        self.joined_at = Some(now);
+        if let Some(running) = &self.running {
+            running.joined(target, now);
+        }
     }
 
     /// Takes down what the conversation notes.
@@ -257,8 +278,10 @@ impl Ledger {
 
     /// Closes the record, and tells of everything that is ready with it. The last entry of a call.
     pub(super) async fn close(mut self, reason: EndReason, status: Option<u16>, tapes: Vec<Tape>) {
+        let beside = self.joined_at.map_or(0, |at| millis(at.elapsed()));
         let call = &mut self.call;
         call.end(reason, status, Utc::now());
+        call.usage.transfer_ms = beside.min(call.duration_ms);
         info!(
             call = %call.id,
             reason = reason.code(),

@@ -308,7 +308,7 @@ mod tests {
              [[number]]\nnumber='+493012345678'\nagent='a'\ntrunk='t'"
         );
         let config = Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-        let directory = crate::call::Directory::new(&config, chrono::DateTime::UNIX_EPOCH);
+        let directory = crate::call::Directory::of(&config);
         let (trunk, number) = (&config.trunks[0], &directory.dialled("493012345678").unwrap());
         let path = Path {
             transport: sip::Transport::Udp,

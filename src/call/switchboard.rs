@@ -257,6 +257,13 @@ impl Switchboard {
         self.orders.send(Order::HangUp(id, reply)).await.is_ok() && answer.await.unwrap_or(false)
     }
 
+    /// Ends a call for a reason of the gateway's own; politely: with a goodbye. One that is over already stays as it is.
+    pub(super) async fn end(&self, id: CallId, reason: EndReason, politely: bool) {
+        let command = if politely { Command::Leave(reason) } else { Command::HangUp(reason) };
+        // A switchboard that is gone has ended all calls.
+        let _ = self.orders.send(Order::Tell(id, Box::new(command))).await;
+    }
+
     /// Takes no more calls, lets those that are up end by themselves for `grace`, then says goodbye and ends them.
     pub async fn drain(&self, grace: Duration) {
         let (done, ended) = oneshot::channel();

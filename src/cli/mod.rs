@@ -7,6 +7,7 @@ mod backup;
 mod bench;
 mod calls;
 mod child;
+mod credits;
 mod demo;
 mod doctor;
 mod gateway;
@@ -52,6 +53,7 @@ enum Command {
     Messages(messages::MessagesArgs),
     Keys(keys::KeysArgs),
     Accounts(keys::AccountsArgs),
+    Credits(credits::CreditsArgs),
     Backup(backup::BackupArgs),
     Restore(backup::RestoreArgs),
     Models(models::ModelsArgs),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Messages(args) => wait(messages::run(args)),
         Command::Keys(args) => wait(keys::keys(args)),
         Command::Accounts(args) => wait(keys::accounts(args)),
+        Command::Credits(args) => wait(credits::run(args)),
         Command::Backup(args) => wait(backup::backup(args)),
         Command::Restore(args) => backup::run_restore(&args),
         Command::Models(args) => wait(models::run(args)),

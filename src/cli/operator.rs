@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::gateway::{Gateway, safe};
-use crate::domain::Key;
-use crate::gateway::{NewAccount, NewKey, Registry};
+use crate::domain::{AccountId, Key, Principal};
+use crate::gateway::{GrantCredits, NewAccount, NewKey, Registry};
 
 /// Where accounts and keys are.
 #[derive(Args, Debug)]
@@ -87,6 +87,35 @@ impl Operator {
                 let mut shown = shown(&key);
                 shown["key"] = secret.reveal().into();
                 Ok(shown)
+            }
+        }
+    }
+
+    /// The new entry.
+    pub(super) async fn grant(&self, grant: GrantCredits) -> anyhow::Result<Value> {
+        match self {
+            Self::Running(gateway) => {
+                let GrantCredits { account_id, amount, note } = grant;
+                let body = json!({ "account_id": account_id, "amount": amount, "note": note });
+                gateway.post("/v1/admin/credits", &body).await
+            }
+            Self::Folder(registry) => {
+                Ok(serde_json::to_value(registry.grant(&Principal::operator(), grant)?)?)
+            }
+        }
+    }
+
+    /// What has changed an account's credits, the newest first.
+    pub(super) async fn credits(&self, account: Option<&AccountId>) -> anyhow::Result<Vec<Value>> {
+        match self {
+            Self::Running(gateway) => {
+                let of = account.map_or_else(String::new, |account| format!("&account_id={account}"));
+                gateway.list(&format!("/v1/credits/entries?limit=200{of}")).await
+            }
+            Self::Folder(registry) => {
+                let account = account.cloned().unwrap_or_default();
+                let entries = registry.credits(&account, usize::MAX)?.items;
+                entries.iter().map(|entry| Ok(serde_json::to_value(entry)?)).collect()
             }
         }
     }

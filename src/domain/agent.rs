@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AccountId, AgentId, Private};
+use super::{AccountId, AgentId, Event, EventKind, Private};
 
 /// What a client hangs on its things for itself; kept, shown, never read.
 pub type Metadata = Map<String, Value>;
@@ -169,13 +169,40 @@ pub struct Number {
     #[schema(value_type = Object)]
     pub metadata: Metadata,
     /// What one of the other vocabularies keeps with it; not shown by this one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     #[schema(ignore)]
     pub extra: Metadata,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     #[serde(default)]
     pub released_at: Option<DateTime<Utc>>,
+}
+
+impl Number {
+    /// As it is shown by our own vocabulary.
+    #[must_use]
+    pub fn shown(self) -> Number {
+        Number { extra: Metadata::new(), ..self }
+    }
+
+    /// An account has it from now on.
+    pub fn provisioned(&self) -> Event {
+        Event::of_number(
+            self,
+            1,
+            self.created_at,
+            EventKind::NumberProvisioned(Box::new(self.clone().shown())),
+        )
+    }
+
+    /// Gives it back.
+    pub fn release(&mut self, at: DateTime<Utc>) -> Event {
+        self.status = NumberStatus::Released;
+        (self.updated_at, self.released_at) = (at, Some(at));
+        let agent_id = self.agent_id.take();
+        let event = Event::of_number(self, 2, at, EventKind::NumberReleased(Box::new(self.clone().shown())));
+        Event { agent_id, ..event }
+    }
 }
 
 /// One conversation by message: one of our numbers, one contact.

@@ -61,6 +61,10 @@ reasons! {
     /// A client of the API withdrew a call before its answer.
     ApiCanceled "api_canceled" None 487;
     MaxDuration "max_duration" None 480;
+    /// The account's credits were used up.
+    OutOfCredits "out_of_credits" None 480;
+    /// A key, an account or the box had spent what it may.
+    SpendLimit "spend_limit" None 480;
     /// Nobody said a word, several prompts long.
     CallerSilent "caller_silent" Caller 480;
     Busy "busy" Callee 486;

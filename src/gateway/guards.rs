@@ -1,9 +1,12 @@
 //! What every verb asks that rings somebody or writes to them.
 
+use std::time::Duration;
+
 use chrono::Utc;
 
 use super::{Error, Gateway, Kind};
 use crate::call::{Errand, Funds, Refusal};
+use crate::config::CreditMode;
 use crate::domain::Principal;
 
 impl Gateway {
@@ -18,8 +21,13 @@ impl Gateway {
         guards.occasion(errand, Utc::now(), &funds).map_err(Error::refused)
     }
 
-    async fn funds(&self, _who: &Principal) -> Result<Funds, Error> {
-        Ok(Funds::default())
+    /// How the money stands: what has been charged, and what the calls that are up have cost so far.
+    async fn funds(&self, who: &Principal) -> Result<Funds, Error> {
+        let (account, key) = (who.account.clone(), who.key.clone());
+        let enforced = self.exchange.config.credits.mode == CreditMode::Enforce;
+        let meter = self.journal.meter().clone();
+        self.read(move |store| Funds::read(store, &meter, &account, key.as_ref(), enforced, Duration::ZERO))
+            .await
     }
 }
 

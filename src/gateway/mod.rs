@@ -1,26 +1,36 @@
 //! The verbs of the product: what can be asked of a running gateway, whoever asks. One file per noun.
 
 mod access;
+mod agents;
 mod backup;
 mod calls;
+mod credits;
 mod error;
 mod guards;
 mod keys;
 mod messages;
+mod numbers;
 mod once;
 mod registry;
+mod settings;
+mod usage;
 mod webhooks;
 
 use std::sync::Arc;
 
 use tokio::sync::broadcast;
 
+pub use agents::{NewAgent, PatchAgent};
 pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
+pub use credits::{Balance, GrantCredits, PurchaseCredits};
 pub use error::{Error, Kind};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
+pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
+pub use settings::{At, SettingsPatch};
+pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
@@ -114,6 +124,12 @@ impl Gateway {
     /// The account's number that a client calls or writes from, by its id or in E.164.
     fn number_of(&self, account: &AccountId, from: &str) -> Result<Arc<Number>, Error> {
         self.exchange.directory.number(account, from).map_err(|error| Error::field("from", error.to_string()))
+    }
+
+    /// For ids.
+    fn random_id(&self) -> [u8; 10] {
+        let random = (self.exchange.chance)();
+        std::array::from_fn(|n| random[n])
     }
 
     async fn read<T: Send + 'static>(

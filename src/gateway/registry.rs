@@ -75,7 +75,7 @@ where
 /// Makes, lists and ends accounts and keys.
 #[derive(Clone)]
 pub struct Registry {
-    store: Store,
+    pub(super) store: Store,
     keys: Arc<Keyring>,
     chance: fn() -> [u8; 32],
 }
@@ -95,7 +95,7 @@ impl Registry {
         Ok(Self::new(store, Arc::new(keys), chance))
     }
 
-    fn random_id(&self) -> [u8; 10] {
+    pub(super) fn random_id(&self) -> [u8; 10] {
         let random = (self.chance)();
         std::array::from_fn(|n| random[n])
     }

@@ -57,6 +57,18 @@ impl Serialize for Cursor {
     }
 }
 
+impl Cursor {
+    /// For lists that do not lie here, whose places are numbered otherwise.
+    pub fn new(at: u64, id: impl Into<String>) -> Self {
+        Self { at, id: id.into() }
+    }
+
+    /// As given to [`new`](Self::new).
+    pub fn place(&self) -> u64 {
+        self.at
+    }
+}
+
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(format!("{:x}.{}", self.at, self.id)))

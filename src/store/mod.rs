@@ -8,6 +8,7 @@ mod backup;
 mod calls;
 mod collection;
 mod credits;
+mod directory;
 mod events;
 mod hooks;
 mod idempotency;
@@ -24,6 +25,7 @@ mod usage;
 pub use backup::{Extent, RestoreError, Snapshot, check_backup, restore};
 pub use calls::CallFilter;
 pub use collection::{Cursor, Page};
+pub use directory::{NumberFilter, Registered};
 pub use hooks::{Asked, Head, Lane, Settled};
 pub use idempotency::{Begun, KeptAnswer};
 pub use keys::Revoked;
@@ -38,6 +40,8 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use redb::{DatabaseError, ReadTransaction};
 use tokio::sync::Notify;
+
+use crate::domain::Rates;
 
 use shelf::Shelf;
 
@@ -135,6 +139,11 @@ impl Store {
     pub fn agree(&self, terms: Terms) {
         // A second word changes nothing: what was charged stays as it was.
         let _ = self.terms.set(terms);
+    }
+
+    /// What things cost here.
+    pub fn rates(&self) -> &Rates {
+        &self.terms().rates
     }
 
     fn terms(&self) -> &Terms {

@@ -7,13 +7,14 @@ use super::events::tell;
 use super::sound::put_words;
 use super::usage::{self, Terms};
 use super::{Store, StoreError, threads};
-use crate::domain::{Call, Event, Message};
+use crate::domain::{Call, Event, Message, Number};
 
 /// What is kept of one thing.
 #[derive(Clone, Debug)]
 pub enum Record {
     Call(Box<Call>),
     Message(Box<Message>),
+    Number(Box<Number>),
 }
 
 impl Record {
@@ -22,6 +23,7 @@ impl Record {
         match self {
             Record::Call(call) => call.id.as_str(),
             Record::Message(message) => message.id.as_str(),
+            Record::Number(number) => number.id.as_str(),
         }
     }
 }
@@ -60,6 +62,7 @@ fn write(transaction: &WriteTransaction, terms: &Terms, entry: &Entry) -> Result
                 threads::follow(transaction, message)?;
             }
         }
+        Record::Number(number) => put(transaction, &**number).map(drop)?,
     }
     tell(transaction, &entry.events)
 }

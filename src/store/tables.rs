@@ -3,7 +3,7 @@
 use redb::{TableDefinition, Value, WriteTransaction};
 
 use super::{StoreError, collection, credits, events, hooks, idempotency, schema, sound, usage};
-use crate::domain::{Account, Call, Delivery, Key, Message, Thread, Webhook};
+use crate::domain::{Account, Agent, Call, Delivery, Key, Message, Number, Thread, Webhook};
 
 /// Something to be done with each table.
 pub(super) trait Visitor {
@@ -28,6 +28,8 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     collection::visit::<Delivery>(visitor)?;
     collection::visit::<Account>(visitor)?;
     collection::visit::<Key>(visitor)?;
+    collection::visit::<Agent>(visitor)?;
+    collection::visit::<Number>(visitor)?;
     collection::visit::<Call>(visitor)?;
     collection::visit::<Message>(visitor)?;
     collection::visit::<Thread>(visitor)

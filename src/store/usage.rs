@@ -43,7 +43,7 @@ pub(super) fn price(record: &mut Record, rates: &Rates) {
         Record::Message(message) if message.status.is_final() && message.cost.is_none() => {
             message.cost = Some(rates.message(message));
         }
-        Record::Call(_) | Record::Message(_) => {}
+        Record::Call(_) | Record::Message(_) | Record::Number(_) => {}
     }
 }
 

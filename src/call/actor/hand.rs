@@ -280,6 +280,9 @@ impl Running {
         match note {
             Note::Transferred { bridged } => {
                 self.ledger.call.transferred_to = Some(to.clone());
+                if bridged {
+                    self.ledger.joined(to.reveal(), Instant::now());
+                }
                 self.ledger.later(EventKind::Transferred { to, bridged });
             }
             Note::Failed(reason) => self.ledger.later(EventKind::TransferFailed { to, reason }),

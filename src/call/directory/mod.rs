@@ -4,21 +4,24 @@
 //! something. What is true stands in the store and in the configuration; whoever changes it changes it here right after,
 //! one change at a time ([`Directory::changing`]).
 
+mod declared;
 mod resolve;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, MutexGuard};
+use tracing::warn;
 
 use crate::config::{Config, Example};
 use crate::domain::{
-    AccountId, Agent, AgentId, BrainChoice, E164, Metadata, Number, NumberId, NumberStatus, Region, Settings,
-    Source,
+    AccountId, Agent, AgentId, E164, Number, NumberId, NumberStatus, Region, Settings, Source,
 };
+use crate::store::{Registered, Store, StoreError};
 
+pub use declared::Available;
 pub use resolve::{Resolved, Wanted};
 
 /// Shared by whoever asks.
@@ -30,6 +33,9 @@ pub struct Directory {
 struct Shared {
     now: ArcSwap<Snapshot>,
     changes: Mutex<()>,
+    /// Numbers that clients can have, in the order of the configuration.
+    pool: Vec<Available>,
+    quarantine: TimeDelta,
     region: Region,
     /// Other user parts that reach a number.
     aliases: HashMap<String, E164>,
@@ -46,6 +52,8 @@ struct Snapshot {
     /// Those that are active.
     numbers: HashMap<NumberId, Arc<Number>>,
     by_e164: HashMap<E164, NumberId>,
+    /// When numbers were last given back.
+    released: HashMap<E164, DateTime<Utc>>,
     agents: HashMap<AgentId, Arc<Agent>>,
     /// The settings of accounts.
     accounts: HashMap<AccountId, Arc<Settings>>,
@@ -63,18 +71,46 @@ pub enum NotANumber {
 }
 
 impl Directory {
+    /// What the configuration declares and what clients have made, after the store was told of the former.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn open(config: &Config, store: &Store, now: DateTime<Utc>) -> Result<Self, StoreError> {
+        let agents: Vec<_> = config.agents.iter().map(|agent| declared::agent(agent, now)).collect();
+        let numbers: Vec<_> =
+            config.numbers.iter().filter_map(|number| declared::assigned(number, now)).collect();
+        let mut registered = store.register(&numbers, &agents, now)?;
+        for number in registered.numbers.iter_mut().filter(|number| number.status == NumberStatus::Active) {
+            match config.numbers.iter().find(|declared| declared.number == number.number) {
+                // The operator may have moved it.
+                Some(declared) => number.trunk.clone_from(&declared.trunk),
+                None => warn!(number = %number.id, "a provisioned number is no longer in the configuration"),
+            }
+        }
+        Ok(Self::new(config, registered))
+    }
+
     /// What the configuration declares, all of the house account.
-    pub fn new(config: &Config, now: DateTime<Utc>) -> Self {
-        let agents: Vec<_> = config.agents.iter().map(|agent| of_configuration(agent, now)).collect();
-        let numbers = config.numbers.iter().filter_map(|number| assigned(number, now));
+    #[cfg(test)]
+    pub(crate) fn of(config: &Config) -> Self {
+        let now = DateTime::UNIX_EPOCH;
+        let agents = config.agents.iter().map(|agent| declared::agent(agent, now)).collect();
+        let numbers = config.numbers.iter().filter_map(|number| declared::assigned(number, now)).collect();
+        Self::new(config, Registered { numbers, agents, accounts: Vec::new() })
+    }
+
+    fn new(config: &Config, registered: Registered) -> Self {
+        let free = config.numbers.iter().filter(|number| number.agent.is_none());
         let aliases = config
             .numbers
             .iter()
             .flat_map(|number| number.aliases.iter().map(|alias| (alias.clone(), number.number.clone())));
         let examples = config.agents.iter().filter(|agent| !agent.examples.is_empty());
         let shared = Shared {
-            now: ArcSwap::from_pointee(Snapshot::of(numbers, agents, [])),
+            now: ArcSwap::from_pointee(Snapshot::of(registered)),
             changes: Mutex::new(()),
+            pool: free.map(Available::new).collect(),
+            quarantine: TimeDelta::from_std(config.numbering.quarantine).unwrap_or(TimeDelta::MAX),
             region: config.numbering.region,
             aliases: aliases.collect(),
             base: resolve::base(config),
@@ -127,9 +163,13 @@ impl Directory {
     pub fn agent(&self, account: &AccountId, id_or_name: &str) -> Option<Arc<Agent>> {
         let now = self.shared.now.load();
         let by_id = id_or_name.parse().ok().and_then(|id: AgentId| now.agents.get(&id));
-        let named =
-            || now.agents.values().find(|agent| agent.name == id_or_name && agent.account == *account);
-        by_id.filter(|agent| agent.account == *account).or_else(named).cloned()
+        let of_name = || {
+            let agents = now.agents.values();
+            let agents = agents.filter(|agent| agent.account == *account && agent.name == id_or_name);
+            // The configuration may have named one of its own so since.
+            agents.min_by_key(|agent| agent.source != Source::Configuration)
+        };
+        by_id.filter(|agent| agent.account == *account).or_else(of_name).cloned()
     }
 
     /// An agent by its id, whosever it is.
@@ -157,6 +197,26 @@ impl Directory {
             now.numbers.values().filter(|number| number.agent_id.as_ref() == Some(agent)).cloned().collect();
         numbers.sort_by(|a, b| a.number.cmp(&b.number));
         numbers
+    }
+
+    /// Numbers that nobody has and whose quarantine is over, in the order of the configuration, each with its place in the pool.
+    pub fn available(&self, now: DateTime<Utc>) -> impl Iterator<Item = (usize, &Available)> {
+        let (snapshot, quarantine) = (self.shared.now.load_full(), self.shared.quarantine);
+        self.shared.pool.iter().enumerate().filter(move |(_, one)| {
+            let rests = |at: &DateTime<Utc>| now - *at < quarantine;
+            !snapshot.by_e164.contains_key(&one.number)
+                && !snapshot.released.get(&one.number).is_some_and(rests)
+        })
+    }
+
+    /// Whether clients can have this number at all.
+    pub fn is_pooled(&self, number: &E164) -> bool {
+        self.shared.pool.iter().any(|one| one.number == *number)
+    }
+
+    /// How many agents an account has.
+    pub fn agents_of(&self, account: &AccountId) -> usize {
+        self.shared.now.load().agents.values().filter(|agent| agent.account == *account).count()
     }
 
     /// A number as it now stands; one that is not active goes.
@@ -194,11 +254,7 @@ impl Directory {
 }
 
 impl Snapshot {
-    fn of(
-        numbers: impl IntoIterator<Item = Number>,
-        agents: impl IntoIterator<Item = Agent>,
-        accounts: impl IntoIterator<Item = (AccountId, Settings)>,
-    ) -> Self {
+    fn of(Registered { numbers, agents, accounts }: Registered) -> Self {
         let agents = agents.into_iter().map(|agent| (agent.id.clone(), Arc::new(agent))).collect();
         let accounts = accounts.into_iter().map(|(id, settings)| (id, Arc::new(settings))).collect();
         let mut snapshot = Self { agents, accounts, ..Self::default() };
@@ -212,79 +268,14 @@ impl Snapshot {
         if number.status == NumberStatus::Active {
             self.by_e164.insert(number.number.clone(), number.id.clone());
             self.numbers.insert(number.id.clone(), Arc::new(number));
-        } else if self.numbers.remove(&number.id).is_some() {
+            return;
+        }
+        if self.numbers.remove(&number.id).is_some() {
             self.by_e164.remove(&number.number);
         }
+        if let Some(at) = number.released_at {
+            let last = self.released.entry(number.number).or_insert(at);
+            *last = at.max(*last);
+        }
     }
-}
-
-/// An agent of the configuration as the API shows it.
-pub(crate) fn of_configuration(agent: &crate::config::Agent, now: DateTime<Utc>) -> Agent {
-    Agent {
-        id: AgentId::from_name(&agent.name),
-        account: AccountId::house(),
-        name: agent.name.clone(),
-        source: Source::Configuration,
-        settings: Settings {
-            brain: Some(agent.brain.clone()),
-            prompt: Some(agent.prompt.clone()),
-            first_message: Some(agent.first_message.clone()),
-            goodbye: Some(agent.goodbye.clone()),
-            apology: Some(agent.apology.clone()),
-            still_there: Some(agent.still_there.clone()),
-            transfer_failed: Some(agent.transfer_failed.clone()),
-            voice: agent.voice.clone(),
-            speed: Some(agent.speed),
-            language: Some(agent.language.clone()),
-            end_call_phrases: Some(agent.end_call_phrases.clone()),
-            max_tokens: Some(agent.max_tokens),
-            temperature: Some(agent.temperature),
-            top_p: Some(agent.top_p),
-            repeat_penalty: Some(agent.repeat_penalty),
-            max_duration_s: None,
-            record: None,
-        },
-        metadata: Metadata::new(),
-        created_at: now,
-        updated_at: now,
-    }
-}
-
-/// A number of the pool as an account has it.
-pub(crate) fn in_pool(number: &crate::config::Number, id: NumberId, now: DateTime<Utc>) -> Number {
-    let plan = number.number.plan();
-    Number {
-        id,
-        account: AccountId::house(),
-        number: number.number.clone(),
-        status: NumberStatus::Active,
-        source: Source::Api,
-        country: number.country.clone().unwrap_or(plan.country),
-        area_code: number.area_code.clone().or(plan.area_code),
-        kind: number.kind.unwrap_or(plan.kind),
-        trunk: number.trunk.clone(),
-        label: None,
-        agent_id: None,
-        inbound: Settings::default(),
-        outbound: Settings::default(),
-        metadata: Metadata::new(),
-        extra: Metadata::new(),
-        created_at: now,
-        updated_at: now,
-        released_at: None,
-    }
-}
-
-/// A number that the configuration gives to an agent, if it does.
-pub(crate) fn assigned(number: &crate::config::Number, now: DateTime<Utc>) -> Option<Number> {
-    let agent = number.agent.as_deref()?;
-    let id = NumberId::from_name(number.number.as_str());
-    let agent_id = Some(AgentId::from_name(agent));
-    Some(Number { source: Source::Configuration, agent_id, ..in_pool(number, id, now) })
-}
-
-/// The brain of the configuration that stands for what says nothing of its brain.
-pub(crate) fn usual_brain(config: &Config) -> BrainChoice {
-    let first = config.brains.first().filter(|_| !config.thinks_here());
-    first.map_or(BrainChoice::Local, |brain| BrainChoice::Configured { name: brain.name.clone() })
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Directory, usual_brain};
+use super::Directory;
+use super::declared::usual_brain;
 use crate::config::{self, Config};
 use crate::domain::{AccountId, Agent, AgentId, Direction, Number, Settings};
 
@@ -118,7 +119,7 @@ mod tests {
 
     fn directory(more: &str) -> Directory {
         let config = Config::parse(&format!("{FILE}\n{more}")).unwrap_or_else(|list| panic!("{list:#?}"));
-        Directory::new(&config, DateTime::UNIX_EPOCH)
+        Directory::of(&config)
     }
 
     fn said(prompt: &str) -> Settings {

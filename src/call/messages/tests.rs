@@ -88,7 +88,7 @@ impl World {
                 let to = *back.lock().unwrap();
                 Box::pin(async move { to.into_iter().map(|to| destination(from, 0, to)).collect() })
             }),
-            directory: Directory::new(&config, chrono::DateTime::UNIX_EPOCH),
+            directory: Directory::of(&config),
             config,
             stack: stack.clone(),
             journal: journal.clone(),

@@ -1,10 +1,14 @@
 //! Our own vocabulary. One file per noun, each with its routes.
 
 mod admin;
+mod agents;
 mod backup;
 mod calls;
+mod credits;
 mod events;
 mod messages;
+mod numbers;
+mod usage;
 mod webhooks;
 
 use axum::Json;
@@ -21,8 +25,12 @@ use crate::gateway::Report;
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(admin::routes())
+        .merge(agents::routes())
+        .merge(numbers::routes())
         .merge(backup::routes())
         .merge(calls::routes())
+        .merge(usage::routes())
+        .merge(credits::routes())
         .merge(messages::routes())
         .merge(events::routes())
         .merge(webhooks::routes())
