@@ -49,7 +49,12 @@ async fn run() -> Result<(), Failure> {
         let (path, from) = (data.path().to_owned(), filled);
         let start = Instant::now();
         tokio::task::spawn_blocking(move || fill(&path, from, rows)).await??;
-        eprintln!("{} messages and {} calls written in {:.1?}", rows - from, (rows - from) / 10, start.elapsed());
+        eprintln!(
+            "{} messages and {} calls written in {:.1?}",
+            rows - from,
+            (rows - from) / 10,
+            start.elapsed()
+        );
         filled = rows;
         let running = Running::start(data.path(), false).await?;
         pages.push(running.pages(rows).await?);
@@ -57,17 +62,21 @@ async fn run() -> Result<(), Failure> {
     }
     let running = Running::start(data.path(), true).await?;
     let (url, key) = (&running.url, &running.key);
-    let call = running.get("/v1/calls?limit=1").await?["items"][0]["id"].as_str().unwrap_or_default().to_owned();
+    let call =
+        running.get("/v1/calls?limit=1").await?["items"][0]["id"].as_str().unwrap_or_default().to_owned();
     println!("\n{:<34} {:>8} {:>8} {:>8}", "32 clients", "1/s", "p50 ms", "p99 ms");
     let reads = [
         ("one call", vec![format!("/v1/calls/{call}")]),
         ("50 calls", vec!["/v1/calls?limit=50".to_owned()]),
         ("50 messages", vec!["/v1/messages?limit=50".to_owned()]),
-        ("one call, 20 calls, 20 messages", vec![
-            format!("/v1/calls/{call}"),
-            "/v1/calls?limit=20".to_owned(),
-            "/v1/messages?limit=20".to_owned(),
-        ]),
+        (
+            "one call, 20 calls, 20 messages",
+            vec![
+                format!("/v1/calls/{call}"),
+                "/v1/calls?limit=20".to_owned(),
+                "/v1/messages?limit=20".to_owned(),
+            ],
+        ),
     ];
     let mut mixed = None;
     for (name, paths) in reads {
@@ -79,7 +88,8 @@ async fn run() -> Result<(), Failure> {
     let order = json!({ "from": NUMBER, "to": format!("sip:200@{}", silent.local_addr()?) });
     let placed = wrk::post(url, key, "/v1/calls", &order, 32).await?;
     show("a call is placed and queued", &placed);
-    let waiting = running.get("/v1/calls?status=queued&limit=1").await?["items"].as_array().map_or(0, Vec::len);
+    let waiting =
+        running.get("/v1/calls?status=queued&limit=1").await?["items"].as_array().map_or(0, Vec::len);
     if waiting == 0 {
         return Err("no call was queued".into());
     }
@@ -154,7 +164,8 @@ impl Running {
         self.spread("  in the middle", &format!("/v1/messages?limit=50{cursor}")).await?;
         self.spread("  of one number", &format!("/v1/messages?limit=50&number=%2B{}", &NUMBER[1..])).await?;
         self.spread(&format!("{} calls: the first", rows / 10), "/v1/calls?limit=50").await?;
-        self.spread("  inbound and completed", "/v1/calls?limit=50&direction=inbound&status=completed").await?;
+        self.spread("  inbound and completed", "/v1/calls?limit=50&direction=inbound&status=completed")
+            .await?;
         Ok(first)
     }
 

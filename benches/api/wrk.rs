@@ -29,7 +29,13 @@ pub(super) async fn get(url: &str, key: &str, paths: &[String], clients: u32) ->
     run(url, key, &script, clients).await
 }
 
-pub(super) async fn post(url: &str, key: &str, path: &str, body: &Value, clients: u32) -> Result<Load, Failure> {
+pub(super) async fn post(
+    url: &str,
+    key: &str,
+    path: &str,
+    body: &Value,
+    clients: u32,
+) -> Result<Load, Failure> {
     let script = format!(
         "wrk.method = 'POST'; wrk.path = '{path}'; wrk.headers['Content-Type'] = 'application/json'\n\
          wrk.body = [==[{body}]==]\n"

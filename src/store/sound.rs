@@ -168,7 +168,6 @@ impl Store {
         tapes.sort_unstable_by_key(|tape| tape.part);
         Ok(tapes)
     }
-
 }
 
 impl Tape {

@@ -29,11 +29,7 @@ async fn calls_go_on_and_nothing_is_lost() {
     if std::env::var_os(INSIDE).is_some() {
         return inside().await;
     }
-    let again = [
-        "--exact",
-        "a_full_disk_ends_no_call::calls_go_on_and_nothing_is_lost",
-        "--nocapture",
-    ];
+    let again = ["--exact", "a_full_disk_ends_no_call::calls_go_on_and_nothing_is_lost", "--nocapture"];
     let program = std::env::current_exe().unwrap();
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program).args(again).env(INSIDE, "1");
@@ -72,7 +68,11 @@ async fn inside() {
     assert!(answer.starts_with("SIP/2.0 202 "), "{answer}");
     assert_eq!(api.get("/ready").await.1["store_healthy"], true);
     let kept = world.call(ended.call().unwrap()).await;
-    assert_eq!(kept.end_reason, Some(EndReason::CallerHungUp), "its record came with the next that was written");
+    assert_eq!(
+        kept.end_reason,
+        Some(EndReason::CallerHungUp),
+        "its record came with the next that was written"
+    );
 
     // And the database is whole.
     let data = world.stop().await;

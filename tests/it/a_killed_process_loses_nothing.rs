@@ -19,7 +19,7 @@ use offhook::store::{CallFilter, Cursor, Entry, Record, Store};
 
 const FOLDER: &str = "OFFHOOK_TEST_WRITES_TO";
 const KILLS: u32 = 200;
-/// A folder is used for so many of them.
+/// A folder is used for so many of them; there are several at once.
 const KILLS_EACH: u32 = 50;
 const WRITERS: u8 = 3;
 
@@ -251,27 +251,41 @@ fn of_what_was_acknowledged() {
         state ^= state << 17;
         state
     };
-    let (mut written, mut open, start) = (0, 0, Instant::now());
-    for _ in 0..KILLS / KILLS_EACH {
-        let folder = tempfile::tempdir().unwrap();
-        Store::open(folder.path()).unwrap().add_webhook(&endpoint()).unwrap();
-        let mut seen = Seen::default();
-        for _ in 0..KILLS_EACH {
-            let acknowledged = run_and_kill(folder.path(), 1 + chance() % 60, u128::from(chance() % 4000));
-            written += acknowledged.len();
-            let store = Store::open(folder.path()).unwrap();
-            let before = seen.calls.len();
-            seen.check(&store, &acknowledged);
-            open += seen.calls.len() - before;
-            // What follows from a change was written with it.
-            assert_eq!(store.deliveries_pending().unwrap(), seen.events, "deliveries");
-            let today = Utc::now().date_naive();
-            let usage = store.usage(&AccountId::house(), today - chrono::Days::new(1), today).unwrap();
-            assert_eq!(usage.iter().map(|(_, day)| day.calls_in).sum::<u64>(), seen.answered, "usage");
-        }
-    }
+    let start = Instant::now();
+    let counts: Vec<(usize, usize)> = std::thread::scope(|scope| {
+        let folders: Vec<_> = (0..KILLS / KILLS_EACH)
+            .map(|_| {
+                let moments: Vec<_> =
+                    (0..KILLS_EACH).map(|_| (1 + chance() % 24, u128::from(chance() % 8000))).collect();
+                scope.spawn(move || one_folder(&moments))
+            })
+            .collect();
+        folders.into_iter().map(|folder| folder.join().unwrap()).collect()
+    });
+    let sum = |of: fn(&(usize, usize)) -> usize| counts.iter().map(of).sum::<usize>();
+    let (acknowledged, calls) = (sum(|one| one.0), sum(|one| one.1));
     println!(
-        "{KILLS} kills, {written} calls and messages acknowledged, {open} calls found, {:?}",
+        "{KILLS} kills, {acknowledged} calls and messages acknowledged, {calls} calls found, {:?}",
         start.elapsed()
     );
+}
+
+/// Kills at these moments, each so many acknowledgements and microseconds after a start. Gives how many things were acknowledged, and how many
+/// calls were found.
+fn one_folder(moments: &[(u64, u128)]) -> (usize, usize) {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(folder.path()).unwrap().add_webhook(&endpoint()).unwrap();
+    let (mut seen, mut things) = (Seen::default(), 0);
+    for (acknowledgements, moment) in moments {
+        let acknowledged = run_and_kill(folder.path(), *acknowledgements, *moment);
+        things += acknowledged.len();
+        let store = Store::open(folder.path()).unwrap();
+        seen.check(&store, &acknowledged);
+        // What follows from a change was written with it.
+        assert_eq!(store.deliveries_pending().unwrap(), seen.events, "deliveries");
+        let today = Utc::now().date_naive();
+        let usage = store.usage(&AccountId::house(), today - chrono::Days::new(1), today).unwrap();
+        assert_eq!(usage.iter().map(|(_, day)| day.calls_in).sum::<u64>(), seen.answered, "usage");
+    }
+    (things, seen.calls.len())
 }
