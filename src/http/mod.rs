@@ -93,6 +93,7 @@ fn described(app: Option<&App>) -> OpenApiRouter<App> {
         .merge(handlers::routes())
         .merge(carriers::routes())
         .nest("/v1", v1)
+        .merge(v1::open_routes())
 }
 
 impl App {
