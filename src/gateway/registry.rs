@@ -7,8 +7,9 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::keys::{Keyring, KeyringError, Secret, issue};
-use super::{Error, Gateway, Kind};
-use crate::domain::{Account, AccountId, Key, KeyId, Money, Principal, Scope, Settings};
+use super::settings::SettingsPatch;
+use super::{Error, Kind};
+use crate::domain::{Account, AccountId, Key, KeyId, Money, Scope, Settings};
 use crate::store::{Cursor, Page, Revoked, Store};
 
 /// Letters of a name.
@@ -32,13 +33,14 @@ pub struct NewAccount {
 /// What to change of an account; what is left out stays.
 #[derive(Clone, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "name": "Clinic, ground floor", "monthly_limit": null }))]
+#[schema(example = json!({ "name": "Clinic, ground floor", "settings": { "language": null }, "monthly_limit": null }))]
 pub struct PatchAccount {
     #[serde(default)]
     pub name: Option<String>,
-    /// Replaces them all.
+    /// Setting by setting: what is left out stays, `null` takes one away.
     #[serde(default)]
-    pub settings: Option<Settings>,
+    #[schema(value_type = Option<Settings>)]
+    pub settings: Option<SettingsPatch>,
     /// `null`: as the configuration says.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Money>)]
@@ -120,14 +122,21 @@ impl Registry {
         Ok(self.store.accounts_page(after, limit)?)
     }
 
-    pub fn patch_account(&self, id: &AccountId, patch: PatchAccount) -> Result<Account, Error> {
-        let name = patch.name.map(checked_name).transpose()?;
-        let limit = patch.monthly_limit.map(checked_limit).transpose()?;
+    /// What is `None` stays.
+    pub fn change_account(
+        &self,
+        id: &AccountId,
+        name: Option<String>,
+        settings: Option<Settings>,
+        monthly_limit: Option<Option<Money>>,
+    ) -> Result<Account, Error> {
+        let name = name.map(checked_name).transpose()?;
+        let limit = monthly_limit.map(checked_limit).transpose()?;
         let changed = self.store.change_account(id, |account| {
             if let Some(name) = name {
                 account.name = name;
             }
-            if let Some(settings) = patch.settings {
+            if let Some(settings) = settings {
                 account.settings = settings;
             }
             if let Some(limit) = limit {
@@ -213,20 +222,6 @@ fn checked_limit(limit: Option<Money>) -> Result<Option<Money>, Error> {
     }
 }
 
-impl Gateway {
-    /// Accounts and keys, for an operator.
-    pub async fn registry<T: Send + 'static>(
-        &self,
-        who: &Principal,
-        act: impl FnOnce(&Registry) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        who.require(Scope::Admin)?;
-        let registry = self.registry.clone();
-        let done = tokio::task::spawn_blocking(move || act(&registry)).await;
-        done.map_err(|_| Error::new(Kind::Internal, "this failed; see the log"))?
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -283,17 +278,15 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_leaves_what_it_does_not_name() {
+    fn what_a_change_does_not_name_stays() {
         let (registry, _folder) = registry();
-        let new = NewAccount {
-            name: "clinic".into(),
-            settings: Settings::default(),
-            monthly_limit: Some(Money::from_cents(500)),
-        };
+        let limit = Some(Money::from_cents(500));
+        let new = NewAccount { name: "clinic".into(), settings: Settings::default(), monthly_limit: limit };
         let id = registry.create_account(new).unwrap().id;
-        let patched = |json: &str| registry.patch_account(&id, serde_json::from_str(json).unwrap()).unwrap();
-        assert_eq!(patched(r#"{"name":"ward"}"#).monthly_limit, Some(Money::from_cents(500)));
-        let patched = patched(r#"{"monthly_limit":null}"#);
-        assert_eq!((patched.name.as_str(), patched.monthly_limit), ("ward", None));
+        let changed = registry.change_account(&id, Some("ward".into()), None, None).unwrap();
+        assert_eq!((changed.name.as_str(), changed.monthly_limit), ("ward", limit));
+        let patch: PatchAccount = serde_json::from_str(r#"{"monthly_limit":null}"#).unwrap();
+        let changed = registry.change_account(&id, patch.name, None, patch.monthly_limit).unwrap();
+        assert_eq!((changed.name.as_str(), changed.monthly_limit), ("ward", None));
     }
 }

@@ -121,7 +121,7 @@ async fn create_account(
     Who(who): Who,
     Body(new): Body<NewAccount>,
 ) -> Result<(StatusCode, Json<Account>), Problem> {
-    let made = app.gateway.registry(&who, move |registry| registry.create_account(new)).await?;
+    let made = app.gateway.create_account(&who, new).await?;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -158,7 +158,7 @@ async fn patch_account(
     Path(id): Path<AccountId>,
     Body(patch): Body<PatchAccount>,
 ) -> Result<Json<Account>, Problem> {
-    Ok(Json(app.gateway.registry(&who, move |registry| registry.patch_account(&id, patch)).await?))
+    Ok(Json(app.gateway.patch_account(&who, id, patch).await?))
 }
 
 /// List keys
