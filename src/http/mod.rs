@@ -1,7 +1,8 @@
 //! The control API: axum, and nothing of axum elsewhere.
 //!
 //! `/openapi.json` describes every address, `/docs` shows that to people and `/llms.txt` to language models. What stands under `/v1`
-//! wants a key; each dialect has its own folder. The layers, from the outside in:
+//! wants a key; each dialect has its own folder; `/carriers/…` is for the carrier of a trunk, which proves itself. The layers, from the
+//! outside in:
 //!
 //! | layer | what it does |
 //! |---|---|
@@ -16,6 +17,7 @@ mod agentnumber;
 mod ask;
 mod attend;
 mod auth;
+mod carriers;
 mod handlers;
 mod idempotency;
 mod openapi;
@@ -78,7 +80,10 @@ fn described(app: Option<&App>) -> OpenApiRouter<App> {
     if let Some(app) = app {
         v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     }
-    OpenApiRouter::with_openapi(openapi::frame()).merge(handlers::routes()).nest("/v1", v1)
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(handlers::routes())
+        .merge(carriers::routes())
+        .nest("/v1", v1)
 }
 
 impl App {

@@ -48,6 +48,7 @@ async fn ask(world: &World, settings: &str, phases: &str) {
         .await
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
