@@ -7,9 +7,9 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::keys::{Keyring, KeyringError, Secret, issue};
-use super::settings::SettingsPatch;
-use super::{Error, Kind};
-use crate::domain::{Account, AccountId, Key, KeyId, Money, Scope, Settings};
+use super::settings::{At, SettingsPatch};
+use super::{Error, Gateway, Kind};
+use crate::domain::{Account, AccountId, Key, KeyId, Money, Principal, Scope, Settings};
 use crate::store::{Cursor, Page, Revoked, Store};
 
 /// Letters of a name.
@@ -33,11 +33,11 @@ pub struct NewAccount {
 /// What to change of an account; what is left out stays.
 #[derive(Clone, Debug, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({ "name": "Clinic, ground floor", "settings": { "language": null }, "monthly_limit": null }))]
+#[schema(example = json!({ "name": "Clinic, ground floor", "monthly_limit": null }))]
 pub struct PatchAccount {
     #[serde(default)]
     pub name: Option<String>,
-    /// Setting by setting: what is left out stays, `null` takes one away.
+    /// What is left out stays, and `null` takes a setting away.
     #[serde(default)]
     #[schema(value_type = Option<Settings>)]
     pub settings: Option<SettingsPatch>,
@@ -122,16 +122,13 @@ impl Registry {
         Ok(self.store.accounts_page(after, limit)?)
     }
 
-    /// What is `None` stays.
-    pub fn change_account(
-        &self,
-        id: &AccountId,
-        name: Option<String>,
-        settings: Option<Settings>,
-        monthly_limit: Option<Option<Money>>,
-    ) -> Result<Account, Error> {
-        let name = name.map(checked_name).transpose()?;
-        let limit = monthly_limit.map(checked_limit).transpose()?;
+    pub fn patch_account(&self, id: &AccountId, patch: PatchAccount) -> Result<Account, Error> {
+        let name = patch.name.map(checked_name).transpose()?;
+        let limit = patch.monthly_limit.map(checked_limit).transpose()?;
+        let settings = match patch.settings {
+            Some(settings) => Some(settings.apply(&self.account(id)?.settings, At::Settings)?),
+            None => None,
+        };
         let changed = self.store.change_account(id, |account| {
             if let Some(name) = name {
                 account.name = name;
@@ -222,6 +219,45 @@ fn checked_limit(limit: Option<Money>) -> Result<Option<Money>, Error> {
     }
 }
 
+impl Gateway {
+    /// Calls heed its settings from the moment that this returns.
+    pub async fn create_account(&self, who: &Principal, new: NewAccount) -> Result<Account, Error> {
+        who.require(Scope::Admin)?;
+        self.check_settings(&new.settings, At::Settings).await?;
+        let _changing = self.exchange.directory.changing().await;
+        let account = self.registry(who, move |registry| registry.create_account(new)).await?;
+        self.exchange.directory.put_account(&account.id, &account.settings);
+        Ok(account)
+    }
+
+    /// Calls that are up keep the settings that they began with.
+    pub async fn patch_account(
+        &self,
+        who: &Principal,
+        id: AccountId,
+        patch: PatchAccount,
+    ) -> Result<Account, Error> {
+        who.require(Scope::Admin)?;
+        self.check_patch(patch.settings.as_ref(), At::Settings).await?;
+        let _changing = self.exchange.directory.changing().await;
+        let account = self.registry(who, move |registry| registry.patch_account(&id, patch)).await?;
+        self.exchange.directory.put_account(&account.id, &account.settings);
+        Ok(account)
+    }
+
+    /// Accounts and keys, for an operator.
+    pub async fn registry<T: Send + 'static>(
+        &self,
+        who: &Principal,
+        act: impl FnOnce(&Registry) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        who.require(Scope::Admin)?;
+        let registry = self.registry.clone();
+        let done = tokio::task::spawn_blocking(move || act(&registry)).await;
+        done.map_err(|_| Error::new(Kind::Internal, "this failed; see the log"))?
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU8, Ordering};
@@ -278,15 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_change_does_not_name_stays() {
+    fn a_patch_leaves_what_it_does_not_name() {
         let (registry, _folder) = registry();
-        let limit = Some(Money::from_cents(500));
-        let new = NewAccount { name: "clinic".into(), settings: Settings::default(), monthly_limit: limit };
+        let new = NewAccount {
+            name: "clinic".into(),
+            settings: Settings::default(),
+            monthly_limit: Some(Money::from_cents(500)),
+        };
         let id = registry.create_account(new).unwrap().id;
-        let changed = registry.change_account(&id, Some("ward".into()), None, None).unwrap();
-        assert_eq!((changed.name.as_str(), changed.monthly_limit), ("ward", limit));
-        let patch: PatchAccount = serde_json::from_str(r#"{"monthly_limit":null}"#).unwrap();
-        let changed = registry.change_account(&id, patch.name, None, patch.monthly_limit).unwrap();
-        assert_eq!((changed.name.as_str(), changed.monthly_limit), ("ward", None));
+        let patched = |json: &str| registry.patch_account(&id, serde_json::from_str(json).unwrap()).unwrap();
+        assert_eq!(patched(r#"{"name":"ward"}"#).monthly_limit, Some(Money::from_cents(500)));
+        let patched = patched(r#"{"monthly_limit":null}"#);
+        assert_eq!((patched.name.as_str(), patched.monthly_limit), ("ward", None));
     }
 }

@@ -8,7 +8,7 @@ use crate::dialect::agentnumber::{
     NumberView, Voiced, changed, deleted, given, provisioned, remembered, success, voice,
 };
 use crate::domain::{Number, NumberId, NumberStatus};
-use crate::gateway::{PatchNumber, ProvisionNumber, SettingsPatch};
+use crate::gateway::{PatchNumber, ProvisionNumber};
 use crate::http::App;
 use crate::http::auth::Who;
 use crate::http::problem::Problem;
@@ -83,8 +83,8 @@ pub(super) async fn change(
         Patch::Set(metadata) => Some(metadata),
     };
     let patch = PatchNumber {
-        inbound: Some(SettingsPatch::Whole(inbound)),
-        outbound: Some(SettingsPatch::Whole(outbound)),
+        inbound: Some(inbound.into()),
+        outbound: Some(outbound.into()),
         metadata,
         extra: Some(extra),
         ..PatchNumber::default()

@@ -121,8 +121,7 @@ async fn create_account(
     Who(who): Who,
     Body(new): Body<NewAccount>,
 ) -> Result<(StatusCode, Json<Account>), Problem> {
-    let made = app.gateway.create_account(&who, new).await?;
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok((StatusCode::CREATED, Json(app.gateway.create_account(&who, new).await?)))
 }
 
 /// Look at an account
