@@ -11,7 +11,8 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::guards::{Funds, Refusal};
+use super::guards::{Errand, Funds};
+use super::route::RouteError;
 use super::switchboard::{Exchange, Switchboard};
 use crate::config::CreditMode;
 use crate::domain::{AccountId, Call, CallId, Direction, EndReason, KeyId, Money, Rates};
@@ -157,6 +158,36 @@ impl Funds {
     }
 }
 
+/// Whether this is the time for it, and whether there is money for it.
+///
+/// # Errors
+/// The guards' refusal; or the purses cannot be read, and nothing is spent that nobody counts.
+pub(super) async fn occasion(
+    exchange: &Arc<Exchange>,
+    account: &AccountId,
+    key: Option<&KeyId>,
+    errand: Errand,
+) -> Result<(), RouteError> {
+    let (exchange, account, key) = (exchange.clone(), account.clone(), key.cloned());
+    let read = tokio::task::spawn_blocking(move || {
+        let (store, meter) = (&exchange.store, exchange.journal.meter());
+        let enforced = exchange.config.credits.mode == CreditMode::Enforce;
+        let funds = Funds::read(store, meter, &account, key.as_ref(), enforced, Duration::ZERO)?;
+        Ok::<_, StoreError>(exchange.guards.occasion(errand, Utc::now(), &funds))
+    });
+    match read.await {
+        Ok(Ok(judged)) => judged.map_err(RouteError::Guarded),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the purses cannot be read; nothing is begun");
+            Err(RouteError::Unreachable("the store failed, so nothing can be charged; see the log".into()))
+        }
+        Err(panic) => {
+            tracing::error!(%panic, "reading the purses panicked");
+            Err(RouteError::Unreachable("nothing can be charged; see the log".into()))
+        }
+    }
+}
+
 /// Ends calls politely that nobody can pay any more. Runs until its handle is dropped.
 pub async fn watch(exchange: Arc<Exchange>, switchboard: Switchboard) {
     let meter = exchange.journal.meter().clone();
@@ -201,8 +232,7 @@ async fn broke(
             let funds = Funds::read(&exchange.store, &meter, &account, key.as_ref(), enforced, FAREWELL);
             let reason = match funds.map(|funds| exchange.guards.money(Utc::now(), &funds)) {
                 Ok(Ok(())) => continue,
-                Ok(Err(Refusal::Credits)) => EndReason::OutOfCredits,
-                Ok(Err(_)) => EndReason::SpendLimit,
+                Ok(Err(refusal)) => refusal.end_reason(),
                 Err(error) => {
                     // Who is on the line is not cut off for our disk's sake.
                     tracing::error!(%error, "the purses cannot be read; calls go on");
