@@ -41,7 +41,7 @@ pub struct Key {
 }
 
 macro_rules! scopes {
-    ($($(#[$doc:meta])* $name:ident $code:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident $code:tt;)*) => {
         /// What a key allows.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum Scope { $($(#[$doc])* #[serde(rename = $code)] $name,)* }

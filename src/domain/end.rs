@@ -18,7 +18,7 @@ pub enum Fault {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident $code:literal $fault:ident $status:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident $code:tt $fault:ident $status:literal;)*) => {
         /// Every way in which a call ends. The code is stable: clients match on it.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
         pub enum EndReason { $($(#[$doc])* #[serde(rename = $code)] $name,)* }

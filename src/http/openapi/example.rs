@@ -8,25 +8,19 @@ const DEEPEST: usize = 12;
 /// Gives each body of JSON that has no example one.
 pub(super) fn fill(api: &mut Value) {
     let components = api["components"]["schemas"].clone();
-    let paths = api["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
-    let operations = paths.filter_map(Value::as_object_mut).flat_map(|item| item.values_mut());
-    for operation in operations.filter(|operation| operation["responses"].is_object()) {
-        fill_content(&mut operation["requestBody"]["content"], &components);
-        let responses = operation["responses"].as_object_mut().into_iter();
-        responses
-            .flat_map(|all| all.values_mut())
-            .for_each(|one| fill_content(&mut one["content"], &components));
-        // Looking made it where it was not.
-        if let Some(operation) = operation.as_object_mut()
-            && operation.get("requestBody").is_some_and(|body| body["content"].is_null())
-        {
-            operation.remove("requestBody");
+    let paths = api.get_mut("paths").and_then(Value::as_object_mut).into_iter().flat_map(Map::values_mut);
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        if let Some(body) = operation.get_mut("requestBody") {
+            fill_content(body, &components);
         }
+        let responses = operation.get_mut("responses").and_then(Value::as_object_mut);
+        responses.into_iter().flat_map(Map::values_mut).for_each(|one| fill_content(one, &components));
     }
 }
 
-fn fill_content(content: &mut Value, components: &Value) {
-    for (kind, media) in content.as_object_mut().into_iter().flatten() {
+fn fill_content(body: &mut Value, components: &Value) {
+    let content = body.get_mut("content").and_then(Value::as_object_mut);
+    for (kind, media) in content.into_iter().flatten() {
         let has_one = media.get("example").is_some() || media.get("examples").is_some();
         if kind.ends_with("json") && !has_one && media["schema"].is_object() {
             media["example"] = sample(&media["schema"], components, 0);

@@ -97,9 +97,8 @@ impl Endpoint {
         let wait = async {
             loop {
                 let came = self.shared.came.notified();
-                let received = self.received();
-                if enough(&received) {
-                    return received;
+                if enough(&self.shared.received.lock().unwrap()) {
+                    return self.received();
                 }
                 came.await;
             }
