@@ -9,6 +9,7 @@ mod error;
 mod guards;
 mod keys;
 mod messages;
+mod metrics;
 mod numbers;
 mod once;
 mod registry;
@@ -50,6 +51,7 @@ pub struct Gateway {
     registry: Registry,
     /// Tells this process from those before it.
     process: u64,
+    metrics: Arc<metrics::Metrics>,
 }
 
 /// Counters of the whole box.
@@ -108,7 +110,7 @@ impl Gateway {
         let registry = Registry::new(store.clone(), keys.clone(), chance);
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
-        Self { exchange, switchboard, journal, store, keys, registry, process }
+        Self { exchange, switchboard, journal, store, keys, registry, process, metrics: metrics::shared() }
     }
 
     /// A random number that tells this process from those before it.

@@ -26,6 +26,7 @@ mod attend;
 mod auth;
 mod handlers;
 mod idempotency;
+mod metrics;
 mod openapi;
 mod problem;
 mod rate;
@@ -82,11 +83,13 @@ fn router(app: App) -> Router {
 
 /// What stands in `/openapi.json`; with `app`, behind its keys.
 fn described(app: Option<&App>) -> OpenApiRouter<App> {
-    let mut v1 = v1::routes();
+    let (mut v1, mut metrics) = (v1::routes(), metrics::routes());
     if let Some(app) = app {
         v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+        metrics = metrics.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     }
-    OpenApiRouter::with_openapi(openapi::frame()).merge(handlers::routes()).nest("/v1", v1)
+    let frame = OpenApiRouter::with_openapi(openapi::frame());
+    frame.merge(handlers::routes()).merge(metrics).nest("/v1", v1)
 }
 
 impl App {

@@ -98,3 +98,33 @@ async fn who_has_no_credits_left_cannot_call_and_a_call_that_uses_them_up_ends()
     assert!(cost <= "1.4".parse().unwrap(), "the call cost {cost} of 1.20");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_reads_what_became_of_calls() {
+    let mut world = World::start(Setting::default()).await;
+    Caller::new().await.call(&world, NUMBER, "listen\nhangup").await;
+    world.until_ended().await;
+    let counted =
+        "offhook_calls_ended_total{direction=\"inbound\",status=\"completed\",reason=\"caller_hung_up\"} 1";
+    let text = loop {
+        let text = get(&world, "/metrics").await;
+        let text = text.as_str().unwrap().to_owned();
+        // The counters hear of the end as this test does, a moment sooner or later.
+        if text.contains(counted) {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    for part in
+        ["offhook_calls{state=\"limit\"} 10.0", "offhook_webhook_backlog 0.0", "offhook_store_size_bytes "]
+    {
+        assert!(text.contains(part), "{part} not in\n{text}");
+    }
+    assert!(text.ends_with("# EOF\n") && !text.contains("+1"), "{text}");
+    let made =
+        Api::admin(&world).post("/v1/admin/keys", &json!({ "name": "crm", "scopes": ["usage:read"] })).await;
+    let tenant = Api::with_key(&world, made.1["key"].as_str().unwrap());
+    assert_eq!(tenant.get("/metrics").await.0, 403);
+    assert_eq!(Api::with_key(&world, "nobody's").get("/metrics").await.0, 401);
+    world.stop().await;
+}

@@ -71,7 +71,7 @@ async fn a_phone_that_dials_for_help_is_told_at_once_that_there_is_none_here() {
 async fn a_waiting_call_is_asked_for_again_when_its_turn_comes() {
     // The first call spends all that may be spent; the second waits behind it, and is not dialled any more.
     let mut world = World::start(Setting {
-        more: "[guards]\nmax_calls = 1\n[guards.spend]\nper_day = '2.00'\n[rates]\noutbound = '60'\n".into(),
+        more: "[guards]\nmax_calls = 1\n[guards.spend]\nper_day = '0.50'\n[rates]\noutbound = '60'\n".into(),
         ..Setting::default()
     })
     .await;
