@@ -4,6 +4,7 @@ mod access;
 mod agents;
 mod backup;
 mod calls;
+mod carriers;
 mod credits;
 mod error;
 mod guards;
@@ -35,6 +36,7 @@ pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
+use crate::config::Config;
 use crate::domain::{AccountId, Event, Metadata, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
 
@@ -141,6 +143,11 @@ impl Gateway {
         let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || act(&store)).await;
         Ok(read.map_err(|_| Error::new(Kind::Internal, "reading failed; see the log"))??)
+    }
+
+    /// What the operator has said.
+    pub fn config(&self) -> &Config {
+        &self.exchange.config
     }
 
     /// Every event from now on.

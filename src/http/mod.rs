@@ -18,12 +18,15 @@
 //!
 //! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
 //!
+//! `/carriers/{trunk}/messages` is for the carrier of a trunk, which proves itself.
+//!
 //! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
 
 mod agentnumber;
 mod ask;
 mod attend;
 mod auth;
+mod carriers;
 mod handlers;
 mod idempotency;
 mod metrics;
@@ -88,8 +91,11 @@ fn described(app: Option<&App>) -> OpenApiRouter<App> {
         v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
         metrics = metrics.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     }
-    let frame = OpenApiRouter::with_openapi(openapi::frame());
-    frame.merge(handlers::routes()).merge(metrics).nest("/v1", v1)
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(handlers::routes())
+        .merge(carriers::routes())
+        .merge(metrics)
+        .nest("/v1", v1)
 }
 
 impl App {
