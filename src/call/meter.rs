@@ -41,28 +41,42 @@ struct Live {
     minute: Money,
     /// A further leg to the outside.
     beside: Option<(Instant, Money)>,
+    /// What it cost in the end, while that is not on disk yet.
+    settled: Option<Money>,
 }
 
 impl Live {
     fn cost(&self, rates: &Rates, now: Instant) -> Money {
+        if let Some(cost) = self.settled {
+            return cost;
+        }
         let own = rates.of(self.minute, now.saturating_duration_since(self.since));
         let beside =
             self.beside.map(|(since, minute)| rates.of(minute, now.saturating_duration_since(since)));
         own + beside.unwrap_or_default()
     }
 
-    fn costs_nothing(&self) -> bool {
-        self.minute == Money::ZERO && self.beside.is_none()
+    /// Whether somebody has to go on paying.
+    fn goes_on(&self) -> bool {
+        self.settled.is_none() && (self.minute != Money::ZERO || self.beside.is_some())
     }
 }
 
-/// A call stands on the meter as long as this lives.
+/// A call stands on the meter as long as this lives: from its answer until what it cost is on disk, so that no limit overlooks it
+/// in between.
 pub(super) struct Running {
     meter: Meter,
     id: CallId,
 }
 
 impl Running {
+    /// The call is over, and cost so much.
+    pub(super) fn settle(&self, cost: Money) {
+        if let Some(live) = self.meter.calls().get_mut(&self.id) {
+            live.settled = Some(cost);
+        }
+    }
+
     /// The call is put through to `target`.
     pub(super) fn joined(&self, target: &str, now: Instant) {
         if !target.starts_with('+') {
@@ -104,6 +118,7 @@ impl Meter {
             since: now,
             minute,
             beside: None,
+            settled: None,
         };
         self.calls().insert(call.id.clone(), live);
         self.begun.notify_one();
@@ -126,7 +141,7 @@ impl Meter {
     /// Whose calls are up, each once; those that cost nothing do not count.
     fn payers(&self) -> BTreeMap<(AccountId, Option<KeyId>), Vec<CallId>> {
         let mut payers: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (id, live) in self.calls().iter().filter(|(_, live)| !live.costs_nothing()) {
+        for (id, live) in self.calls().iter().filter(|(_, live)| live.goes_on()) {
             payers.entry((live.account.clone(), live.key.clone())).or_default().push(id.clone());
         }
         payers
@@ -289,6 +304,9 @@ mod tests {
         first.joined("+442079460123", now + Duration::from_secs(10));
         second.joined("201", now);
         assert_eq!(sums(20), ["1.20", "1.35", "1.35"]);
+        first.settle("1.00".parse().unwrap());
+        assert_eq!(sums(60), ["1.00", "1.55", "1.55"], "what is over costs no more");
+        assert_eq!(meter.payers().len(), 1);
         drop((first, free));
         assert_eq!(sums(20), ["0.00", "0.15", "0.15"]);
         drop(second);

@@ -96,6 +96,7 @@ fn described(app: Option<&App>) -> OpenApiRouter<App> {
         .merge(carriers::routes())
         .merge(metrics)
         .nest("/v1", v1)
+        .merge(v1::open_routes())
 }
 
 impl App {
