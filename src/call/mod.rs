@@ -28,7 +28,10 @@ pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::{Journal, NotWritten};
-pub use messages::{Destination, Draft, SendError, contact_of};
+pub use messages::{
+    Destination, Draft, Kept, NotTaken, Notice, SendError, Way, contact_of, read as read_notice,
+    verify as verify_notice,
+};
 pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use sip::identity::{CallerId, IdentityStyle, Privacy};
 use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
 
-use super::messages::Destination;
+use super::messages::{Destination, Way};
 use super::switchboard::{Exchange, local_ip_towards};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Style, Trunk};
@@ -78,8 +78,17 @@ impl Exchange {
             let body = sip::Body { content_type: String::new(), bytes: Vec::new() };
             let request =
                 sip::SendMessage { to, from, credentials, path, route, headers, call_id: None, body };
-            Destination { trunk, request }
+            Destination { trunk, way: Way::Sip(Box::new(request)) }
         };
+        let trunk = self.config.trunk(&from.trunk).filter(|trunk| trunk.messages.is_some());
+        if let Some(trunk) = trunk
+            && self.config.extension(to).is_none()
+            && to.parse::<Uri>().ok().is_none_or(|uri| uri.as_sip().is_none())
+        {
+            self.guards.destination(to).map_err(RouteError::Guarded)?;
+            E164::read(to, self.directory.region()).map_err(RouteError::Refused)?;
+            return Ok(vec![Destination { trunk: trunk.name.clone(), way: Way::Carrier }]);
+        }
         Ok(self.route(from, to).await?.into_iter().flatten().map(page).collect())
     }
 

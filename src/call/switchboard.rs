@@ -24,7 +24,7 @@ use super::bridge::NotNow;
 use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::{Journal, Ledger, close_abandoned};
-use super::messages::{self, Draft, Letter, Post, SendError};
+use super::messages::{self, Draft, Kept, Letter, NotTaken, Notice, Post, SendError};
 use super::queue::{Full, Hold, Limits, Pace, Queue};
 use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
 use crate::config::Config;
@@ -143,6 +143,8 @@ enum Order {
     /// The command brings the way back along.
     Tell(CallId, Box<Command>),
     Send(Box<Draft>, oneshot::Sender<Result<Message, SendError>>),
+    /// Of a trunk's carrier, by HTTP.
+    Told(String, Box<Notice>, oneshot::Sender<Result<Kept, NotTaken>>),
     Drain {
         grace: Duration,
         done: oneshot::Sender<()>,
@@ -219,6 +221,14 @@ impl Switchboard {
             mpsc::error::TrySendError::Closed(_) => SendError::Stopping,
         })?;
         answer.await.unwrap_or(Err(SendError::Stopping))
+    }
+
+    /// Takes what a trunk's carrier tells, who has proven who it is. It is written down when this returns.
+    pub async fn told(&self, trunk: String, notice: Notice) -> Result<Kept, NotTaken> {
+        let (answer, told) = oneshot::channel();
+        let order = Order::Told(trunk, Box::new(notice), answer);
+        self.orders.try_send(order).map_err(|_| NotTaken::Later)?;
+        told.await.unwrap_or(Err(NotTaken::Later))
     }
 
     /// Places a further leg of a call; what happens to it is told to that call from now on. The switchboard waits for no actor, so
@@ -574,6 +584,13 @@ impl Desk {
                     self.post.try_send(Letter::Send(draft, reply))
                 {
                     let _ = reply.send(Err(SendError::Busy));
+                }
+            }
+            Order::Told(trunk, notice, answer) => {
+                let letter = Letter::Told { trunk, notice, answer };
+                // Whose answer is dropped is told "later".
+                if !self.is_stopping && self.post.try_send(letter).is_err() {
+                    warn!("messages come faster than they are sorted; one is put off");
                 }
             }
             Order::Drain { grace, done } => {

@@ -108,6 +108,19 @@ impl Section {
         entries
     }
 
+    /// A sub-table of any shape, as JSON; empty where it is absent.
+    pub(super) fn json(&self, key: &'static str) -> serde_json::Value {
+        let empty = || serde_json::Value::Object(serde_json::Map::new());
+        match self.take(key) {
+            None => empty(),
+            Some(table @ Value::Table(_)) => serde_json::to_value(table).unwrap_or_else(|_| empty()),
+            Some(other) => {
+                self.wrong(key, format!("is {}, and must be a table: [{}]", kind(other), self.key(key)));
+                empty()
+            }
+        }
+    }
+
     /// A sub-table; empty where it is absent.
     pub(super) fn section(&self, key: &'static str) -> Section {
         let table = match self.take(key) {

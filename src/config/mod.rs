@@ -3,6 +3,7 @@
 //! `config/offhook.toml` documents every key at its default; a test holds the two together. A default stands here and
 //! nowhere else.
 
+mod carrier;
 mod dialect;
 mod extension;
 mod file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use crate::domain::{BrainChoice, E164, NumberKind, Rates, Region};
 
+pub use carrier::{Carrier, Encoding, Hmac, Inbound, Method, PLACES, Proof, Receipt};
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
 pub use file::{Mistake, Mistakes};

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use sip::Transport;
 
 use super::Secret;
+use super::carrier::{Carrier, carrier};
 use super::file::Section;
 use super::read::{SIP_URI, secret, size};
 use super::signalling::file;
@@ -44,6 +45,8 @@ pub struct Trunk {
     pub transfer: TransferMode,
     /// Whether its peers may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Text messages by HTTP; absent: by SIP MESSAGE.
+    pub messages: Option<Carrier>,
 }
 
 impl Trunk {
@@ -167,6 +170,7 @@ pub(super) fn trunk(s: Section) -> Trunk {
         max_calls: s.has("max_calls").then(|| size(s.count("max_calls", 1, 1, 10_000))),
         transfer: transfer(&s),
         take_refers: s.flag("take_refers", false),
+        messages: carrier(s.section("messages"), s.has("messages")),
     };
     if trunk.registrar.is_some() && trunk.username.is_empty() {
         s.wrong("username", "is missing; a trunk with a registrar needs the name to register with");

@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::{Error, Gateway, Kind};
-use crate::call::{Destination, Draft, SendError, contact_of};
+use crate::call::{Destination, Draft, Errand, SendError, contact_of};
 use crate::domain::{
     Content, Direction, E164, Message, MessageId, Metadata, Principal, Private, Scope, Thread, ThreadId,
 };
@@ -60,6 +60,7 @@ impl Gateway {
         };
         let record = record.in_thread(&contact_of(request.to.reveal()));
         self.still_wanted(&record).await?;
+        self.guard(who, Errand::Message, request.to.reveal()).await?;
         let mut destinations =
             self.exchange.ways(&number, request.to.reveal()).await.map_err(Error::route)?;
         let no_tcp = self.exchange.stack.local_addrs(sip::Transport::Tcp).is_empty();

@@ -18,12 +18,15 @@
 //!
 //! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
 //!
+//! `/carriers/{trunk}/messages` is for the carrier of a trunk, which proves itself.
+//!
 //! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
 
 mod agentnumber;
 mod ask;
 mod attend;
 mod auth;
+mod carriers;
 mod handlers;
 mod idempotency;
 mod openapi;
@@ -86,7 +89,11 @@ fn described(app: Option<&App>) -> OpenApiRouter<App> {
     if let Some(app) = app {
         v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     }
-    OpenApiRouter::with_openapi(openapi::frame()).merge(handlers::routes()).nest("/v1", v1)
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(handlers::routes())
+        .merge(carriers::routes())
+        .nest("/v1", v1)
+        .merge(v1::open_routes())
 }
 
 impl App {

@@ -69,11 +69,24 @@ impl Kept for Message {
         if !self.status.is_final() {
             lists.push(OPEN.to_owned());
         }
+        if let (Some(id), Direction::Outbound) = (&self.carrier_id, self.direction) {
+            lists.push(of_carrier(&self.trunk, id));
+        }
         lists
     }
 }
 
+/// The one message that a trunk's carrier calls so.
+fn of_carrier(trunk: &str, id: &str) -> String {
+    format!("carrier/{trunk}/{id}")
+}
+
 impl Store {
+    /// The message that we sent and this trunk's carrier calls so, of whatever account; the newest, should there be several.
+    pub fn message_of_carrier(&self, trunk: &str, id: &str) -> Result<Option<Message>, StoreError> {
+        Ok(page(&self.begin_read()?, &of_carrier(trunk, id), None, 1, |_| true)?.items.pop())
+    }
+
     /// Of whatever account: whoever shows it compares.
     pub fn message(&self, id: &MessageId) -> Result<Option<Message>, StoreError> {
         get(&self.begin_read()?, id.as_str())

@@ -9,11 +9,24 @@ use tracing::{info, warn};
 use super::contact::named;
 use super::content::{self, Unreadable};
 use super::outgoing::{Destination, Outgoing};
-use super::seen::Seen;
-use super::{Draft, Room, STOPPED, STORING, SendError, Written, entry, later};
+use super::seen::{self, Seen};
+use super::{Draft, Room, STOPPED, STORING, SendError, Told, Written, entry, later};
 use crate::config::Format;
-use crate::domain::{CallId, Content, Direction, Failure, Keyword, Message, Private, ThreadId};
+use crate::domain::{CallId, Content, Direction, Failure, Keyword, Message, MessageId, Private, ThreadId};
 use crate::store::Store;
+
+/// Who brought a message, and waits to hear that it is kept.
+pub(super) enum Teller {
+    Sip(RequestId),
+    Carrier(Told),
+}
+
+/// What becomes of a message that came in.
+pub(super) enum Admitted {
+    New,
+    Known,
+    Later,
+}
 
 impl Room {
     /// A message to be written before it is answered; `Some`: the answer is known already.
@@ -27,28 +40,45 @@ impl Room {
             Ok(record) => record,
             Err(reply) => return Some(reply),
         };
+        let key = self.memory.key(&record.trunk, message);
+        match self.admit(key, &record) {
+            Admitted::Later => return Some(later()),
+            Admitted::Known => return Some(MessageReply::new(202)),
+            Admitted::New => {}
+        }
+        self.keep(record, key, Teller::Sip(request));
+        None
+    }
+
+    /// Whether there is room for a message, and whether it is here already.
+    pub(super) fn admit(&mut self, key: seen::Key, record: &Message) -> Admitted {
         if self.storing.len() >= STORING {
             warn!(storing = STORING, "messages come faster than the disk takes them; one is put off");
-            return Some(later());
+            return Admitted::Later;
         }
-        let key = self.memory.key(&record.trunk, message);
         match self.memory.note(key) {
-            Seen::New => {}
-            Seen::Pending => return Some(later()),
+            Seen::Pending => Admitted::Later,
             Seen::Stored => {
                 info!(trunk = record.trunk, "a message came again, and is here already");
-                return Some(MessageReply::new(202));
+                Admitted::Known
             }
+            Seen::New => Admitted::New,
         }
+    }
+
+    /// Writes a message; whoever brought it is answered then.
+    pub(super) fn keep(&mut self, record: Message, key: seen::Key, teller: Teller) {
         info!(message = %record.id, from = %record.from, to = %record.to, trunk = record.trunk, "a message comes in");
         let (journal, store) = (self.post.journal.clone(), self.post.store.clone());
         self.storing.spawn(async move {
+            if matches!(teller, Teller::Carrier(_)) && is_kept(&store, &record.id).await {
+                return Written::Known { teller, key, id: record.id };
+            }
             // Where that is not known, nothing is said twice.
             let was_stopped = is_stopped(&store, record.thread_id.as_ref()).await;
             let event = journal.store(entry(record.clone())).await;
-            Written::In { request, key, record: Box::new(record), was_stopped, event }
+            Written::In { teller, key, record: Box::new(record), was_stopped, event }
         });
-        None
     }
 
     /// The record of a message, or why it is refused: who sends it, and is it for us?
@@ -199,4 +229,10 @@ pub(super) async fn is_stopped(store: &Store, thread: Option<&ThreadId>) -> Opti
     let read = tokio::task::spawn_blocking(move || store.thread(&id)).await;
     let thread = read.ok()?.inspect_err(|error| warn!(%error, "a conversation cannot be read")).ok()?;
     Some(thread.is_some_and(|thread| thread.stopped_at.is_some()))
+}
+
+/// Whether a message is here already, whichever process kept it.
+async fn is_kept(store: &Store, id: &MessageId) -> bool {
+    let (store, id) = (store.clone(), id.clone());
+    matches!(tokio::task::spawn_blocking(move || store.message(&id)).await, Ok(Ok(Some(_))))
 }

@@ -8,23 +8,26 @@
 //! STOP comes before all else: it is written in the transaction of the message that says so, and from then on nothing leaves
 //! for that contact, also of what was waiting; only the answer to STOP itself does.
 
+mod carrier;
 mod contact;
 mod content;
 mod inbox;
 mod outbox;
 mod outgoing;
+mod receipts;
 mod seen;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use models::BoxFuture;
 use sip::net::Stack;
 use sip::{IncomingMessage, MessageReply, RequestId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -35,10 +38,13 @@ use crate::config::Config;
 use crate::domain::{CallId, E164, Event, EventKind, Message, MessageId, ThreadId};
 use crate::store::{Entry, Record, Store};
 
+use carrier::{Carriers, Handed};
+pub use carrier::{NotTaken, Notice, read, verify};
 pub use contact::contact_of;
-pub use outgoing::Destination;
+use inbox::Teller;
 pub(super) use outgoing::Outcome;
-use outgoing::{Outgoing, Patience};
+use outgoing::{Came, Outgoing, Patience};
+pub use outgoing::{Destination, Way};
 use seen::Memory;
 
 /// Letters that may wait for the task.
@@ -79,10 +85,33 @@ type Answer = oneshot::Sender<Result<Message, SendError>>;
 
 #[derive(Debug)]
 pub(super) enum Letter {
-    Incoming { request: RequestId, message: Box<IncomingMessage>, in_call: Option<CallId> },
+    Incoming {
+        request: RequestId,
+        message: Box<IncomingMessage>,
+        in_call: Option<CallId>,
+    },
     Outcome(sip::MessageId, Outcome),
     Send(Box<Draft>, Answer),
+    /// What a carrier tells, who has proven that it is the trunk's.
+    Told {
+        trunk: String,
+        notice: Box<Notice>,
+        answer: Told,
+    },
 }
+
+/// What became of a carrier's notice.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// A message, kept under this id; also where it was here already.
+    Message(MessageId),
+    /// What became of one of ours is written down, or was known.
+    Receipt(MessageId),
+    /// There was nothing to keep.
+    Nothing,
+}
+
+pub(super) type Told = oneshot::Sender<Result<Kept, NotTaken>>;
 
 /// Where a message from one of our numbers to a contact can be left.
 pub(super) type Ways = Box<dyn Fn(E164, String) -> BoxFuture<'static, Vec<Destination>> + Send + Sync>;
@@ -108,6 +137,9 @@ impl Post {
     fn start_with(self, patience: Patience) -> (mpsc::Sender<Letter>, JoinHandle<()>) {
         let (letters, queue) = mpsc::channel(LETTERS);
         let room = Room {
+            carriers: Carriers::new(&self.config),
+            handing: JoinSet::new(),
+            noting: Arc::default(),
             post: self,
             patience,
             memory: Memory::default(),
@@ -125,7 +157,7 @@ impl Post {
 /// A message that was being written, or made.
 enum Written {
     In {
-        request: RequestId,
+        teller: Teller,
         key: seen::Key,
         record: Box<Message>,
         was_stopped: Option<bool>,
@@ -138,10 +170,26 @@ enum Written {
     },
     /// What is said to a word that was honoured.
     Reply(Box<Draft>),
+    /// What became of one that was sent before.
+    Receipt {
+        answer: Told,
+        outcome: Result<Kept, NotTaken>,
+    },
+    /// A message that an earlier process has kept.
+    Known {
+        teller: Teller,
+        key: seen::Key,
+        id: MessageId,
+    },
 }
 
 struct Room {
     post: Post,
+    carriers: Carriers,
+    /// What is being handed over by HTTP, with its lane.
+    handing: JoinSet<(String, Handed)>,
+    /// Receipts are written one after the other: two of one message would both be its first.
+    noting: Arc<Mutex<()>>,
     patience: Patience,
     memory: Memory,
     storing: JoinSet<Written>,
@@ -168,6 +216,10 @@ impl Room {
                 Some(written) = self.storing.join_next() => match written {
                     Ok(written) => self.written(written).await,
                     Err(panic) => tracing::error!(%panic, "writing a message panicked"),
+                },
+                Some(handed) = self.handing.join_next() => match handed {
+                    Ok((lane, handed)) => self.came(lane, Came::Carrier(handed)).await,
+                    Err(panic) => tracing::error!(%panic, "handing a message over panicked"),
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     if let Some((_, lane)) = self.again.pop_first() {
@@ -196,23 +248,24 @@ impl Room {
             }
             Letter::Outcome(id, outcome) => {
                 if let Some(lane) = self.sent.remove(&id) {
-                    self.outcome(lane, outcome).await;
+                    self.came(lane, Came::Sip(outcome)).await;
                 }
             }
             Letter::Send(draft, answer) => self.take(*draft, answer),
+            Letter::Told { trunk, notice, answer } => self.told(&trunk, *notice, answer),
         }
     }
 
     async fn written(&mut self, written: Written) {
         match written {
-            Written::In { request, key, record, was_stopped, event: Ok(()) } => {
+            Written::In { teller, key, record, was_stopped, event: Ok(()) } => {
                 self.memory.stored(key);
                 self.honour(&record, was_stopped).await;
-                self.reply(request, MessageReply::new(202)).await;
+                self.taken(teller, record.id).await;
             }
-            Written::In { request, key, event: Err(NotWritten), .. } => {
+            Written::In { teller, key, event: Err(NotWritten), .. } => {
                 self.memory.forget(key);
-                self.reply(request, later()).await;
+                self.put_off(teller).await;
             }
             Written::Out { outgoing, answer, event } => self.written_out(*outgoing, answer, event).await,
             Written::Reply(draft) => {
@@ -220,6 +273,30 @@ impl Room {
                 let (answer, _) = oneshot::channel();
                 self.take(*draft, answer);
             }
+            Written::Known { teller, key, id } => {
+                self.memory.stored(key);
+                self.taken(teller, id).await;
+            }
+            Written::Receipt { answer, outcome } => {
+                // Whoever asked may have gone.
+                let _ = answer.send(outcome);
+            }
+        }
+    }
+
+    /// Tells whoever brought a message that it is kept.
+    async fn taken(&self, teller: Teller, id: MessageId) {
+        match teller {
+            Teller::Sip(request) => self.reply(request, MessageReply::new(202)).await,
+            Teller::Carrier(answer) => drop(answer.send(Ok(Kept::Message(id)))),
+        }
+    }
+
+    /// Tells whoever brought a message to bring it again.
+    async fn put_off(&self, teller: Teller) {
+        match teller {
+            Teller::Sip(request) => self.reply(request, later()).await,
+            Teller::Carrier(answer) => drop(answer.send(Err(NotTaken::Later))),
         }
     }
 

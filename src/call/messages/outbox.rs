@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::inbox::is_stopped;
-use super::outgoing::{Outcome, Outgoing};
+use super::outgoing::{Came, Outgoing, Try};
 use super::{Answer, Draft, OUTGOING, Room, SendError, Written, entry};
 use crate::domain::{Failure, Message};
 
@@ -82,10 +82,19 @@ impl Room {
                     }
                 }
                 Some(first) => {
-                    let request = first.next_request();
-                    // A stack that has shut down sends nothing; the record is closed with the task, which ends soon.
-                    if let Ok(id) = self.post.stack.message(request).await {
-                        self.sent.insert(id, lane);
+                    let next = first.next_try();
+                    let record = first.record.clone();
+                    match next {
+                        // A stack that has shut down sends nothing; the record is closed with the task, which ends soon.
+                        Try::Sip(request) => {
+                            if let Ok(id) = self.post.stack.message(*request).await {
+                                self.sent.insert(id, lane);
+                            }
+                        }
+                        Try::Carrier { trunk } => {
+                            let carriers = self.carriers.clone();
+                            self.handing.spawn(async move { (lane, carriers.send(&trunk, &record).await) });
+                        }
                     }
                     return;
                 }
@@ -93,17 +102,19 @@ impl Room {
         }
     }
 
-    pub(super) async fn outcome(&mut self, lane: String, outcome: Outcome) {
+    pub(super) async fn came(&mut self, lane: String, came: Came) {
         let Some(queue) = self.lanes.get_mut(&lane) else { return };
-        if let Some(wait) = queue.front_mut().and_then(|first| first.again_in(&outcome, &self.patience)) {
-            info!(status = outcome.status, again_in_s = wait.as_secs_f32(), "a message is not through yet");
+        let Some(first) = queue.front_mut() else { return };
+        let is_idempotent = self.carriers.is_idempotent(&first.record.trunk);
+        if let Some(wait) = first.again_in(&came, is_idempotent, &self.patience) {
+            info!(message = %first.record.id, status = came.status(), again_in_s = wait.as_secs_f32(), "a message is not through yet");
             self.turn += 1;
             self.again.insert((Instant::now() + wait, self.turn), lane);
             return;
         }
-        let Some(Outgoing { mut record, .. }) = queue.pop_front() else { return };
-        record.settle(outcome.status, outcome.reason, Utc::now());
-        info!(message = %record.id, status = outcome.status, tries = record.tries, "a message is settled");
+        let Some(outgoing) = queue.pop_front() else { return };
+        let record = outgoing.closed(came, Utc::now());
+        info!(message = %record.id, status = ?record.status, failure = ?record.failure, tries = record.tries, "a message is settled");
         self.close(record).await;
         self.send_first(lane).await;
     }

@@ -8,6 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use sip::IncomingMessage;
 
+use crate::domain::MessageId;
+
 /// How many are remembered.
 const ROOM: usize = 4096;
 
@@ -35,6 +37,11 @@ impl Memory {
     /// Call-ID, CSeq and the tag in From are what a repetition keeps (RFC 3261 §8.2.2.2); `sender` keeps the trunks apart.
     pub(super) fn key(&self, sender: &str, message: &IncomingMessage) -> Key {
         self.hasher.hash_one((sender, &message.call_id, message.from.tag(), message.header("CSeq")))
+    }
+
+    /// Of one that has an id of its own, by which it is told again.
+    pub(super) fn key_of(&self, id: &MessageId) -> Key {
+        self.hasher.hash_one(id)
     }
 
     /// What is known of it; from now on, that it came.

@@ -44,7 +44,7 @@ fn destination(from: SocketAddr, n: usize, to: SocketAddr) -> Destination {
         call_id: None,
         body: Body { content_type: String::new(), bytes: Vec::new() },
     };
-    Destination { trunk: format!("trunk {n}"), request }
+    Destination { trunk: format!("trunk {n}"), way: Way::Sip(Box::new(request)) }
 }
 
 struct World {

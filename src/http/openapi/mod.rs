@@ -40,6 +40,7 @@ use super::problem::ProblemBody;
         (name = "usage", description = "What was used, and what it cost"),
         (name = "credits", description = "What an account may still spend"),
         (name = "speech", description = "Voices, and text turned into speech"),
+        (name = "carriers", description = "For carriers of text messages by HTTP, which prove themselves by a signature"),
         (name = "box", description = "The gateway itself"),
         (name = "admin", description = "Accounts and keys, for the operator"),
     ),

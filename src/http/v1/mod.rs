@@ -8,6 +8,7 @@ mod credits;
 mod events;
 mod messages;
 mod numbers;
+mod recordings;
 mod usage;
 mod webhooks;
 
@@ -15,6 +16,8 @@ use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(super) use recordings::open_routes;
 
 use super::App;
 use super::auth::Who;
@@ -33,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(credits::routes())
         .merge(messages::routes())
         .merge(events::routes())
+        .merge(recordings::routes())
         .merge(webhooks::routes())
         .routes(routes!(get_stats))
 }

@@ -1,8 +1,10 @@
 //! [`Api`]: a client of the HTTP interface. [`World`]: a gateway with scripted models. [`Caller`]: a softphone. [`Pager`]: a phone for messages.
-//! [`Endpoint`]: a client's endpoint of webhooks. [`Peer`]: a phone that does what it is told. [`Server`]: a carrier that refuses.
+//! [`Endpoint`]: a client's endpoint of webhooks. [`Carrier`]: one that speaks HTTP.
+//! [`Peer`]: a phone that does what it is told. [`Server`]: a carrier that refuses.
 
 mod api;
 mod caller;
+mod carrier;
 mod endpoint;
 mod pager;
 mod peer;
@@ -11,6 +13,7 @@ mod world;
 
 pub(crate) use api::Api;
 pub(crate) use caller::{Caller, prompt};
+pub(crate) use carrier::{Carrier, Reply};
 pub(crate) use endpoint::{Endpoint, Received};
 pub(crate) use pager::Pager;
 pub(crate) use peer::Peer;
