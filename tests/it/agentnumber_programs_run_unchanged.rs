@@ -22,7 +22,7 @@ fn pool(phone: &str, pager: &str) -> String {
         "[outside]\nallow = ['127.0.0.0/8']\n\
          [credits]\nmode = 'count'\npurchase = true\n\
          [rates]\noutbound = '0.05'\nmessage_out = '0.02'\nmessage_in = '0.01'\n\
-         [dialect.agentnumber]\nvoices = {{ 'mapped-voice' = 'fake' }}\n\
+         [dialect.agentnumber]\nvoices = {{ 'mapped-voice' = 'piper-en_US-joe-medium' }}\n\
          [[trunk]]\nname = 'phones'\nservers = ['{phone}']\n[[trunk]]\nname = 'pagers'\nservers = ['{pager}']\n"
     );
     for (digits, trunk) in [("101", "phones"), ("102", "phones"), ("103", "phones")] {
@@ -75,6 +75,18 @@ async fn requests_get_the_answers_that_their_programs_read() {
     let (status, answer) =
         api.raw(Method::POST, &format!("{BASE}/calls"), "application/json", "{".into()).await;
     assert_eq!((status, &answer["error"]["code"]), (400, &json!("validation_error")));
+
+    let voiced = json!({ "voice_id": "mapped-voice" });
+    let (_, number) = api.patch(&format!("{BASE}/numbers/{}", names["managed"]), &voiced).await;
+    assert_eq!(
+        (&number["data"]["voice_id"], &number["data"]["notes"]),
+        (&json!("mapped-voice"), &Value::Null)
+    );
+    let (_, ours) = api.get(&format!("/v1/numbers/{}", names["managed"])).await;
+    assert_eq!(
+        (&ours["inbound"]["voice"], &ours["outbound"]["voice"]),
+        (&json!("piper-en_US-joe-medium"), &ours["inbound"]["voice"])
+    );
 
     let ids = |answer: &Value| -> Vec<String> {
         answer["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
