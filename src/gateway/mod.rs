@@ -10,10 +10,12 @@ mod error;
 mod guards;
 mod keys;
 mod messages;
+mod mp3;
 mod numbers;
 mod once;
 mod registry;
 mod settings;
+mod speech;
 mod usage;
 mod webhooks;
 
@@ -31,6 +33,7 @@ pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use settings::{At, SettingsPatch};
+pub use speech::{Gender, Sound, SoundFormat, Speak, Voice};
 pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 

@@ -26,6 +26,7 @@ mod numbers_are_taken_and_given_back;
 mod peers_send_calls_on;
 mod real_engines;
 mod strangers_ask_the_api_anything;
+mod texts_are_spoken;
 mod the_contract_of_v1;
 mod the_control_api;
 mod trunks_that_fail;

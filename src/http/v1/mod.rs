@@ -8,6 +8,7 @@ mod credits;
 mod events;
 mod messages;
 mod numbers;
+mod speech;
 mod usage;
 mod webhooks;
 
@@ -32,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(usage::routes())
         .merge(credits::routes())
         .merge(messages::routes())
+        .merge(speech::routes())
         .merge(events::routes())
         .merge(webhooks::routes())
         .routes(routes!(get_stats))
