@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -14,6 +15,7 @@ use tokio::sync::mpsc;
 use super::Input;
 use super::ears::may_come_back;
 use super::stock::Slot;
+use crate::domain::CallUsage;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
 pub const HANG_UP_MARK: &str = "[hangup]";
@@ -57,12 +59,36 @@ impl Mouth {
     }
 }
 
+/// What a call has used of brain and voice so far, counted where it is used: a turn that is cut has used what it has.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    tokens: AtomicU64,
+    characters: AtomicU64,
+}
+
+impl Meter {
+    /// Sets what was counted here.
+    pub(super) fn read(&self, usage: &mut CallUsage) {
+        usage.tokens = self.tokens.load(Ordering::Relaxed);
+        usage.characters = self.characters.load(Ordering::Relaxed);
+    }
+
+    fn tokens(&self, count: u64) {
+        self.tokens.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn characters(&self, text: &str) {
+        self.characters.fetch_add(text.chars().count() as u64, Ordering::Relaxed);
+    }
+}
+
 /// What a turn works with.
 pub(super) struct TurnTask {
     pub(super) turn: u32,
     pub(super) mouth: Mouth,
     pub(super) line: Arc<Line>,
     pub(super) reports: mpsc::Sender<Input>,
+    pub(super) meter: Arc<Meter>,
 }
 
 impl TurnTask {
@@ -124,8 +150,19 @@ impl TurnTask {
         let mut phraser = Phraser::new();
         let mut marks = MarkFilter::default();
         let mut first = true;
+        let mut pieces = 0;
         while let Some(delta) = deltas.next().await {
-            let Delta::Text(text) = delta? else { break };
+            let text = match delta? {
+                Delta::Text(text) => text,
+                // Brains that do not count for themselves have had each piece counted as a token.
+                Delta::Done { usage, .. } => {
+                    let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
+                    self.meter.tokens(said.saturating_sub(pieces));
+                    break;
+                }
+            };
+            pieces += 1;
+            self.meter.tokens(1);
             if std::mem::take(&mut first) {
                 self.report(Input::FirstToken { turn: self.turn, after: asked.elapsed() }).await;
             }
@@ -164,6 +201,7 @@ impl TurnTask {
             let sound = futures_util::stream::iter([Ok(pcm.clone())]);
             return self.play(mark, n, text, since, sound).await.map_err(|(error, _)| error);
         }
+        self.meter.characters(text);
         let mut attempt = 1;
         loop {
             let sound = self.mouth.synthesizer.synthesize(self.mouth.phrase(text));

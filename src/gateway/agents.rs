@@ -95,11 +95,11 @@ impl Gateway {
     pub async fn patch_agent(&self, who: &Principal, id: AgentId, patch: PatchAgent) -> Result<Agent, Error> {
         who.require(Scope::AgentsWrite)?;
         patch.metadata.as_ref().map_or(Ok(()), check_metadata)?;
+        self.check_patch(patch.settings.as_ref(), At::Settings).await?;
         let _changing = self.exchange.directory.changing().await;
         let mut agent = self.agent_to_change(&who.account, &id)?;
         if let Some(settings) = patch.settings {
             agent.settings = settings.apply(&agent.settings, At::Settings)?;
-            self.check_settings(&agent.settings, At::Settings).await?;
         }
         if let Some(name) = patch.name {
             agent.name = self.free_name(&who.account, name, Some(&id))?;

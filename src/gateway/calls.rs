@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Error, Gateway, Kind, metadata_fits};
+use super::settings::{At, check_metadata};
+use super::{Error, Gateway, Kind};
 use crate::call::{
     Errand, Full, Hold, PlaceError, Placement, Resolved, Transfer, TransferError, Unsaid, Unsent, Wanted,
     Waves,
@@ -165,7 +166,8 @@ impl Gateway {
 
     async fn check(&self, who: &Principal, request: &PlaceCall) -> Result<Checked, Error> {
         who.require(Scope::CallsWrite)?;
-        metadata_fits(&request.metadata)?;
+        check_metadata(&request.metadata)?;
+        self.check_settings(&request.settings, At::Settings).await?;
         let from = self.number_of(&who.account, request.from.reveal())?;
         let directory = &self.exchange.directory;
         let agent = match &request.agent {

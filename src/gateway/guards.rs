@@ -21,11 +21,11 @@ impl Gateway {
         guards.occasion(errand, Utc::now(), &funds).map_err(Error::refused)
     }
 
-    /// Whether `who` may spend anything now: for what rings nobody.
+    /// Whether `who` may spend anything at all, for what rings nobody.
     ///
     /// # Errors
-    /// As for [`guard`](Self::guard).
-    pub(super) async fn affordable(&self, who: &Principal) -> Result<(), Error> {
+    /// As [`guard`](Self::guard), for the money alone.
+    pub async fn afford(&self, who: &Principal) -> Result<(), Error> {
         let funds = self.funds(who).await?;
         self.exchange.guards.money(Utc::now(), &funds).map_err(Error::refused)
     }

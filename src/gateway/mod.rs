@@ -7,9 +7,11 @@ mod calls;
 mod carriers;
 mod credits;
 mod error;
+mod events;
 mod guards;
 mod keys;
 mod messages;
+mod metrics;
 mod mp3;
 mod numbers;
 mod once;
@@ -18,6 +20,7 @@ mod settings;
 mod speech;
 mod usage;
 mod webhooks;
+mod words;
 
 use std::sync::Arc;
 
@@ -27,22 +30,22 @@ pub use agents::{NewAgent, PatchAgent};
 pub use calls::{DryRun, PlaceCall, Press, Say, TransferCall};
 pub use credits::{Balance, GrantCredits, PurchaseCredits};
 pub use error::{Error, Kind};
+pub use events::{Listener, Told};
 pub use keys::{Keyring, KeyringError, Secret, admin_key_path};
 pub use messages::{SendText, number_in_query};
 pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use settings::{At, SettingsPatch};
-pub use speech::{Gender, Sound, SoundFormat, Speak, Voice};
+pub use speech::{Gender, Speak, SpeechFormat, Spoken, Voice};
 pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
+pub use words::{Link, Pieces, Sound, SoundFormat, Transcript, WantLink};
 
 use crate::call::{Exchange, ExtensionReport, Journal, Switchboard, TrunkReport, Waves};
-use crate::domain::{AccountId, Event, Metadata, Number, Principal, Scope};
+use crate::config::Config;
+use crate::domain::{AccountId, Event, Number, Principal, Scope};
 use crate::store::{Store, StoreError};
-
-/// What a client may hang on one thing, as JSON, bytes.
-const MOST_METADATA: usize = 16 * 1024;
 
 #[derive(Clone)]
 pub struct Gateway {
@@ -51,9 +54,12 @@ pub struct Gateway {
     journal: Journal,
     store: Store,
     keys: Arc<Keyring>,
+    /// Signs links to recordings.
+    seal: words::Seal,
     registry: Registry,
     /// Tells this process from those before it.
     process: u64,
+    metrics: Arc<metrics::Metrics>,
 }
 
 /// Counters of the whole box.
@@ -91,15 +97,6 @@ pub struct MediaReport {
     pub panics: u64,
 }
 
-fn metadata_fits(metadata: &Metadata) -> Result<(), Error> {
-    let length = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
-    if length <= MOST_METADATA {
-        return Ok(());
-    }
-    let reason = format!("is {length} bytes long as JSON; at most {MOST_METADATA} are kept");
-    Err(Error::field("metadata", reason))
-}
-
 impl Gateway {
     pub fn new(
         exchange: Arc<Exchange>,
@@ -112,7 +109,9 @@ impl Gateway {
         let registry = Registry::new(store.clone(), keys.clone(), chance);
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
-        Self { exchange, switchboard, journal, store, keys, registry, process }
+        let seal = words::Seal::new(chance());
+        let metrics = metrics::shared();
+        Self { exchange, switchboard, journal, store, keys, seal, registry, process, metrics }
     }
 
     /// A random number that tells this process from those before it.
@@ -143,6 +142,11 @@ impl Gateway {
         let store = self.store.clone();
         let read = tokio::task::spawn_blocking(move || act(&store)).await;
         Ok(read.map_err(|_| Error::new(Kind::Internal, "reading failed; see the log"))??)
+    }
+
+    /// What the operator has said.
+    pub fn config(&self) -> &Config {
+        &self.exchange.config
     }
 
     /// Every event from now on.

@@ -205,6 +205,8 @@ impl Gateway {
             check_label(label.as_deref())?;
         }
         patch.metadata.as_ref().map_or(Ok(()), check_metadata)?;
+        self.check_patch(patch.inbound.as_ref(), At::Inbound).await?;
+        self.check_patch(patch.outbound.as_ref(), At::Outbound).await?;
         let _changing = self.exchange.directory.changing().await;
         let mut number = self.active_number(&who.account, id).await?;
         if let Some(agent) = patch.agent {
@@ -213,11 +215,9 @@ impl Gateway {
         }
         if let Some(inbound) = patch.inbound {
             number.inbound = inbound.apply(&number.inbound, At::Inbound)?;
-            self.check_settings(&number.inbound, At::Inbound).await?;
         }
         if let Some(outbound) = patch.outbound {
             number.outbound = outbound.apply(&number.outbound, At::Outbound)?;
-            self.check_settings(&number.outbound, At::Outbound).await?;
         }
         number.label = patch.label.unwrap_or(number.label);
         number.metadata = patch.metadata.unwrap_or(number.metadata);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::keys::{Keyring, KeyringError, Secret, issue};
+use super::settings::{At, SettingsPatch};
 use super::{Error, Gateway, Kind};
 use crate::domain::{Account, AccountId, Key, KeyId, Money, Principal, Scope, Settings};
 use crate::store::{Cursor, Page, Revoked, Store};
@@ -36,9 +37,10 @@ pub struct NewAccount {
 pub struct PatchAccount {
     #[serde(default)]
     pub name: Option<String>,
-    /// Replaces them all.
+    /// What is left out stays, and `null` takes a setting away.
     #[serde(default)]
-    pub settings: Option<Settings>,
+    #[schema(value_type = Option<Settings>)]
+    pub settings: Option<SettingsPatch>,
     /// `null`: as the configuration says.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<Money>)]
@@ -123,11 +125,15 @@ impl Registry {
     pub fn patch_account(&self, id: &AccountId, patch: PatchAccount) -> Result<Account, Error> {
         let name = patch.name.map(checked_name).transpose()?;
         let limit = patch.monthly_limit.map(checked_limit).transpose()?;
+        let settings = match patch.settings {
+            Some(settings) => Some(settings.apply(&self.account(id)?.settings, At::Settings)?),
+            None => None,
+        };
         let changed = self.store.change_account(id, |account| {
             if let Some(name) = name {
                 account.name = name;
             }
-            if let Some(settings) = patch.settings {
+            if let Some(settings) = settings {
                 account.settings = settings;
             }
             if let Some(limit) = limit {
@@ -214,6 +220,31 @@ fn checked_limit(limit: Option<Money>) -> Result<Option<Money>, Error> {
 }
 
 impl Gateway {
+    /// Calls heed its settings from the moment that this returns.
+    pub async fn create_account(&self, who: &Principal, new: NewAccount) -> Result<Account, Error> {
+        who.require(Scope::Admin)?;
+        self.check_settings(&new.settings, At::Settings).await?;
+        let _changing = self.exchange.directory.changing().await;
+        let account = self.registry(who, move |registry| registry.create_account(new)).await?;
+        self.exchange.directory.put_account(&account.id, &account.settings);
+        Ok(account)
+    }
+
+    /// Calls that are up keep the settings that they began with.
+    pub async fn patch_account(
+        &self,
+        who: &Principal,
+        id: AccountId,
+        patch: PatchAccount,
+    ) -> Result<Account, Error> {
+        who.require(Scope::Admin)?;
+        self.check_patch(patch.settings.as_ref(), At::Settings).await?;
+        let _changing = self.exchange.directory.changing().await;
+        let account = self.registry(who, move |registry| registry.patch_account(&id, patch)).await?;
+        self.exchange.directory.put_account(&account.id, &account.settings);
+        Ok(account)
+    }
+
     /// Accounts and keys, for an operator.
     pub async fn registry<T: Send + 'static>(
         &self,

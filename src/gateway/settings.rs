@@ -55,14 +55,14 @@ names! {
 #[derive(Clone, PartialEq, Debug)]
 pub enum SettingsPatch {
     /// They are these from now on.
-    Whole(Settings),
+    Whole(Box<Settings>),
     /// As RFC 7396 has it: what is left out stays, `null` takes a setting away, so that the layer below has the word.
     Merge(Map<String, Value>),
 }
 
 impl From<Settings> for SettingsPatch {
     fn from(settings: Settings) -> Self {
-        Self::Whole(settings)
+        Self::Whole(Box::new(settings))
     }
 }
 
@@ -76,7 +76,7 @@ impl SettingsPatch {
     /// What becomes of `now`.
     pub(super) fn apply(self, now: &Settings, at: At) -> Result<Settings, Error> {
         let changes = match self {
-            SettingsPatch::Whole(settings) => return Ok(settings),
+            SettingsPatch::Whole(settings) => return Ok(*settings),
             SettingsPatch::Merge(changes) => changes,
         };
         let mut merged = match serde_json::to_value(now) {
@@ -92,6 +92,13 @@ impl SettingsPatch {
 }
 
 impl Gateway {
+    /// Whether what a patch says can be, whatever it is put over: no setting depends on another. Before anything is locked, for
+    /// a URL may have to be looked up.
+    pub(super) async fn check_patch(&self, patch: Option<&SettingsPatch>, at: At) -> Result<(), Error> {
+        let Some(patch) = patch else { return Ok(()) };
+        self.check_settings(&patch.clone().apply(&Settings::default(), at)?, at).await
+    }
+
     /// Whether a call can be held with these settings.
     ///
     /// # Errors

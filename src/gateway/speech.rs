@@ -53,12 +53,12 @@ pub struct Speak {
     #[schema(minimum = 0.5, maximum = 2.0, default = 1.0)]
     pub speed: Option<f32>,
     #[serde(default)]
-    pub format: SoundFormat,
+    pub format: SpeechFormat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SoundFormat {
+pub enum SpeechFormat {
     /// 16 bits, one channel, at the voice's own rate.
     #[default]
     Wav,
@@ -66,9 +66,9 @@ pub enum SoundFormat {
     Mp3,
 }
 
-/// Sound, as a file.
+/// Spoken, as a file.
 #[derive(Debug)]
-pub struct Sound {
+pub struct Spoken {
     pub content_type: &'static str,
     pub bytes: Vec<u8>,
 }
@@ -82,18 +82,18 @@ impl Gateway {
     }
 
     /// What a voice sounds like.
-    pub async fn voice_sample(&self, who: &Principal, id: &str) -> Result<Sound, Error> {
+    pub async fn voice_sample(&self, who: &Principal, id: &str) -> Result<Spoken, Error> {
         let known = self.voices(who)?.into_iter().find(|voice| voice.id == id);
         let known = known.ok_or_else(|| Error::missing("voice", format!("{id:?}")))?;
         let text = match known.language.as_deref() {
             Some("de") => "Guten Tag. So klinge ich am Telefon.",
             _ => "Hello. This is how I sound on the telephone.",
         };
-        self.sound(text, Some(id), 1.0, SoundFormat::Wav).await
+        self.sound(text, Some(id), 1.0, SpeechFormat::Wav).await
     }
 
     /// Speaks a text; its characters are charged for when it is spoken.
-    pub async fn speak(&self, who: &Principal, request: Speak) -> Result<Sound, Error> {
+    pub async fn speak(&self, who: &Principal, request: Speak) -> Result<Spoken, Error> {
         who.require(Scope::SpeechWrite)?;
         let (text, speed) = (request.text.reveal(), request.speed.unwrap_or(1.0));
         let characters = text.chars().count();
@@ -114,7 +114,7 @@ impl Gateway {
             let reason = format!("is {voice:?}, and must be one of {}", voices.join(", "));
             return Err(Error::field("voice", reason));
         }
-        self.affordable(who).await?;
+        self.afford(who).await?;
         let sound = self.sound(text, request.voice.as_deref(), speed, request.format).await?;
         self.charge_speech(who, characters).await?;
         Ok(sound)
@@ -125,8 +125,8 @@ impl Gateway {
         text: &str,
         voice: Option<&str>,
         speed: f32,
-        format: SoundFormat,
-    ) -> Result<Sound, Error> {
+        format: SpeechFormat,
+    ) -> Result<Spoken, Error> {
         // The default voice is known by no name to its engine's own default.
         let voice = voice.filter(|voice| *voice != self.exchange.config.engines.tts);
         let spoken = self.exchange.cast.speak(text, voice, speed).await;
@@ -139,12 +139,12 @@ impl Gateway {
             }
         })?;
         let made = tokio::task::spawn_blocking(move || match format {
-            SoundFormat::Wav => Ok(Sound { content_type: "audio/wav", bytes: wav(pcm.rate, &pcm.samples) }),
-            SoundFormat::Mp3 => {
+            SpeechFormat::Wav => Ok(Spoken { content_type: "audio/wav", bytes: wav(pcm.rate, &pcm.samples) }),
+            SpeechFormat::Mp3 => {
                 let mut mp3 = Mp3::new(pcm.rate, 1)?;
                 let mut bytes = mp3.push(&pcm.samples)?;
                 bytes.extend(mp3.finish()?);
-                Ok(Sound { content_type: "audio/mpeg", bytes })
+                Ok(Spoken { content_type: "audio/mpeg", bytes })
             }
         });
         let failed = |error: std::io::Error| {

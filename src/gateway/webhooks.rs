@@ -102,6 +102,7 @@ impl Gateway {
         who.require(Scope::WebhooksWrite)?;
         let (url, events) = (self.checked_url(&new.url).await?, checked_events(new.events)?);
         let description = new.description.map(checked_description).transpose()?;
+        self.check_agent(who, new.agent_id.as_ref())?;
         let now = Utc::now();
         let webhook = Webhook {
             id: WebhookId::from_random(self.random()),
@@ -158,6 +159,7 @@ impl Gateway {
         let events = patch.events.map(checked_events).transpose()?;
         let description =
             patch.description.map(|text| text.map(checked_description).transpose()).transpose()?;
+        self.check_agent(who, patch.agent_id.as_ref().and_then(Option::as_ref))?;
         let change = move |webhook: &mut Webhook| {
             webhook.url = url.unwrap_or_else(|| webhook.url.clone());
             webhook.events = events.unwrap_or_else(|| webhook.events.clone());
@@ -286,6 +288,11 @@ impl Gateway {
         let missing = Error::missing("webhook", &id);
         let account = who.account.clone();
         self.read(move |store| store.change_webhook(&account, &id, change)).await?.ok_or(missing)
+    }
+
+    fn check_agent(&self, who: &Principal, id: Option<&AgentId>) -> Result<(), Error> {
+        let missing = |_| Error::field("agent_id", "is no agent of this account; GET /v1/agents lists them");
+        id.map_or(Ok(()), |id| self.own_agent(&who.account, id).map(drop).map_err(missing))
     }
 
     async fn checked_url(&self, url: &str) -> Result<String, Error> {

@@ -68,7 +68,7 @@ fn parameter() -> Parameter {
 }
 
 /// Behind the key, before the handler.
-async fn once(request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn once(request: Request, next: Next) -> Result<Response, Problem> {
     let given = request.headers().get(HEADER).filter(|_| request.method() == Method::POST).cloned();
     let Some(given) = given else { return Ok(next.run(request).await) };
     let parts = (request.extensions().get::<Arc<Principal>>(), request.extensions().get::<App>());

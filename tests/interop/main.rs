@@ -3,11 +3,15 @@
 //! One file per behaviour; its name is the sentence that it proves. `README.md` says how to run one.
 
 mod support;
+/// A client's own server, in Python.
+#[path = "../support/webhook.rs"]
+mod webhook;
 
 mod a_phone_calls_the_number_and_is_answered;
 mod a_phone_that_holds_and_comes_back_is_heard;
 mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;
+mod agentnumber_programs_have_real_calls;
 mod an_agent_serves_the_phones_of_the_house;
 mod an_extension_holds_and_hands_on_its_call;
 mod an_interrupt_says_goodbye;

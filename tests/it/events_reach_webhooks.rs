@@ -1,8 +1,16 @@
 //! Clients' endpoints are told of what happens: signed, in order, at least once, whatever fails meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use chrono::{TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
+use offhook::config;
+use offhook::domain::{AccountId, Delivery, DeliveryStatus, SigningSecret, Vocabulary, Webhook, WebhookId};
+use offhook::jobs::Jobs;
+use offhook::outside::Outside;
+use offhook::store::Store;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -197,6 +205,7 @@ async fn nothing_is_sent_inside_by_address_name_or_redirect() {
         ("http://[::ffff:10.0.0.1]/", "url_not_allowed"),
         ("ftp://example.com/", "url_invalid"),
         ("nonsense", "url_invalid"),
+        ("http://user:word@127.0.0.1/", "url_invalid"),
     ] {
         let (status, problem) = api.post("/v1/webhooks", &json!({ "url": url })).await;
         assert_eq!(
@@ -205,6 +214,9 @@ async fn nothing_is_sent_inside_by_address_name_or_redirect() {
             "{url}"
         );
     }
+    let nobodys = json!({ "url": "http://127.0.0.1:9/", "agent_id": "agt_0123456789abcdef" });
+    let (status, problem) = api.post("/v1/webhooks", &nobodys).await;
+    assert_eq!((status, &problem["field"]), (422, &json!("agent_id")));
     let (inside, endpoint) = (Endpoint::up(), Endpoint::up());
     // The box's own HTTP, by an address that is not allowed.
     endpoint.redirect(307, &format!("http://127.0.0.2:{}/", inside.address.port()));
@@ -216,6 +228,57 @@ async fn nothing_is_sent_inside_by_address_name_or_redirect() {
     assert!(delivery["error"].as_str().unwrap().contains("leads inside"), "{delivery}");
     assert!(inside.received().is_empty());
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_has_moved_inside_is_not_called_any_more() {
+    let (folder, endpoint) = (tempfile::tempdir().unwrap(), Endpoint::up());
+    let store = Store::open(folder.path()).unwrap();
+    let now = Utc::now();
+    let webhook = Webhook {
+        id: WebhookId::from_name("moving"),
+        account: AccountId::house(),
+        url: format!("http://hooks.test:{}/", endpoint.address.port()),
+        events: Vec::new(),
+        agent_id: None,
+        description: None,
+        enabled: true,
+        secret: SigningSecret::from_random([1; 32]),
+        old_secret: None,
+        vocabulary: Vocabulary::Offhook,
+        created_at: now,
+        updated_at: now,
+    };
+    store.add_webhook(&webhook).unwrap();
+    // The address itself leads to the endpoint both times; what the name says is what counts.
+    let lookups = AtomicUsize::new(0);
+    let allowed = config::Outside { allow: vec!["127.0.0.1/32".parse().unwrap()] };
+    let outside = Outside::with(&allowed, move |_| {
+        let moved = lookups.fetch_add(1, Ordering::SeqCst) > 0;
+        let answer: Vec<IpAddr> = if moved {
+            vec![[127, 0, 0, 1].into(), [10, 0, 0, 1].into()]
+        } else {
+            vec![[127, 0, 0, 1].into()]
+        };
+        Box::pin(async move { Ok(answer) })
+    });
+    let jobs = Jobs::start(store.clone(), outside, config::Webhooks::default(), || [0; 8]);
+    let [first, second] =
+        [1, 2].map(|n| Delivery::test(&webhook, [n; 10], now + TimeDelta::seconds(n.into())));
+    store.queue_test(&first).unwrap();
+    endpoint.until("the first", |received| received.len() == 1).await;
+    store.queue_test(&second).unwrap();
+    let refused = loop {
+        let delivery = store.delivery(&second.id).unwrap().unwrap();
+        if delivery.tries > 0 {
+            break delivery;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(refused.error.as_deref().is_some_and(|why| why.contains("a private network")), "{refused:?}");
+    assert_eq!(store.delivery(&first.id).unwrap().unwrap().status, DeliveryStatus::Delivered);
+    assert_eq!(endpoint.received().len(), 1);
+    jobs.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,23 @@
 
 mod support;
 
+/// What AgentNumber's programs send and read; the unit tests of the dialect read the same files.
+#[path = "../../src/dialect/agentnumber/golden.rs"]
+mod golden;
+/// A client's own server, which the tests with real peers use as well.
+#[path = "../support/webhook.rs"]
+mod webhook;
+
 mod a_backup_is_a_moment_of_a_running_box;
 mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
+mod a_full_disk_ends_no_call;
+mod a_killed_process_loses_nothing;
 mod a_real_phone_is_an_extension;
+mod a_thousand_listen;
+mod agentnumber_programs_run_unchanged;
 mod both_families_meet;
+mod calls_are_queued_and_steered;
 mod calls_are_transferred;
 mod calls_that_are_refused;
 mod calls_that_go_out;
@@ -31,3 +43,5 @@ mod the_contract_of_v1;
 mod the_control_api;
 mod trunks_that_fail;
 mod what_is_asked_twice_is_done_once;
+mod what_is_used_is_charged;
+mod what_must_not_be_rung;

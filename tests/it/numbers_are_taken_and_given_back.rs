@@ -148,6 +148,26 @@ async fn an_agent_of_a_client_answers_the_numbers_that_it_is_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_speaks_where_nobody_above_it_does() {
+    let synthesizer = Arc::new(FakeSynthesizer::default());
+    let setting = Setting { more: POOL.into(), synthesizer: synthesizer.clone(), ..Setting::default() };
+    let mut world = World::start(setting).await;
+    let admin = Api::admin(&world);
+    let clinic = tenant(&world, &admin, "Clinic").await;
+    let (_, number) = clinic.post("/v1/numbers", &json!({ "number": "+14155550101" })).await;
+    let account = format!("/v1/admin/accounts/{}", number["account"].as_str().unwrap());
+    let patch = json!({ "settings": { "first_message": "The whole clinic.", "voice": "nobody's" } });
+    assert_eq!(code(&admin.patch(&account, &patch).await), (422, "invalid"));
+    let patch = json!({ "settings": { "first_message": "The whole clinic." } });
+    assert_eq!(admin.patch(&account, &patch).await.0, 200);
+    let (outcome, _) = Caller::new().await.call(&world, "+14155550101", "listen\nhangup").await;
+    assert!(outcome.answered);
+    world.until_ended().await;
+    assert!(synthesizer.asked.all().iter().any(|phrase| phrase.text == "The whole clinic."));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_configuration_declares_is_changed_there() {
     let (world, admin) = world().await;
     let (_, page) = admin.get("/v1/agents").await;

@@ -13,10 +13,10 @@ use tracing::debug;
 use crate::call::ears::Ears;
 use crate::call::ledger::Ledger;
 use crate::call::prompt::prompt;
-use crate::call::turn::{Mouth, TurnTask};
+use crate::call::turn::{Meter, Mouth, TurnTask};
 use crate::call::{Action, Conversation, Input, Manners};
 use crate::config::Agent;
-use crate::domain::EndReason;
+use crate::domain::{CallUsage, EndReason};
 
 /// What an agent thinks and speaks with.
 #[derive(Clone)]
@@ -45,6 +45,7 @@ pub(super) struct Mind {
     voicing: bool,
     /// Chosen at random per call: what a local model files its memory of the conversation under.
     session: u64,
+    meter: Arc<Meter>,
 }
 
 /// What a decision of the conversation asks of the rest of the call.
@@ -68,7 +69,13 @@ impl Mind {
             warming: None,
             voicing: false,
             session,
+            meter: Arc::default(),
         }
+    }
+
+    /// Sets what thinking and speaking has used so far.
+    pub(super) fn read_meter(&self, usage: &mut CallUsage) {
+        self.meter.read(usage);
     }
 
     /// What the near line tells, as far as it is for the agent.
@@ -151,6 +158,7 @@ impl Mind {
             mouth: self.persona.mouth.clone(),
             line: line.clone(),
             reports: self.reports.clone(),
+            meter: self.meter.clone(),
         }
     }
 

@@ -514,6 +514,7 @@ impl Running {
                 mind.last_words().await;
                 let _ = mind.act(&self.near.line, &mut self.ledger).await;
             }
+            mind.read_meter(&mut self.ledger.call.usage);
             mind.close().await;
         }
         drop((self.far, self.new));

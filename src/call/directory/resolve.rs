@@ -107,8 +107,6 @@ fn fill(said: Settings, base: &config::Agent) -> config::Agent {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
     use crate::domain::BrainChoice;
 

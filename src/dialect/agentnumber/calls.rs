@@ -1,5 +1,7 @@
 //! Calls and messages as they see them.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -162,21 +164,18 @@ pub(super) fn whole_cents(money: Money) -> i64 {
     (money + Money::from_micros(5_000)).cents()
 }
 
-/// What one call changes of its number's settings. `voice`: what its `voice_id` comes to.
-pub fn placing_settings(request: &NewCall, voice: Option<String>) -> Settings {
+/// What one call changes of its number's settings. `voice`: what its `voice_id` comes to; `longest`: what the box allows.
+pub fn placing_settings(request: &NewCall, voice: Option<String>, longest: Duration) -> Settings {
+    let most = u32::try_from(longest.as_secs()).unwrap_or(u32::MAX);
+    let seconds = |asked: u64| u32::try_from(asked).unwrap_or(u32::MAX).clamp(1, most.max(1));
     Settings {
         prompt: request.system_prompt.clone(),
         first_message: request.first_message.clone(),
         voice,
-        max_duration_s: max_duration_s(request),
+        max_duration_s: request.max_duration.map(seconds),
         record: request.record,
         ..Settings::default()
     }
-}
-
-/// Seconds, none of it meaning as long as the box allows.
-pub fn max_duration_s(request: &NewCall) -> Option<u32> {
-    request.max_duration.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 /// One message.

@@ -22,10 +22,10 @@ mod refusal;
 mod tests;
 pub mod wire;
 
-pub use calls::{CallDetail, CallView, Segment, SmsView, Transcript, max_duration_s, placing_settings};
+pub use calls::{CallDetail, CallView, Segment, SmsView, Transcript, placing_settings};
 pub use events::{EVENTS, Telling, WebhookView, headers, telling, theirs, to_ours};
 pub use numbers::{
-    DEFAULT_VOICE, NumberView, Voiced, changed, provisioned, remembered, voice, voice_id_of, voiced,
+    DEFAULT_VOICE, NumberView, Voiced, changed, given, provisioned, remembered, voice, voice_id_of,
 };
 pub use refusal::{Refusal, refusal};
 
@@ -71,6 +71,14 @@ pub fn purchased(bought: crate::domain::Money, balance: crate::domain::Money) ->
         "balance_cents": balance.cents(),
         "balance_dollars": dollars(balance.cents()),
     }))
+}
+
+/// Of a purchase on a box without credits: nothing is charged, and nothing was bought.
+pub fn free() -> Value {
+    let mut answer = purchased(crate::domain::Money::ZERO, crate::domain::Money::ZERO);
+    answer["data"]["notes"] =
+        json!(["this box charges nothing: credits are off, and nothing needs to be bought"]);
+    answer
 }
 
 fn dollars(cents: i64) -> String {

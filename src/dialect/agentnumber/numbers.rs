@@ -103,9 +103,9 @@ pub fn voice(id: &str, mapped: &BTreeMap<String, String>, is_ours: impl Fn(&str)
     Voiced { voice: None, note }
 }
 
-/// As [`voice`], of the one that a request names, if it does.
-pub fn voiced(id: Option<&str>, mapped: &BTreeMap<String, String>, is_ours: impl Fn(&str) -> bool) -> Voiced {
-    id.map_or_else(Voiced::default, |id| voice(id, mapped, is_ours))
+/// What a new thing says, as a change of nothing.
+pub fn given<T>(value: Option<T>) -> Patch<T> {
+    value.map_or(Patch::Kept, Patch::Set)
 }
 
 /// What the record of a number keeps for this vocabulary.

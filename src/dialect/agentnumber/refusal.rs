@@ -28,12 +28,7 @@ impl Refusal {
 /// A refusal of ours in their words: the status that their document has for it, and their code where they have one. A code that is
 /// ours alone (`emergency_number`) stays, for it says more than theirs. 429 and 503 stay as well: they carry Retry-After.
 pub fn refusal(status: u16, code: &str, field: Option<&str>, detail: &str) -> (u16, Refusal) {
-    let message = match field {
-        // Field names are ours; where they call it something else, say that.
-        Some("text") => format!("body: {detail}"),
-        Some("brain" | "brain.url" | "inbound.brain" | "inbound.brain.url") => {
-            format!("webhook_url: {detail}")
-        }
+    let message = match field.map(theirs) {
         Some(field) => format!("{field}: {detail}"),
         None => detail.to_owned(),
     };
@@ -42,8 +37,10 @@ pub fn refusal(status: u16, code: &str, field: Option<&str>, detail: &str) -> (u
         // What a key may not do looks to their programs as a key that is not valid here.
         (403, "missing_scope") => (401, "unauthorized"),
         (402, _) => (402, "insufficient_credits"),
-        (404, "no_number_available") | (409, "no_number_available") => (400, "provisioning_error"),
-        (404, "not_ready") => (404, "not_ready"),
+        (409, "no_number_available") => (400, "provisioning_error"),
+        // What was given back is gone.
+        (409, "number_released") => (404, "not_found"),
+        (404, "not_ready" | "no_recording") => (404, "not_ready"),
         (404 | 405 | 410, _) => (404, "not_found"),
         (429, "rate_limited" | "too_many_requests") => (429, "rate_limit"),
         (429, code) => (429, code),
@@ -54,4 +51,18 @@ pub fn refusal(status: u16, code: &str, field: Option<&str>, detail: &str) -> (u
         (_, code) => (400, code),
     };
     (status, Refusal::new(code, message))
+}
+
+/// What they call a field of ours, wherever in a request it stands.
+fn theirs(field: &str) -> &str {
+    let last = field.rsplit('.').find(|part| *part != "url").unwrap_or(field);
+    match last {
+        "prompt" => "system_prompt",
+        "brain" => "webhook_url",
+        "voice" => "voice_id",
+        "max_duration_s" => "max_duration",
+        "text" => "body",
+        "amount" => "amount_cents",
+        other => other,
+    }
 }

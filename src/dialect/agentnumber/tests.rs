@@ -12,6 +12,8 @@ use crate::domain::{
     Speaker, Status,
 };
 
+const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + chrono::Duration::seconds(second)
 }
@@ -71,14 +73,14 @@ fn mapped() -> BTreeMap<String, String> {
 /// What the handler does with a request, without a gateway.
 fn provision(one: &Exchange, text: &str) -> (Number, Vec<String>) {
     let request: NewNumber = serde_json::from_value(one.body.clone().unwrap()).unwrap();
-    let voiced = voiced(request.voice_id.as_deref(), &mapped(), |name| name == "joe");
+    let voiced = |id: &String| voice(id, &mapped(), |name| name == "joe");
+    let voiced = request.voice_id.as_ref().map(voiced).unwrap_or_default();
     let (settings, notes) = provisioned(&request, voiced).unwrap();
-    let set = |value: &Option<String>| value.clone().map_or(Patch::Kept, Patch::Set);
     let number = Number {
         inbound: settings.clone(),
         outbound: settings,
         metadata: request.metadata.clone().unwrap_or_default(),
-        extra: remembered(None, &set(&request.voice_id), &set(&request.inbound_mode)),
+        extra: remembered(None, &given(request.voice_id.clone()), &given(request.inbound_mode.clone())),
         ..number(text)
     };
     (number, notes)
@@ -93,7 +95,6 @@ const DOCUMENT: &[(&str, &str)] = &[
     ("POST", "/calls"),
     ("GET", "/calls/:id"),
     ("GET", "/calls/:id/transcript"),
-    ("GET", "/calls/:id/recording"),
     ("POST", "/sms"),
     ("GET", "/sms/:id"),
     ("GET", "/credits/balance"),
@@ -239,10 +240,12 @@ fn a_call_is_initiated_until_it_is_over() {
 fn what_a_call_changes_of_its_number_goes_with_it_alone() {
     let text = json!({ "from": "num_1", "to": "+15551234567", "system_prompt": "Be brief.", "max_duration": 300, "record": true });
     let request: NewCall = serde_json::from_value(text).unwrap();
-    let settings = placing_settings(&request, Some("joe".into()));
+    let settings = placing_settings(&request, Some("joe".into()), HOUR);
+    let endless = NewCall { max_duration: Some(1 << 40), ..NewCall::default() };
+    assert_eq!(placing_settings(&endless, None, HOUR).max_duration_s, Some(3600));
     assert_eq!((settings.max_duration_s, settings.record), (Some(300), Some(true)));
     assert_eq!((settings.prompt.as_deref(), settings.voice.as_deref()), (Some("Be brief."), Some("joe")));
-    assert_eq!(placing_settings(&NewCall::default(), None), Settings::default());
+    assert_eq!(placing_settings(&NewCall::default(), None, HOUR), Settings::default());
 }
 
 fn message(status: MessageStatus) -> Message {
@@ -347,6 +350,8 @@ fn refusals_have_their_statuses_and_their_form() {
         (403, "missing_scope", 401, "unauthorized"),
         (404, "not_found", 404, "not_found"),
         (404, "not_ready", 404, "not_ready"),
+        (409, "no_number_available", 400, "provisioning_error"),
+        (409, "number_released", 404, "not_found"),
         (405, "method_not_allowed", 404, "not_found"),
         (429, "rate_limited", 429, "rate_limit"),
         (429, "too_many_calls", 429, "too_many_calls"),
@@ -358,6 +363,8 @@ fn refusals_have_their_statuses_and_their_form() {
     }
     let (_, refusal) = refusal(422, "invalid", Some("text"), "is empty");
     assert!(serde_json::to_string(&refusal).unwrap().contains("body: is empty"));
+    let (_, refusal) = super::refusal(422, "invalid", Some("inbound.brain"), "x");
+    assert!(serde_json::to_string(&refusal).unwrap().contains("webhook_url: "));
 }
 
 #[test]
@@ -378,4 +385,5 @@ fn money_is_told_in_cents_and_dollars() {
     assert_eq!(balance(cents(-123)), success(json!({ "balance_cents": -123, "balance_dollars": "-1.23" })));
     fits(&exchange("credits", "a pack"), &purchased(cents(PACK_CENTS), cents(PACK_CENTS)));
     fits(&exchange("credits", "balance after it"), &balance(cents(1000)));
+    assert_eq!((&free()["success"], &free()["data"]["deposited"]), (&json!(true), &json!("$0.00")));
 }

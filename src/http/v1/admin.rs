@@ -121,8 +121,7 @@ async fn create_account(
     Who(who): Who,
     Body(new): Body<NewAccount>,
 ) -> Result<(StatusCode, Json<Account>), Problem> {
-    let made = app.gateway.registry(&who, move |registry| registry.create_account(new)).await?;
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok((StatusCode::CREATED, Json(app.gateway.create_account(&who, new).await?)))
 }
 
 /// Look at an account
@@ -158,7 +157,7 @@ async fn patch_account(
     Path(id): Path<AccountId>,
     Body(patch): Body<PatchAccount>,
 ) -> Result<Json<Account>, Problem> {
-    Ok(Json(app.gateway.registry(&who, move |registry| registry.patch_account(&id, patch)).await?))
+    Ok(Json(app.gateway.patch_account(&who, id, patch).await?))
 }
 
 /// List keys

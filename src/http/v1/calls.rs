@@ -4,26 +4,31 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::domain::{AgentId, Call, CallId, Direction, NumberId, Private, Status};
+use crate::domain::{
+    AccountId, AgentId, Call, CallId, CallUsage, Direction, EndReason, Fault, KeyId, Metadata, Money,
+    NumberId, Private, Recording, Status,
+};
 use crate::gateway::{DryRun, PlaceCall, Press, Say, TransferCall};
 use crate::http::App;
 use crate::http::ask::{Body, Listing, Paging, Path, Query};
 use crate::http::auth::Who;
+use crate::http::idempotency::idempotent;
 use crate::http::problem::Problem;
-use crate::store::CallFilter;
+use crate::store::{CallFilter, Page};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(place_call, list_calls))
+        .routes(idempotent(routes!(place_call, list_calls)))
         .routes(routes!(get_call))
         .routes(routes!(hang_up_call))
-        .routes(routes!(transfer_call))
-        .routes(routes!(say_in_call))
-        .routes(routes!(press_digits))
+        .routes(idempotent(routes!(transfer_call)))
+        .routes(idempotent(routes!(say_in_call)))
+        .routes(idempotent(routes!(press_digits)))
 }
 
 /// Place a call
@@ -76,6 +81,74 @@ struct Wanted {
     contact: Option<Private<String>>,
 }
 
+/// A call as lists show it: without its words and turns, which `GET /v1/calls/{id}` has.
+#[derive(Serialize, utoipa::ToSchema)]
+struct CallSummary {
+    id: CallId,
+    account: AccountId,
+    /// The number of ours that it came to or went out from.
+    number_id: Option<NumberId>,
+    agent_id: Option<AgentId>,
+    /// The key that it was placed with.
+    key_id: Option<KeyId>,
+    #[schema(value_type = Object)]
+    metadata: Metadata,
+    direction: Direction,
+    status: Status,
+    #[schema(value_type = String, example = "+14155550123")]
+    from: Private<String>,
+    #[schema(value_type = String, example = "+15550100001")]
+    to: Private<String>,
+    agent: String,
+    trunk: String,
+    created_at: DateTime<Utc>,
+    dialed_at: Option<DateTime<Utc>>,
+    rang_at: Option<DateTime<Utc>>,
+    answered_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    duration_ms: u64,
+    end_reason: Option<EndReason>,
+    fault: Option<Fault>,
+    sip_status: Option<u16>,
+    #[schema(value_type = Option<String>)]
+    transferred_to: Option<Private<String>>,
+    recordings: Vec<Recording>,
+    usage: CallUsage,
+    cost: Option<Money>,
+}
+
+impl From<Call> for CallSummary {
+    fn from(call: Call) -> Self {
+        Self {
+            id: call.id,
+            account: call.account,
+            number_id: call.number_id,
+            agent_id: call.agent_id,
+            key_id: call.key_id,
+            metadata: call.metadata,
+            direction: call.direction,
+            status: call.status,
+            from: call.from,
+            to: call.to,
+            agent: call.agent,
+            trunk: call.trunk,
+            created_at: call.created_at,
+            dialed_at: call.dialed_at,
+            rang_at: call.rang_at,
+            answered_at: call.answered_at,
+            ended_at: call.ended_at,
+            duration_ms: call.duration_ms,
+            end_reason: call.end_reason,
+            fault: call.fault,
+            sip_status: call.sip_status,
+            transferred_to: call.transferred_to,
+            recordings: call.recordings,
+            usage: call.usage,
+            cost: call.cost,
+        }
+    }
+}
+
 /// List calls
 ///
 /// The newest first; those that all given filters fit.
@@ -85,17 +158,18 @@ struct Wanted {
     tag = "calls",
     security(("key" = ["calls:read"])),
     params(Wanted, Paging),
-    responses((status = 200, description = "A page of calls", body = Listing<Call>)),
+    responses((status = 200, description = "A page of calls", body = Listing<CallSummary>)),
 )]
 async fn list_calls(
     State(app): State<App>,
     Who(who): Who,
     Query(wanted): Query<Wanted>,
     Query(page): Query<Paging>,
-) -> Result<Json<Listing<Call>>, Problem> {
+) -> Result<Json<Listing<CallSummary>>, Problem> {
     let Wanted { status, direction, agent_id: agent, number_id: number, contact } = wanted;
     let filter = CallFilter { status, direction, agent, number, contact };
-    Ok(Json(app.gateway.calls(&who, filter, page.cursor()?, page.limit()?).await?.into()))
+    let Page { items, next } = app.gateway.calls(&who, filter, page.cursor()?, page.limit()?).await?;
+    Ok(Listing::new(items.into_iter().map(CallSummary::from).collect(), next))
 }
 
 /// Get a call

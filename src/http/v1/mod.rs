@@ -8,6 +8,7 @@ mod credits;
 mod events;
 mod messages;
 mod numbers;
+mod recordings;
 mod speech;
 mod usage;
 mod webhooks;
@@ -16,6 +17,8 @@ use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub(super) use recordings::open_routes;
 
 use super::App;
 use super::auth::Who;
@@ -35,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(messages::routes())
         .merge(speech::routes())
         .merge(events::routes())
+        .merge(recordings::routes())
         .merge(webhooks::routes())
         .routes(routes!(get_stats))
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::gateway::{Sound, Speak, Voice};
+use crate::gateway::{Speak, Spoken, Voice};
 use crate::http::App;
 use crate::http::ask::{Body, Path};
 use crate::http::auth::Who;
@@ -88,6 +88,6 @@ async fn speak(
     Ok(file(app.gateway.speak(&who, request).await?))
 }
 
-fn file(sound: Sound) -> Response {
+fn file(sound: Spoken) -> Response {
     ([(CONTENT_TYPE, sound.content_type)], sound.bytes).into_response()
 }

@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) sip: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) media: (u16, u16),
+    /// Further tables of the file.
+    pub(crate) more: &'static str,
 }
 
 impl Plan {
@@ -53,6 +55,7 @@ impl Plan {
             sip: free_port(HERE),
             http: free_port(HERE),
             media: free_ports(120),
+            more: "",
         }
     }
 
@@ -95,7 +98,7 @@ impl Plan {
         let (first, last) = self.media;
         let extension = |number| format!("[[extension]]\nnumber = \"{number}\"\npassword = \"{number}\"\n");
         let extensions: String = self.extensions.iter().map(extension).collect();
-        let Plan { allow, prompt, first_message, max_calls, grace_s, .. } = self;
+        let Plan { allow, prompt, first_message, max_calls, grace_s, more, .. } = self;
         format!(
             r#"data = "{data}"
 [sip]
@@ -130,6 +133,7 @@ enabled = true
 idle_s = 120
 [log]
 private = true
+{more}
 "#
         )
     }
@@ -296,6 +300,14 @@ impl Gateway {
 
     pub(crate) fn transfer(&self, call: &str, to: &str) {
         self.order(&format!("/v1/calls/{call}/transfer"), &json!({ "to": to }));
+    }
+
+    /// The answer to a POST that goes well.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
+        let response = http::post(self.http, path, Some(&self.key), body)
+            .unwrap_or_else(|error| panic!("POST {path}: {error}\n{}", self.tail()));
+        assert!((200..300).contains(&response.status), "POST {path}: {response:?}\n{}", self.tail());
+        response.json()
     }
 
     fn order(&self, path: &str, body: &Value) {

@@ -124,5 +124,6 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     let location = shared.location.lock().unwrap().clone();
     let location =
         location.map(|to| (HeaderName::from_static("location"), HeaderValue::from_str(&to).unwrap()));
-    (StatusCode::from_u16(status).unwrap(), HeaderMap::from_iter(location))
+    let close = (HeaderName::from_static("connection"), HeaderValue::from_static("close"));
+    (StatusCode::from_u16(status).unwrap(), HeaderMap::from_iter(location.into_iter().chain([close])))
 }

@@ -74,6 +74,10 @@ impl Pager {
         }
     }
 
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
     pub(crate) fn uri(&self) -> String {
         format!("sip:200@{}", self.socket.local_addr().unwrap())
     }
