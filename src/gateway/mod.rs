@@ -37,7 +37,7 @@ pub use numbers::{PatchNumber, ProvisionNumber, Want};
 pub use once::Once;
 pub use registry::{NewAccount, NewKey, PatchAccount, Registry};
 pub use settings::{At, SettingsPatch};
-pub use speech::{Gender, Speak, SpeechFormat, Spoken, Voice};
+pub use speech::{Gender, Speak, Spoken, Voice};
 pub use usage::{DayOfUsage, UsageReport};
 pub use webhooks::{CreateWebhook, DeliveryFilter, PatchWebhook, RotateSecret};
 pub use words::{Link, Pieces, Sound, SoundFormat, Transcript, WantLink};

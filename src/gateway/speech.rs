@@ -3,7 +3,7 @@
 use models::catalog;
 
 use super::mp3::Mp3;
-use super::{Error, Gateway, Kind};
+use super::{Error, Gateway, Kind, SoundFormat};
 use crate::call::Unspoken;
 use crate::domain::{Principal, Private, Scope};
 
@@ -52,21 +52,12 @@ pub struct Speak {
     #[serde(default)]
     #[schema(minimum = 0.5, maximum = 2.0, default = 1.0)]
     pub speed: Option<f32>,
+    /// WAV: 16 bits, one channel, at the voice's own rate. MP3: one channel, 32 kbit/s.
     #[serde(default)]
-    pub format: SpeechFormat,
+    pub format: SoundFormat,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SpeechFormat {
-    /// 16 bits, one channel, at the voice's own rate.
-    #[default]
-    Wav,
-    /// One channel, 32 kbit/s.
-    Mp3,
-}
-
-/// Spoken, as a file.
+/// Sound, as a file.
 #[derive(Debug)]
 pub struct Spoken {
     pub content_type: &'static str,
@@ -89,7 +80,7 @@ impl Gateway {
             Some("de") => "Guten Tag. So klinge ich am Telefon.",
             _ => "Hello. This is how I sound on the telephone.",
         };
-        self.sound(text, Some(id), 1.0, SpeechFormat::Wav).await
+        self.spoken(text, Some(id), 1.0, SoundFormat::Wav).await
     }
 
     /// Speaks a text; its characters are charged for when it is spoken.
@@ -115,17 +106,17 @@ impl Gateway {
             return Err(Error::field("voice", reason));
         }
         self.afford(who).await?;
-        let sound = self.sound(text, request.voice.as_deref(), speed, request.format).await?;
+        let sound = self.spoken(text, request.voice.as_deref(), speed, request.format).await?;
         self.charge_speech(who, characters).await?;
         Ok(sound)
     }
 
-    async fn sound(
+    async fn spoken(
         &self,
         text: &str,
         voice: Option<&str>,
         speed: f32,
-        format: SpeechFormat,
+        format: SoundFormat,
     ) -> Result<Spoken, Error> {
         // The default voice is known by no name to its engine's own default.
         let voice = voice.filter(|voice| *voice != self.exchange.config.engines.tts);
@@ -139,8 +130,8 @@ impl Gateway {
             }
         })?;
         let made = tokio::task::spawn_blocking(move || match format {
-            SpeechFormat::Wav => Ok(Spoken { content_type: "audio/wav", bytes: wav(pcm.rate, &pcm.samples) }),
-            SpeechFormat::Mp3 => {
+            SoundFormat::Wav => Ok(Spoken { content_type: "audio/wav", bytes: wav(pcm.rate, &pcm.samples) }),
+            SoundFormat::Mp3 => {
                 let mut mp3 = Mp3::new(pcm.rate, 1)?;
                 let mut bytes = mp3.push(&pcm.samples)?;
                 bytes.extend(mp3.finish()?);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use models::local::{Local, LocalConfig, Supervisors};
 use models::{Priority, Transcriber, Utterance};
 use offhook::domain::{EventKind, Principal, Private, Speaker};
-use offhook::gateway::{Speak, SpeechFormat};
+use offhook::gateway::{SoundFormat, Speak};
 use offhook::phone::wer::word_error_rate;
 
 use crate::support::{Caller, NUMBER, Setting, World, prompt};
@@ -159,7 +159,7 @@ async fn a_text_that_is_spoken_by_itself_is_understood() {
         let gateway = world.gateway.clone();
         async move { gateway.speak(&Principal::operator(), request).await.unwrap() }
     };
-    let wav = media::wav::parse(&speak(SpeechFormat::Wav).await.bytes).unwrap();
+    let wav = media::wav::parse(&speak(SoundFormat::Wav).await.bytes).unwrap();
     let (seconds, rate) = (wav.mono().len() / usize::try_from(wav.rate).unwrap(), wav.rate);
     assert!((1..8).contains(&seconds), "{seconds} s at {rate} Hz");
     let pcm = media::resample::convert(&wav.mono(), wav.rate, 16_000);
@@ -167,7 +167,7 @@ async fn a_text_that_is_spoken_by_itself_is_understood() {
     let errors = word_error_rate(text, &heard);
     println!("spoken {text:?}, heard {heard:?}: word error rate {errors:.2}");
     assert!(errors <= 0.35, "{heard:?}");
-    let mp3 = speak(SpeechFormat::Mp3).await.bytes;
+    let mp3 = speak(SoundFormat::Mp3).await.bytes;
     assert!(mp3.len() > 1000 && mp3[0] == 0xff);
     world.stop().await;
     supervisors.shutdown().await;
