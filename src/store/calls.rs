@@ -132,7 +132,10 @@ impl Store {
         let Some(mut call) = self.call(id)? else { return Ok(()) };
         let mut kinds = Vec::new();
         if let Some(reason) = end {
-            call.end(reason, None, now);
+            // Nobody knows when it ended; it is charged until the last that was heard of it, and not for the time since.
+            let heard_of =
+                self.events(id)?.last().map_or(call.answered_at.unwrap_or(call.created_at), |event| event.at);
+            call.end(reason, None, heard_of.min(now));
             kinds.push(EventKind::ended(&call, reason));
         }
         let tapes: Vec<_> = tapes.iter().filter(|tape| tape.call() == id).collect();
