@@ -62,6 +62,7 @@ struct Choice {
     /// As in `recordings` of the call; 0 is the call's own.
     #[param(value_type = Option<u32>, default = 0)]
     part: Option<u32>,
+    /// Absent: WAV.
     #[param(inline, value_type = Option<SoundFormat>)]
     format: Option<SoundFormat>,
 }
