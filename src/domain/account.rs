@@ -73,6 +73,8 @@ scopes! {
     /// Buying credits, where that is allowed.
     CreditsWrite "credits:write";
     SpeechWrite "speech:write";
+    /// The counters of the whole box, for a monitor.
+    MetricsRead "metrics:read";
 }
 
 impl std::str::FromStr for Scope {

@@ -20,6 +20,7 @@ mod auth;
 mod carriers;
 mod handlers;
 mod idempotency;
+mod metrics;
 mod openapi;
 mod problem;
 mod rate;
@@ -76,13 +77,15 @@ fn router(app: App) -> Router {
 
 /// What stands in `/openapi.json`; with `app`, behind its keys.
 fn described(app: Option<&App>) -> OpenApiRouter<App> {
-    let mut v1 = v1::routes();
+    let (mut v1, mut metrics) = (v1::routes(), metrics::routes());
     if let Some(app) = app {
         v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+        metrics = metrics.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     }
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(handlers::routes())
         .merge(carriers::routes())
+        .merge(metrics)
         .nest("/v1", v1)
         .merge(v1::open_routes())
 }

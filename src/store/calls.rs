@@ -139,8 +139,11 @@ impl Store {
         for id in ids {
             let Some(call) = self.call(id)? else { continue };
             let tapes: Vec<_> = tapes.iter().filter(|tape| tape.call() == id).collect();
-            let (call, kinds) = mended(call, end, &tapes, now);
-            let last = self.events(id)?.last().map_or(0, |event| event.seq);
+            let told = self.events(id)?;
+            let last = told.last().map_or(0, |event| event.seq);
+            // Nobody knows when it ended; it is charged until the last that was heard of it, and not for the time since.
+            let heard_of = told.last().map_or(call.answered_at.unwrap_or(call.created_at), |event| event.at);
+            let (call, kinds) = mended(call, end.map(|reason| (reason, heard_of.min(now))), &tapes);
             let events = (last + 1..).zip(kinds).map(|(seq, kind)| Event::of_call(&call, seq, now, kind));
             entries.push(Entry { events: events.collect(), record: Record::Call(Box::new(call.clone())) });
             sounds.extend(tapes.into_iter().map(|tape| (tape, call.clone())));
@@ -155,13 +158,12 @@ impl Store {
 /// A record as it is to be, and what there is to tell of that.
 fn mended(
     mut call: Call,
-    end: Option<EndReason>,
+    end: Option<(EndReason, DateTime<Utc>)>,
     tapes: &[&Tape],
-    now: DateTime<Utc>,
 ) -> (Call, Vec<EventKind>) {
     let mut kinds = Vec::new();
-    if let Some(reason) = end {
-        call.end(reason, None, now);
+    if let Some((reason, at)) = end {
+        call.end(reason, None, at);
         kinds.push(EventKind::ended(&call, reason));
     }
     if call.answered_at.is_some() {

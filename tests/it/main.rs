@@ -42,3 +42,5 @@ mod the_contract_of_v1;
 mod the_control_api;
 mod trunks_that_fail;
 mod what_is_asked_twice_is_done_once;
+mod what_is_used_is_charged;
+mod what_must_not_be_rung;

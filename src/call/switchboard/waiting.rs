@@ -4,6 +4,7 @@
 //! or live. It leaves the queue before its INVITE is sent and never comes back afterwards, and a process that starts closes
 //! what it finds queued: so no call is placed twice.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -14,7 +15,9 @@ use tracing::{info, warn};
 use super::outgoing::Prospect;
 use super::{Desk, Exchange, PlaceError, Placement, SideId};
 use crate::call::actor::{Company, Media};
+use crate::call::guards::Errand;
 use crate::call::ledger::{Ledger, NotWritten};
+use crate::call::meter::occasion;
 use crate::call::route::{RouteError, Waves};
 use crate::domain::{Call, CallId, Direction, EndReason, EventKind, Status};
 
@@ -147,7 +150,11 @@ impl Desk {
             Ok(waves) => waves,
             Err(error) => {
                 info!(call = %id, %error, "a queued call cannot be placed");
-                return self.give_up(ticket, EndReason::Unreachable);
+                let reason = match error {
+                    RouteError::Guarded(refusal) => refusal.end_reason(),
+                    RouteError::Refused(_) | RouteError::Unreachable(_) => EndReason::Unreachable,
+                };
+                return self.give_up(ticket, reason);
             }
         };
         match self.dial_first(&ticket, waves).await {
@@ -235,8 +242,11 @@ impl Desk {
     }
 }
 
-/// Where to call.
-async fn prepare(exchange: &Exchange, placement: Placement) -> Result<Waves, RouteError> {
+/// Where to call, if it may still be done: since the order the hour or the money may have changed.
+async fn prepare(exchange: &Arc<Exchange>, placement: Placement) -> Result<Waves, RouteError> {
+    let (account, key) = (&placement.from.account, placement.key_id.as_ref());
+    exchange.guards.destination(placement.to.reveal()).map_err(RouteError::Guarded)?;
+    occasion(exchange, account, key, Errand::Call).await?;
     match placement.waves.is_empty() {
         false => Ok(placement.waves),
         true => exchange.route(&placement.from, placement.to.reveal()).await,
