@@ -65,6 +65,8 @@ reasons! {
     OutOfCredits "out_of_credits" None 480;
     /// A key, an account or the box had spent what it may.
     SpendLimit "spend_limit" None 480;
+    /// Its turn in the queue came at an hour when nobody may be called.
+    OutsideHours "outside_hours" None 480;
     /// Nobody said a word, several prompts long.
     CallerSilent "caller_silent" Caller 480;
     Busy "busy" Callee 486;

@@ -6,15 +6,19 @@
 //! | `GET /ready` | it takes calls; 503 while it stops |
 //! | `GET /openapi.json` | this API, described |
 //! | `GET /v1/stats` | counters of the box |
-//! | `POST /v1/calls` | place a call: `from`, `to`, `agent` |
-//! | `GET /v1/calls?limit=` | the newest first |
+//! | `POST /v1/calls` | place a call: `from`, `to`, `agent`, `settings`, `dry_run` |
+//! | `GET /v1/calls` | the newest first, by state, direction, agent, number, contact |
 //! | `GET /v1/calls/{id}` | one call: state, transcript, timings, line |
-//! | `POST /v1/calls/{id}/hangup` | end it |
+//! | `POST /v1/calls/{id}/hangup` | end it, or take it back |
 //! | `POST /v1/calls/{id}/transfer` | hand it on: `to`, `mode` |
+//! | `POST /v1/calls/{id}/say`, `…/digits` | have the agent say something; press keys |
+//! | `GET /v1/calls/{id}/transcript`, `…/recording` | what was said, as text and as sound |
+//! | `POST /v1/calls/{id}/recording/url` | a link to the sound that needs no key |
+//! | `GET /v1/calls/{id}/events`, `…/ws` | follow a call, by SSE or WebSocket |
 //! | `POST /v1/messages` | send a message: `from`, `to`, `text` |
 //! | `GET /v1/messages?number=&limit=&cursor=` | the newest first, of one number or of all |
 //! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
-//! | `GET /v1/events` | server-sent events, one JSON object each |
+//! | `GET /v1/events`, `/v1/events/ws` | follow the account, by SSE or WebSocket |
 //!
 //! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
 //!

@@ -16,6 +16,7 @@ use super::{Desk, Exchange, PlaceError, Placement, SideId};
 use crate::call::actor::{Company, Media};
 use crate::call::ledger::{Ledger, NotWritten};
 use crate::call::route::{RouteError, Waves};
+use crate::call::{Errand, Funds, Refusal};
 use crate::domain::{Call, CallId, Direction, EndReason, EventKind, Status};
 
 /// A call that is wanted and not dialled yet.
@@ -38,7 +39,7 @@ pub(super) enum Done {
     /// The record of a call that is to wait. Whoever ordered it still waits to hear of it.
     Written(Box<Ticket>, Result<(), NotWritten>, oneshot::Sender<Result<Call, PlaceError>>),
     /// Everything that dialling needs.
-    Prepared(CallId, Result<Waves, RouteError>),
+    Prepared(CallId, Result<Waves, EndReason>),
     /// The record of a call that was never dialled.
     Closed,
 }
@@ -142,13 +143,10 @@ impl Desk {
         }
     }
 
-    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<Waves, RouteError>) {
+    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<Waves, EndReason>) {
         let waves = match prepared {
             Ok(waves) => waves,
-            Err(error) => {
-                info!(call = %id, %error, "a queued call cannot be placed");
-                return self.give_up(ticket, EndReason::Unreachable);
-            }
+            Err(reason) => return self.give_up(ticket, reason),
         };
         match self.dial_first(&ticket, waves).await {
             Ok(Dialling { company, leg, trunk, prospect, media }) => {
@@ -235,10 +233,24 @@ impl Desk {
     }
 }
 
-/// Where to call.
-async fn prepare(exchange: &Exchange, placement: Placement) -> Result<Waves, RouteError> {
-    match placement.waves.is_empty() {
-        false => Ok(placement.waves),
-        true => exchange.route(&placement.from, placement.to.reveal()).await,
+/// Where to call, if anybody may be called now: it may have been another hour when the call was placed.
+async fn prepare(exchange: &Exchange, placement: Placement) -> Result<Waves, EndReason> {
+    if let Err(refusal) = exchange.guards.occasion(Errand::Call, Utc::now(), &Funds::default()) {
+        info!(%refusal, "a queued call is not placed");
+        return Err(match refusal {
+            Refusal::Credits => EndReason::OutOfCredits,
+            Refusal::Spend { .. } => EndReason::SpendLimit,
+            _ => EndReason::OutsideHours,
+        });
     }
+    if !placement.waves.is_empty() {
+        return Ok(placement.waves);
+    }
+    exchange.route(&placement.from, placement.to.reveal()).await.map_err(|error| {
+        info!(%error, "a queued call cannot be placed");
+        match error {
+            RouteError::Refused(_) => EndReason::Unreachable,
+            RouteError::Unreachable(_) => EndReason::TrunkFailed,
+        }
+    })
 }
