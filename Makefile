@@ -19,7 +19,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-sip fuzz-smoke fuzz clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-sip bench-api fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -93,6 +93,12 @@ bench-sip: setup-test
 	@$(PHASE) -q 'build of bench-sip' cargo bench --no-run -p sip --bench signalling
 	printf '==> bench-sip\n'
 	cargo bench --quiet -p sip --bench signalling
+
+## bench-api: measure the control API: pages, reads and placing calls, with 10,000 calls and 100,000 messages (about 3 minutes)
+bench-api: setup-test
+	@$(PHASE) -q 'build of bench-api' cargo bench --no-run -p offhook --bench api
+	printf '==> bench-api\n'
+	cargo bench --quiet -p offhook --bench api
 
 ## fuzz-smoke: a million hostile inputs for every parser and both state machines (INPUTS=… for more)
 fuzz-smoke:

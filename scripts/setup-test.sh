@@ -9,6 +9,7 @@ sip-tester                      SIPp, the load caller
 baresip-core                    baresip, the softphone
 kamailio                        the registrar and proxy that plays the carrier
 asterisk-core-sounds-en-wav     sentences spoken by a person, for the caller to say
+wrk                             the load of bench-api
 jq                              reads answers in the commands of docs/api.md
 python3                         a client's own server, in tests of the API
 systemd                         systemd-analyze checks the service unit

@@ -191,6 +191,7 @@ impl Appliance {
             Arc::new(keys),
             chance::<32>,
         );
+        trunk_tasks.spawn(gateway.clone().count());
         let http = server.local_addr()?;
         let http_task = tokio::spawn(http::serve(server, gateway.clone(), ready.clone(), http_stop.clone()));
         Ok(Self {

@@ -39,6 +39,8 @@ pub struct NotWritten;
 struct Job {
     entry: Entry,
     receipt: Option<oneshot::Sender<()>>,
+    /// Of a call that is over: it stays on the meter until its cost is on disk.
+    running: Option<Running>,
 }
 
 /// Where ledgers write to and listeners listen.
@@ -78,8 +80,13 @@ impl Journal {
 
     /// Writes an entry some time soon, and announces it whatever the disk says.
     pub(super) async fn write(&self, entry: Entry) {
+        self.write_last(entry, None).await;
+    }
+
+    /// As [`write`](Self::write), of a call that is over.
+    async fn write_last(&self, entry: Entry, running: Option<Running>) {
         let id = entry.record.id().to_owned();
-        if self.entries.send(Job { entry, receipt: None }).await.is_err() {
+        if self.entries.send(Job { entry, receipt: None, running }).await.is_err() {
             tracing::error!(id, "the journal is closed; an entry is lost");
         }
     }
@@ -87,7 +94,10 @@ impl Journal {
     /// Returns when the entry is on disk; it is announced then, and only then.
     pub async fn store(&self, entry: Entry) -> Result<(), NotWritten> {
         let (receipt, written) = oneshot::channel();
-        self.entries.send(Job { entry, receipt: Some(receipt) }).await.map_err(|_| NotWritten)?;
+        self.entries
+            .send(Job { entry, receipt: Some(receipt), running: None })
+            .await
+            .map_err(|_| NotWritten)?;
         written.await.map_err(|_| NotWritten)
     }
 }
@@ -100,10 +110,15 @@ async fn write(
 ) {
     let mut waiting: Vec<Entry> = Vec::new();
     let mut batch = Vec::new();
+    let mut unbooked = Vec::new();
     while queue.recv_many(&mut batch, 256).await > 0 {
         let (mut fresh, mut asked, mut receipts) = (Vec::new(), Vec::new(), Vec::new());
-        for Job { mut entry, receipt } in batch.drain(..) {
+        for Job { mut entry, receipt, running } in batch.drain(..) {
             store.price(&mut entry);
+            if let (Some(running), Record::Call(call)) = (running, &entry.record) {
+                running.settle(call.cost.unwrap_or_default());
+                unbooked.push(running);
+            }
             fresh.push((entry.events.clone(), receipt.is_none()));
             match receipt {
                 None => waiting.push(entry),
@@ -121,7 +136,7 @@ async fn write(
         let is_written = matches!(outcome, Ok((Ok(()), _)));
         healthy.store(is_written, Ordering::Relaxed);
         match outcome {
-            Ok((Ok(()), _)) => {}
+            Ok((Ok(()), _)) => unbooked.clear(),
             Ok((Err(error), mut unwritten)) => {
                 unwritten.truncate(kept);
                 tracing::error!(%error, entries = unwritten.len(), "records cannot be written; kept to be tried again");
@@ -204,7 +219,8 @@ impl Ledger {
             return;
         }
         let record = Record::Call(Box::new(self.call.clone()));
-        self.journal.write(Entry { record, events: std::mem::take(&mut self.pending) }).await;
+        let running = if self.call.status.is_over() { self.running.take() } else { None };
+        self.journal.write_last(Entry { record, events: std::mem::take(&mut self.pending) }, running).await;
     }
 
     /// The far end, or we, took the call.

@@ -11,7 +11,8 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::guards::{Funds, Refusal};
+use super::guards::{Errand, Funds};
+use super::route::RouteError;
 use super::switchboard::{Exchange, Switchboard};
 use crate::config::CreditMode;
 use crate::domain::{AccountId, Call, CallId, Direction, EndReason, KeyId, Money, Rates};
@@ -40,28 +41,42 @@ struct Live {
     minute: Money,
     /// A further leg to the outside.
     beside: Option<(Instant, Money)>,
+    /// What it cost in the end, while that is not on disk yet.
+    settled: Option<Money>,
 }
 
 impl Live {
     fn cost(&self, rates: &Rates, now: Instant) -> Money {
+        if let Some(cost) = self.settled {
+            return cost;
+        }
         let own = rates.of(self.minute, now.saturating_duration_since(self.since));
         let beside =
             self.beside.map(|(since, minute)| rates.of(minute, now.saturating_duration_since(since)));
         own + beside.unwrap_or_default()
     }
 
-    fn costs_nothing(&self) -> bool {
-        self.minute == Money::ZERO && self.beside.is_none()
+    /// Whether somebody has to go on paying.
+    fn goes_on(&self) -> bool {
+        self.settled.is_none() && (self.minute != Money::ZERO || self.beside.is_some())
     }
 }
 
-/// A call stands on the meter as long as this lives.
+/// A call stands on the meter as long as this lives: from its answer until what it cost is on disk, so that no limit overlooks it
+/// in between.
 pub(super) struct Running {
     meter: Meter,
     id: CallId,
 }
 
 impl Running {
+    /// The call is over, and cost so much.
+    pub(super) fn settle(&self, cost: Money) {
+        if let Some(live) = self.meter.calls().get_mut(&self.id) {
+            live.settled = Some(cost);
+        }
+    }
+
     /// The call is put through to `target`.
     pub(super) fn joined(&self, target: &str, now: Instant) {
         if !target.starts_with('+') {
@@ -103,6 +118,7 @@ impl Meter {
             since: now,
             minute,
             beside: None,
+            settled: None,
         };
         self.calls().insert(call.id.clone(), live);
         self.begun.notify_one();
@@ -125,7 +141,7 @@ impl Meter {
     /// Whose calls are up, each once; those that cost nothing do not count.
     fn payers(&self) -> BTreeMap<(AccountId, Option<KeyId>), Vec<CallId>> {
         let mut payers: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (id, live) in self.calls().iter().filter(|(_, live)| !live.costs_nothing()) {
+        for (id, live) in self.calls().iter().filter(|(_, live)| live.goes_on()) {
             payers.entry((live.account.clone(), live.key.clone())).or_default().push(id.clone());
         }
         payers
@@ -154,6 +170,36 @@ impl Funds {
         };
         let monthly_limit = store.account(account)?.and_then(|account| account.monthly_limit);
         Ok(Self { key: of_key, account: of_account, on_the_box, monthly_limit, credits })
+    }
+}
+
+/// Whether this is the time for it, and whether there is money for it.
+///
+/// # Errors
+/// The guards' refusal; or the purses cannot be read, and nothing is spent that nobody counts.
+pub(super) async fn occasion(
+    exchange: &Arc<Exchange>,
+    account: &AccountId,
+    key: Option<&KeyId>,
+    errand: Errand,
+) -> Result<(), RouteError> {
+    let (exchange, account, key) = (exchange.clone(), account.clone(), key.cloned());
+    let read = tokio::task::spawn_blocking(move || {
+        let (store, meter) = (&exchange.store, exchange.journal.meter());
+        let enforced = exchange.config.credits.mode == CreditMode::Enforce;
+        let funds = Funds::read(store, meter, &account, key.as_ref(), enforced, Duration::ZERO)?;
+        Ok::<_, StoreError>(exchange.guards.occasion(errand, Utc::now(), &funds))
+    });
+    match read.await {
+        Ok(Ok(judged)) => judged.map_err(RouteError::Guarded),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the purses cannot be read; nothing is begun");
+            Err(RouteError::Unreachable("the store failed, so nothing can be charged; see the log".into()))
+        }
+        Err(panic) => {
+            tracing::error!(%panic, "reading the purses panicked");
+            Err(RouteError::Unreachable("nothing can be charged; see the log".into()))
+        }
     }
 }
 
@@ -201,8 +247,7 @@ async fn broke(
             let funds = Funds::read(&exchange.store, &meter, &account, key.as_ref(), enforced, FAREWELL);
             let reason = match funds.map(|funds| exchange.guards.money(Utc::now(), &funds)) {
                 Ok(Ok(())) => continue,
-                Ok(Err(Refusal::Credits)) => EndReason::OutOfCredits,
-                Ok(Err(_)) => EndReason::SpendLimit,
+                Ok(Err(refusal)) => refusal.end_reason(),
                 Err(error) => {
                     // Who is on the line is not cut off for our disk's sake.
                     tracing::error!(%error, "the purses cannot be read; calls go on");
@@ -259,6 +304,9 @@ mod tests {
         first.joined("+442079460123", now + Duration::from_secs(10));
         second.joined("201", now);
         assert_eq!(sums(20), ["1.20", "1.35", "1.35"]);
+        first.settle("1.00".parse().unwrap());
+        assert_eq!(sums(60), ["1.00", "1.55", "1.55"], "what is over costs no more");
+        assert_eq!(meter.payers().len(), 1);
         drop((first, free));
         assert_eq!(sums(20), ["0.00", "0.15", "0.15"]);
         drop(second);

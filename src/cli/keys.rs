@@ -33,7 +33,7 @@ enum Verb {
         /// What a person knows it by
         #[arg(long)]
         name: String,
-        /// What it allows, as often as needed; without one: everything but admin
+        /// What it allows, as often as needed; without one: everything that an account needs
         #[arg(long, value_name = "SCOPE")]
         scope: Vec<Scope>,
         /// Whose it is; without one: the box's own account
@@ -89,7 +89,11 @@ pub(super) async fn keys(args: KeysArgs) -> anyhow::Result<ExitCode> {
     match args.verb {
         Verb::Create { name, mut scope, account, max_calls } => {
             if scope.is_empty() {
-                scope = Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Admin).collect();
+                scope = Scope::ALL
+                    .iter()
+                    .copied()
+                    .filter(|scope| !matches!(scope, Scope::Admin | Scope::MetricsRead))
+                    .collect();
             }
             let made =
                 operator.create_key(NewKey { account_id: account, name, scopes: scope, max_calls }).await?;

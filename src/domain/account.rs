@@ -57,7 +57,7 @@ macro_rules! scopes {
 }
 
 scopes! {
-    /// Everything, of every account; what an operator has.
+    /// What an operator may: accounts, keys and the box itself, and everything that the other scopes allow in its account.
     Admin "admin";
     CallsRead "calls:read";
     CallsWrite "calls:write";
@@ -73,6 +73,8 @@ scopes! {
     /// Buying credits, where that is allowed.
     CreditsWrite "credits:write";
     SpeechWrite "speech:write";
+    /// The counters of the whole box, for a monitor.
+    MetricsRead "metrics:read";
 }
 
 impl std::str::FromStr for Scope {

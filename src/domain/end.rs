@@ -65,8 +65,10 @@ reasons! {
     OutOfCredits "out_of_credits" None 480;
     /// A key, an account or the box had spent what it may.
     SpendLimit "spend_limit" None 480;
-    /// Its turn in the queue came at an hour when nobody may be called.
+    /// A call that waited too long for its turn: calls may not go out at this hour.
     OutsideHours "outside_hours" None 480;
+    /// The guards forbid the number.
+    Guarded "destination_refused" None 403;
     /// Nobody said a word, several prompts long.
     CallerSilent "caller_silent" Caller 480;
     Busy "busy" Callee 486;

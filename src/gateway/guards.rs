@@ -21,6 +21,15 @@ impl Gateway {
         guards.occasion(errand, Utc::now(), &funds).map_err(Error::refused)
     }
 
+    /// Whether `who` may spend anything at all, for what rings nobody.
+    ///
+    /// # Errors
+    /// As [`guard`](Self::guard), for the money alone.
+    pub async fn afford(&self, who: &Principal) -> Result<(), Error> {
+        let funds = self.funds(who).await?;
+        self.exchange.guards.money(Utc::now(), &funds).map_err(Error::refused)
+    }
+
     /// How the money stands: what has been charged, and what the calls that are up have cost so far.
     async fn funds(&self, who: &Principal) -> Result<Funds, Error> {
         let (account, key) = (who.account.clone(), who.key.clone());

@@ -11,6 +11,7 @@ mod events;
 mod guards;
 mod keys;
 mod messages;
+mod metrics;
 mod mp3;
 mod numbers;
 mod once;
@@ -56,6 +57,7 @@ pub struct Gateway {
     registry: Registry,
     /// Tells this process from those before it.
     process: u64,
+    metrics: Arc<metrics::Metrics>,
 }
 
 /// Counters of the whole box.
@@ -106,7 +108,8 @@ impl Gateway {
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
         let seal = words::Seal::new(chance());
-        Self { exchange, switchboard, journal, store, keys, seal, registry, process }
+        let metrics = metrics::shared();
+        Self { exchange, switchboard, journal, store, keys, seal, registry, process, metrics }
     }
 
     /// A random number that tells this process from those before it.

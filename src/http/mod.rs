@@ -1,30 +1,17 @@
 //! The control API: axum, and nothing of axum elsewhere.
 //!
-//! | | |
+//! `/openapi.json` describes every address, `/docs` shows that to people and `/llms.txt` to language models. What stands under `/v1`
+//! wants a key; each dialect has its own folder; `/carriers/…` is for the carrier of a trunk, which proves itself. The layers, from the
+//! outside in:
+//!
+//! | layer | what it does |
 //! |---|---|
-//! | `GET /health` | the process answers |
-//! | `GET /ready` | it takes calls; 503 while it stops |
-//! | `GET /openapi.json` | this API, described |
-//! | `GET /v1/stats` | counters of the box |
-//! | `POST /v1/calls` | place a call: `from`, `to`, `agent`, `settings`, `dry_run` |
-//! | `GET /v1/calls` | the newest first, by state, direction, agent, number, contact |
-//! | `GET /v1/calls/{id}` | one call: state, transcript, timings, line |
-//! | `POST /v1/calls/{id}/hangup` | end it, or take it back |
-//! | `POST /v1/calls/{id}/transfer` | hand it on: `to`, `mode` |
-//! | `POST /v1/calls/{id}/say`, `…/digits` | have the agent say something; press keys |
-//! | `GET /v1/calls/{id}/transcript`, `…/recording` | what was said, as text and as sound |
-//! | `POST /v1/calls/{id}/recording/url` | a link to the sound that needs no key |
-//! | `GET /v1/calls/{id}/events`, `…/ws` | follow a call, by SSE or WebSocket |
-//! | `POST /v1/messages` | send a message: `from`, `to`, `text` |
-//! | `GET /v1/messages?number=&limit=&cursor=` | the newest first, of one number or of all |
-//! | `GET /v1/messages/{id}` | one message: its text, and what became of it |
-//! | `GET /v1/events`, `/v1/events/ws` | follow the account, by SSE or WebSocket |
-//!
-//! `/agentnumber/api/v0` is AgentNumber's API over the same verbs (`docs/dialects.md`).
-//!
-//! `/carriers/{trunk}/messages` is for the carrier of a trunk, which proves itself.
-//!
-//! `/v1` wants `Authorization: Bearer` with a key; the first lies in the data folder.
+//! | [`server`] | connections: how many, how slow; TLS |
+//! | [`attend`] | an id, a time-out, a line in the log, an answer even where a handler panics |
+//! | [`auth`] | the key becomes a principal; [`rate`] counts its requests |
+//! | [`idempotency`] | what is asked twice with the same key is done once |
+//! | [`ask`] | what the request says, each mistake with its field |
+//! | handlers | one call of a verb; every error becomes a [`problem`] |
 
 mod agentnumber;
 mod ask;
@@ -33,6 +20,7 @@ mod auth;
 mod carriers;
 mod handlers;
 mod idempotency;
+mod metrics;
 mod openapi;
 mod problem;
 mod rate;
@@ -89,13 +77,15 @@ fn router(app: App) -> Router {
 
 /// What stands in `/openapi.json`; with `app`, behind its keys.
 fn described(app: Option<&App>) -> OpenApiRouter<App> {
-    let mut v1 = v1::routes();
+    let (mut v1, mut metrics) = (v1::routes(), metrics::routes());
     if let Some(app) = app {
         v1 = v1.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
+        metrics = metrics.layer(axum::middleware::from_fn_with_state(app.clone(), auth::require_key));
     }
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(handlers::routes())
         .merge(carriers::routes())
+        .merge(metrics)
         .nest("/v1", v1)
         .merge(v1::open_routes())
 }

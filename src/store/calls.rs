@@ -106,7 +106,7 @@ impl Store {
     /// for nobody knows whether it had rung. Returns how many.
     pub fn close_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let open = page::<Call>(&self.begin_read()?, OPEN, None, usize::MAX, |_| true)?.items;
-        let tapes = self.left_open()?;
+        let tapes = self.tapes_of(&open)?;
         for call in &open {
             self.mend(&call.id, Some(EndReason::Interrupted), &tapes, now)?;
         }
@@ -132,17 +132,28 @@ impl Store {
         let Some(mut call) = self.call(id)? else { return Ok(()) };
         let mut kinds = Vec::new();
         if let Some(reason) = end {
-            call.end(reason, None, now);
+            // Nobody knows when it ended; it is charged until the last that was heard of it, and not for the time since.
+            let heard_of =
+                self.events(id)?.last().map_or(call.answered_at.unwrap_or(call.created_at), |event| event.at);
+            call.end(reason, None, heard_of.min(now));
             kinds.push(EventKind::ended(&call, reason));
         }
-        for recording in self.put_away(tapes, &call) {
-            kinds.push(EventKind::recording_ready(&call, recording));
-            call.recordings.push(recording);
+        let tapes: Vec<_> = tapes.iter().filter(|tape| tape.call() == id).collect();
+        if call.answered_at.is_some() {
+            for recording in tapes.iter().filter_map(|tape| tape.measure(&call.account)) {
+                if call.recordings.iter().all(|known| known.part != recording.part) {
+                    kinds.push(EventKind::recording_ready(&call, recording));
+                    call.recordings.push(recording);
+                }
+            }
         }
         let last = self.events(id)?.last().map_or(0, |event| event.seq);
         let events = (last + 1..).zip(kinds).map(|(seq, kind)| Event::of_call(&call, seq, now, kind));
         let events = events.collect();
-        self.record(&[Entry { record: Record::Call(Box::new(call)), events }])
+        // The record first: a process that is killed between the two finds the sound again.
+        self.record(&[Entry { record: Record::Call(Box::new(call.clone())), events }])?;
+        tapes.iter().for_each(|tape| tape.put_away(&call));
+        Ok(())
     }
 }
 

@@ -321,26 +321,9 @@ impl Store {
         })
     }
 
-    /// Writes what became of a try.
-    pub fn settle(&self, settled: &Settled) -> Result<(), StoreError> {
-        let Settled { delivery, due, give_up_before } = settled;
-        self.change(|tx| {
-            // It may have been removed meanwhile, with its endpoint.
-            if collection::get_to_change::<Delivery>(tx, delivery.id.as_str())?.is_none() {
-                return Ok(());
-            }
-            collection::put(tx, delivery)?;
-            match delivery.status {
-                DeliveryStatus::Pending => {
-                    set_due(tx, delivery.webhook.as_str(), &delivery.subject, Some(micros(*due)))?;
-                }
-                DeliveryStatus::Delivered | DeliveryStatus::Failed => leave(tx, delivery, micros(*due))?,
-            }
-            match give_up_before {
-                Some(before) => give_up(tx, &delivery.webhook, *before, micros(*due)),
-                None => Ok(()),
-            }
-        })
+    /// Writes what became of tries, together or not at all.
+    pub fn settle(&self, settled: &[Settled]) -> Result<(), StoreError> {
+        self.change(|tx| settled.iter().try_for_each(|one| settle(tx, one)))
     }
 
     /// Removes what was pending and what was told, of webhooks that are gone, at most `limit` deliveries. Returns whether any is left.
@@ -395,6 +378,31 @@ impl Store {
     pub fn deliveries_pending(&self) -> Result<u64, StoreError> {
         use redb::ReadableTableMetadata;
         Ok(self.begin_read()?.open_table(PENDING)?.len()?)
+    }
+}
+
+fn settle(transaction: &WriteTransaction, settled: &Settled) -> Result<(), StoreError> {
+    let Settled { delivery, due, give_up_before } = settled;
+    // While it was tried it may have been removed with its endpoint, given up along with others, or asked for anew.
+    let Some(stored) = collection::get_to_change::<Delivery>(transaction, delivery.id.as_str())? else {
+        return Ok(());
+    };
+    let is_over = stored.status != DeliveryStatus::Pending;
+    if stored.asked_again_at != delivery.asked_again_at
+        || is_over && delivery.status != DeliveryStatus::Delivered
+    {
+        return Ok(());
+    }
+    collection::put(transaction, delivery)?;
+    match delivery.status {
+        DeliveryStatus::Pending => {
+            set_due(transaction, delivery.webhook.as_str(), &delivery.subject, Some(micros(*due)))?;
+        }
+        DeliveryStatus::Delivered | DeliveryStatus::Failed => leave(transaction, delivery, micros(*due))?,
+    }
+    match give_up_before {
+        Some(before) => give_up(transaction, &delivery.webhook, *before, micros(*due)),
+        None => Ok(()),
     }
 }
 

@@ -141,6 +141,11 @@ impl Store {
         let _ = self.terms.set(terms);
     }
 
+    /// Size of the database's file; zero where it has none.
+    pub fn bytes(&self) -> u64 {
+        std::fs::metadata(self.folder.join(DATABASE)).map_or(0, |file| file.len())
+    }
+
     /// What things cost here.
     pub fn rates(&self) -> &Rates {
         &self.terms().rates

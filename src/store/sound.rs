@@ -5,7 +5,7 @@
 //! and only from then on it is a recording. What a killed process left there is put away at the next start.
 //! A transcript is a value of its own beside the record, so that lists of calls stay light.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -151,24 +151,44 @@ impl Store {
         Ok(tapes.map(|(call, part)| Tape { recordings: recordings.clone(), call, part }).collect())
     }
 
-    /// Puts away what calls of an earlier process have left open, and gives back what there now is of each.
-    pub(super) fn put_away(&self, tapes: &[Tape], call: &Call) -> Vec<Recording> {
-        let of_call = tapes.iter().filter(|tape| tape.call == call.id);
-        let kept = of_call.filter_map(|tape| {
-            let kept = match call.answered_at {
-                Some(_) => tape.keep(&call.account),
-                None => tape.discard().map(|()| None),
-            };
-            kept.unwrap_or_else(|error| {
-                tracing::error!(call = %call.id, %error, "a recording cannot be put away");
-                None
-            })
-        });
-        kept.collect()
+    /// Everything that was or is being recorded of calls that are not over: a process may also be killed after it has put a recording
+    /// away, and before it has said so.
+    pub(super) fn tapes_of(&self, calls: &[Call]) -> io::Result<Vec<Tape>> {
+        let recordings = self.recordings();
+        let mut tapes = self.left_open()?;
+        let accounts: BTreeSet<_> = calls.iter().map(|call| &call.account).collect();
+        for account in accounts {
+            let folder = recordings.join(account.as_str());
+            if folder.exists() {
+                let kept = files(&folder)?.into_iter();
+                tapes.extend(kept.map(|(call, part)| Tape { recordings: recordings.clone(), call, part }));
+            }
+        }
+        tapes.retain(|tape| calls.iter().any(|call| call.id == tape.call));
+        tapes.sort_unstable_by_key(|tape| tape.part);
+        Ok(tapes)
     }
 }
 
 impl Tape {
+    /// What [`Tape::keep`] would make of it.
+    pub(super) fn measure(&self, account: &AccountId) -> Option<Recording> {
+        let kept = self.recordings.join(account.as_str()).join(name(&self.call, self.part));
+        let file = self.path().metadata().or_else(|_| kept.metadata()).ok()?;
+        Some(Recording { part: self.part, bytes: file.len() })
+    }
+
+    /// Puts away what a call that is over has left open.
+    pub(super) fn put_away(&self, call: &Call) {
+        let done = match call.answered_at {
+            Some(_) => self.keep(&call.account).map(drop),
+            None => self.discard(),
+        };
+        if let Err(error) = done {
+            tracing::error!(call = %call.id, %error, "a recording cannot be put away");
+        }
+    }
+
     pub(super) fn call(&self) -> &CallId {
         &self.call
     }

@@ -195,7 +195,7 @@ fn day_of(date: NaiveDate) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CallId, CreditKind, Direction, EndReason, MessageStatus, Status, received};
+    use crate::domain::{CallId, CreditKind, Direction, EndReason, Event, MessageStatus, Status, received};
 
     fn at(text: &str) -> DateTime<Utc> {
         text.parse().unwrap()
@@ -263,6 +263,18 @@ mod tests {
         let days = days.unwrap();
         assert_eq!(days.iter().map(|(day, _)| day.day()).collect::<Vec<_>>(), [1, 2]);
         assert_eq!((days[1].1.calls_out, days[1].1.seconds_out), (1, 10));
+    }
+
+    #[test]
+    fn a_call_that_a_killed_process_left_open_is_charged_until_its_last_event() {
+        let (store, _folder) = open(false);
+        let ended = call(1, None, "2026-03-02T10:00:00Z", 10);
+        let running = Call { status: Status::InProgress, ended_at: None, duration_ms: 0, ..ended.clone() };
+        let event = Event::of_call(&running, 1, at("2026-03-02T09:59:55Z"), EventKind::started(&running));
+        store.record(&[Entry { record: Record::Call(Box::new(running)), events: vec![event] }]).unwrap();
+        assert_eq!(store.close_interrupted(at("2026-03-02T20:00:00Z")).unwrap(), 1);
+        let closed = store.call(&ended.id).unwrap().unwrap();
+        assert_eq!((closed.duration_ms, closed.cost.unwrap().to_string().as_str()), (5_000, "0.05"));
     }
 
     #[test]

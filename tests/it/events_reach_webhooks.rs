@@ -39,6 +39,21 @@ fn is_signed(received: &Received, secret: &str) -> bool {
     proofs.split(',').any(|proof| proof.strip_prefix("v1=") == Some(&expected))
 }
 
+/// What the program in `docs/webhooks.md` says of a signature, some seconds after it was made.
+async fn documented(received: &Received, secret: &str, later: i64) -> String {
+    let page = include_str!("../../docs/webhooks.md");
+    let program = page.split("```python").nth(1).unwrap().split("```").next().unwrap();
+    let signature = received.header("offhook-signature");
+    let time: i64 = signature[2..].split(',').next().unwrap().parse().unwrap();
+    let given = json!([secret, signature, received.body, time + later]).to_string();
+    let call = "secret, header, body, now = json.loads(sys.argv[1])\nprint(is_ours(secret, header, body.encode(), now))";
+    let program = format!("import hashlib, hmac, json, sys\n{program}\n{call}");
+    let output =
+        tokio::process::Command::new("python3").args(["-c", &program, &given]).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 fn of_type<'a>(received: &'a [Received], name: &str) -> Vec<&'a Received> {
     received.iter().filter(|one| one.json()["type"] == name).collect()
 }
@@ -134,6 +149,11 @@ async fn secrets_change_with_an_overlap_and_a_test_says_whether_it_works() {
     let received = endpoint.until("the test", |received| received.len() == 1).await;
     assert_eq!(received[0].json()["type"], "webhook.test");
     assert!(is_signed(&received[0], new) && is_signed(&received[0], &old));
+    for (secret, later, says) in
+        [(new, 1, "True"), (&old, 1, "True"), ("whsec_other", 1, "False"), (new, 900, "False")]
+    {
+        assert_eq!(documented(&received[0], secret, later).await, says, "{later}");
+    }
     let (_, shown) = api.get(&hook).await;
     assert!(shown["secret"].is_null() && !shown.to_string().contains("whsec_"), "{shown}");
 

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 
 use reqwest::Method;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Api, Setting, World};
+use crate::support::{Api, Caller, Endpoint, NUMBER, Pager, Setting, World, prompt};
 
 /// Requests for each operation and phase.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "20";
 /// The same requests each time. Another one by `OFFHOOK_SEED`.
 const SEED: &str = "20261122";
 /// What an answer may do wrong.
@@ -25,21 +26,20 @@ fn schemathesis() -> PathBuf {
     path
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_answer_is_an_error_of_ours_or_untold() {
-    let world = World::start(Setting { http: "requests_per_minute = 0", ..Setting::default() }).await;
+/// Asks everything, with further settings of schemathesis's own.
+async fn ask(world: &World, settings: &str, phases: &str) {
     let key = std::fs::read_to_string(world.data.path().join("admin.key")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     // Where the trunk or the box has no room, 502 and 503 are the answers that the description tells.
-    let settings = "[checks.not_a_server_error]\nexpected-statuses = [\"2xx\", \"3xx\", \"4xx\", 502, 503]\n";
-    std::fs::write(folder.path().join("schemathesis.toml"), settings).unwrap();
+    let expected = "[checks.not_a_server_error]\nexpected-statuses = [\"2xx\", \"3xx\", \"4xx\", 502, 503]\n";
+    std::fs::write(folder.path().join("schemathesis.toml"), format!("{settings}\n{expected}")).unwrap();
     let seed = std::env::var("OFFHOOK_SEED").unwrap_or_else(|_| SEED.into());
     let output = Command::new(schemathesis())
         .arg("--config-file=schemathesis.toml")
         .args(["run", &format!("http://{}/openapi.json", world.http)])
         .args(["--header", &format!("Authorization: Bearer {}", key.trim())])
         .args(["--checks", CHECKS, "--max-examples", EXAMPLES, "--seed", &seed, "--workers", "2"])
-        .args(["--phases", "examples,coverage,fuzzing", "--generation-database", "none"])
+        .args(["--phases", phases, "--generation-database", "none"])
         .args(["--continue-on-failure", "--request-timeout", "20", "--suppress-health-check", "all"])
         // They last as long as the client likes.
         .args(["--exclude-path-regex", "/(events|ws)$", "--no-color"])
@@ -48,7 +48,72 @@ async fn no_answer_is_an_error_of_ours_or_untold() {
         .await
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// As many requests as come.
+fn setting() -> Setting {
+    Setting { http: "requests_per_minute = 0", ..Setting::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_an_error_of_ours_or_untold() {
+    let world = World::start(setting()).await;
+    ask(&world, "", "examples,coverage,fuzzing").await;
+}
+
+/// The first of a list.
+async fn first(api: &Api, path: &str) -> String {
+    let (status, list) = api.get(path).await;
+    let id = list["items"][0]["id"].as_str();
+    id.unwrap_or_else(|| panic!("{path}: {status} {list}")).to_owned()
+}
+
+async fn made(api: &Api, path: &str, body: &Value) -> String {
+    let (status, made) = api.post(path, body).await;
+    made["id"].as_str().unwrap_or_else(|| panic!("{path}: {status} {made}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_is_shown_as_it_is_described() {
+    let endpoint = Endpoint::up();
+    let more = "[outside]\nallow = ['127.0.0.1/32']\n".to_owned();
+    let mut world = World::start(Setting { more, ..setting() }).await;
+    let api = Api::admin(&world);
+    let webhook = made(&api, "/v1/webhooks", &json!({ "url": endpoint.url() })).await;
+    let script =
+        format!("listen\nplay {}\nlisten\ndtmf 42\nhangup", prompt("check-number-dial-again").display());
+    Caller::new().await.call(&world, NUMBER, &script).await;
+    world.named("call.recording.ready").await;
+    Pager::new().await.page(&world, "100", "text/plain", b"Are you open?").await;
+    world.named("message.received").await;
+    let (call, message) = (first(&api, "/v1/calls").await, first(&api, "/v1/messages").await);
+    let conversation = first(&api, "/v1/conversations").await;
+    let delivery = first(&api, &format!("/v1/webhooks/{webhook}/deliveries")).await;
+    let agent = made(&api, "/v1/agents", &json!({ "name": "reception" })).await;
+    let number = first(&api, "/v1/numbers").await;
+    let account = made(&api, "/v1/admin/accounts", &json!({ "name": "Clinic" })).await;
+    let key = made(&api, "/v1/admin/keys", &json!({ "name": "k", "scopes": ["calls:read"] })).await;
+    let known = [
+        ("calls", &call),
+        ("messages", &message),
+        ("conversations", &conversation),
+        ("webhooks", &webhook),
+        ("agents", &agent),
+        ("numbers", &number),
+        ("admin/accounts", &account),
+        ("admin/keys", &key),
+    ];
+    let mut settings = String::new();
+    for (path, id) in known {
+        // What is ended or given back is there no more for those who come after.
+        let skipped = "exclude-method = [\"DELETE\"]\n";
+        settings += &format!("[[operations]]\ninclude-path-regex = \"^/v1/{path}/\"\n{skipped}");
+        settings +=
+            &format!("parameters = {{ \"path.id\" = \"{id}\", \"path.delivery_id\" = \"{delivery}\" }}\n\n");
+    }
+    ask(&world, &settings, "coverage,fuzzing").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

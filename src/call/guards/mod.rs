@@ -110,6 +110,11 @@ impl Guards {
         Ok(())
     }
 
+    /// Whether this is an emergency number where the box is, as it is dialled.
+    pub fn is_emergency(&self, dialled: &str) -> bool {
+        plan::of_dialled(dialled, &self.regions) == Some(Danger::Emergency)
+    }
+
     fn opens(&self, dialled: &str) -> bool {
         self.rules.open.iter().any(|open| match open.starts_with('+') {
             true => dialled.starts_with(open),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::domain::Money;
+use crate::domain::{EndReason, Money};
 
 /// Whose spending is limited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +113,17 @@ impl Refusal {
                 | Refusal::Denied
                 | Refusal::NotAllowed
         )
+    }
+
+    /// What ends a call that is refused when its turn has come, or while it lasts.
+    pub fn end_reason(&self) -> EndReason {
+        match self {
+            Refusal::Credits => EndReason::OutOfCredits,
+            Refusal::Spend { .. } => EndReason::SpendLimit,
+            Refusal::Hours { .. } => EndReason::OutsideHours,
+            _ if self.is_of_the_number() => EndReason::Guarded,
+            _ => EndReason::NoCapacity,
+        }
     }
 
     /// When it is worth asking again, where that is known.

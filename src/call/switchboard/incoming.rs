@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use sip::{Body, IncomingCall, LegId, Reject};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Attached, Desk, SideId};
 use crate::call::actor::{Command, Company, Media, TakeOver};
@@ -39,6 +39,8 @@ enum With<'a> {
 enum Unwelcome {
     Forbidden(&'static str),
     Unknown(&'static str),
+    /// A phone of the house has dialled an emergency number.
+    Emergency,
 }
 
 impl Desk {
@@ -52,6 +54,12 @@ impl Desk {
             Err(Unwelcome::Forbidden(why)) => {
                 warn!(source = %request.path.remote.ip(), why, "a call is refused");
                 let _ = exchange.stack.reject(leg, 403).await;
+                return;
+            }
+            Err(Unwelcome::Emergency) => {
+                error!(source = %request.path.remote.ip(), "a phone has dialled an emergency number, which this box never rings");
+                let warning = Some("no emergency call can be made from here: use another telephone".into());
+                let _ = exchange.stack.reject(leg, Reject { warning, ..Reject::new(403) }).await;
                 return;
             }
             Err(Unwelcome::Unknown(why)) => return self.refuse(leg, EndReason::UnknownNumber, why).await,
@@ -200,6 +208,10 @@ impl Desk {
                     let to = number.number.to_string();
                     let company = With::Agent { number: Some(number), agent: None };
                     Ok(Caller { trunk, company, to, is_trusted: false })
+                }
+                // Whoever dials it needs help, and is not to wait for it on the line with an agent.
+                Dialled::Agent { .. } | Dialled::Nobody if self.exchange.guards.is_emergency(user) => {
+                    Err(Unwelcome::Emergency)
                 }
                 Dialled::Agent { agent, to } => {
                     let company = With::Agent { number: None, agent: Some(agent) };

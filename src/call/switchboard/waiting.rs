@@ -4,6 +4,7 @@
 //! or live. It leaves the queue before its INVITE is sent and never comes back afterwards, and a process that starts closes
 //! what it finds queued: so no call is placed twice.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -14,9 +15,10 @@ use tracing::{info, warn};
 use super::outgoing::Prospect;
 use super::{Desk, Exchange, PlaceError, Placement, SideId};
 use crate::call::actor::{Company, Media};
+use crate::call::guards::Errand;
 use crate::call::ledger::{Ledger, NotWritten};
+use crate::call::meter::occasion;
 use crate::call::route::{RouteError, Waves};
-use crate::call::{Errand, Funds, Refusal};
 use crate::domain::{Call, CallId, Direction, EndReason, EventKind, Status};
 
 /// A call that is wanted and not dialled yet.
@@ -39,7 +41,7 @@ pub(super) enum Done {
     /// The record of a call that is to wait. Whoever ordered it still waits to hear of it.
     Written(Box<Ticket>, Result<(), NotWritten>, oneshot::Sender<Result<Call, PlaceError>>),
     /// Everything that dialling needs.
-    Prepared(CallId, Result<Waves, EndReason>),
+    Prepared(CallId, Result<Waves, RouteError>),
     /// The record of a call that was never dialled.
     Closed,
 }
@@ -143,10 +145,17 @@ impl Desk {
         }
     }
 
-    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<Waves, EndReason>) {
+    async fn prepared(&mut self, id: CallId, ticket: Ticket, prepared: Result<Waves, RouteError>) {
         let waves = match prepared {
             Ok(waves) => waves,
-            Err(reason) => return self.give_up(ticket, reason),
+            Err(error) => {
+                info!(call = %id, %error, "a queued call cannot be placed");
+                let reason = match error {
+                    RouteError::Guarded(refusal) => refusal.end_reason(),
+                    RouteError::Refused(_) | RouteError::Unreachable(_) => EndReason::Unreachable,
+                };
+                return self.give_up(ticket, reason);
+            }
         };
         match self.dial_first(&ticket, waves).await {
             Ok(Dialling { company, leg, trunk, prospect, media }) => {
@@ -233,24 +242,13 @@ impl Desk {
     }
 }
 
-/// Where to call, if anybody may be called now: it may have been another hour when the call was placed.
-async fn prepare(exchange: &Exchange, placement: Placement) -> Result<Waves, EndReason> {
-    if let Err(refusal) = exchange.guards.occasion(Errand::Call, Utc::now(), &Funds::default()) {
-        info!(%refusal, "a queued call is not placed");
-        return Err(match refusal {
-            Refusal::Credits => EndReason::OutOfCredits,
-            Refusal::Spend { .. } => EndReason::SpendLimit,
-            _ => EndReason::OutsideHours,
-        });
+/// Where to call, if it may still be done: since the order the hour or the money may have changed.
+async fn prepare(exchange: &Arc<Exchange>, placement: Placement) -> Result<Waves, RouteError> {
+    let (account, key) = (&placement.from.account, placement.key_id.as_ref());
+    exchange.guards.destination(placement.to.reveal()).map_err(RouteError::Guarded)?;
+    occasion(exchange, account, key, Errand::Call).await?;
+    match placement.waves.is_empty() {
+        false => Ok(placement.waves),
+        true => exchange.route(&placement.from, placement.to.reveal()).await,
     }
-    if !placement.waves.is_empty() {
-        return Ok(placement.waves);
-    }
-    exchange.route(&placement.from, placement.to.reveal()).await.map_err(|error| {
-        info!(%error, "a queued call cannot be placed");
-        match error {
-            RouteError::Refused(_) => EndReason::Unreachable,
-            RouteError::Unreachable(_) => EndReason::TrunkFailed,
-        }
-    })
 }

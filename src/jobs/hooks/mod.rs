@@ -42,8 +42,20 @@ struct Post {
 
 /// What a task has done.
 enum Done {
-    Tried { delivery: Box<Delivery>, tried: Tried },
-    Written { webhook: WebhookId, subject: String, is_written: bool },
+    Tried {
+        delivery: Box<Delivery>,
+        tried: Tried,
+    },
+    /// There was nothing to try, or (`is_written` false) it could not be read.
+    Written {
+        lanes: Vec<(WebhookId, String)>,
+        is_written: bool,
+    },
+    /// What came of tries is written, or could not be.
+    Settled {
+        lanes: Vec<(WebhookId, String)>,
+        is_written: bool,
+    },
     Swept,
 }
 
@@ -73,6 +85,8 @@ pub(super) async fn run(
         chance,
         keep: settings.keep,
         stop: stop.clone(),
+        unwritten: Vec::new(),
+        is_writing: false,
     };
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
@@ -106,6 +120,10 @@ struct Deliverer {
     chance: fn() -> [u8; 8],
     keep: Duration,
     stop: CancellationToken,
+    /// What came of tries while others were being written. All of it is written at once, so that a deliverer that has much to do
+    /// takes no more of the disk than one writer.
+    unwritten: Vec<Settled>,
+    is_writing: bool,
 }
 
 impl Deliverer {
@@ -124,7 +142,7 @@ impl Deliverer {
             let post = self.post.clone();
             self.tasks.spawn(async move {
                 let done = AssertUnwindSafe(post.attempt(&webhook, &subject)).catch_unwind().await;
-                done.unwrap_or(Done::Written { webhook, subject, is_written: false })
+                done.unwrap_or(Done::Written { lanes: vec![(webhook, subject)], is_written: false })
             });
         }
         let until = self.schedule.poll_timeout(now).map(|time| (time - now).to_std().unwrap_or_default());
@@ -135,14 +153,26 @@ impl Deliverer {
         let now = Utc::now();
         match done {
             Done::Swept => {}
-            Done::Written { webhook, subject, is_written } => {
-                self.schedule.handle_written(now, &webhook, &subject, is_written);
+            Done::Written { lanes, is_written } => self.handle_written(now, &lanes, is_written),
+            Done::Settled { lanes, is_written } => {
+                self.is_writing = false;
+                self.handle_written(now, &lanes, is_written);
             }
             Done::Tried { delivery, tried } => {
                 let settled = self.settle(now, *delivery, tried);
-                let post = self.post.clone();
-                self.tasks.spawn(async move { post.write(settled).await });
+                self.unwritten.push(settled);
             }
+        }
+        if !self.is_writing && !self.unwritten.is_empty() {
+            self.is_writing = true;
+            let (post, settled) = (self.post.clone(), std::mem::take(&mut self.unwritten));
+            self.tasks.spawn(async move { post.write(settled).await });
+        }
+    }
+
+    fn handle_written(&mut self, now: DateTime<Utc>, lanes: &[(WebhookId, String)], is_written: bool) {
+        for (webhook, subject) in lanes {
+            self.schedule.handle_written(now, webhook, subject, is_written);
         }
     }
 
@@ -245,10 +275,10 @@ impl Post {
                 };
                 Done::Tried { delivery: Box::new(head.delivery), tried }
             }
-            Ok(None) => Done::Written { webhook, subject, is_written: true },
+            Ok(None) => Done::Written { lanes: vec![(webhook, subject)], is_written: true },
             Err(error) => {
                 error!(%error, "a delivery cannot be read");
-                Done::Written { webhook, subject, is_written: false }
+                Done::Written { lanes: vec![(webhook, subject)], is_written: false }
             }
         }
     }
@@ -294,12 +324,13 @@ impl Post {
         }
     }
 
-    async fn write(&self, settled: Settled) -> Done {
-        let (webhook, subject) = (settled.delivery.webhook.clone(), settled.delivery.subject.clone());
+    async fn write(&self, settled: Vec<Settled>) -> Done {
+        let lane = |one: &Settled| (one.delivery.webhook.clone(), one.delivery.subject.clone());
+        let lanes = settled.iter().map(lane).collect();
         let written = self.read(move |store| store.settle(&settled)).await;
         if let Err(error) = &written {
-            error!(%error, "what came of a delivery cannot be written; it will be sent again");
+            error!(%error, "what came of deliveries cannot be written; they will be sent again");
         }
-        Done::Written { webhook, subject, is_written: written.is_ok() }
+        Done::Settled { lanes, is_written: written.is_ok() }
     }
 }

@@ -47,7 +47,7 @@ impl Box {
 
     fn settle(&self, delivery: Delivery, status: DeliveryStatus, due: DateTime<Utc>) {
         let delivery = Delivery { status, tries: delivery.tries + 1, ..delivery };
-        self.store.settle(&Settled { delivery, due, give_up_before: None }).unwrap();
+        self.store.settle(&[Settled { delivery, due, give_up_before: None }]).unwrap();
     }
 }
 
@@ -138,7 +138,7 @@ fn what_nobody_took_in_time_is_given_up_together_and_what_is_old_is_forgotten() 
     house.tell(&[event(1, 1), event(1, 2), event(2, 1), event(9, 1)]);
     let delivery = house.head(1, 1).unwrap().delivery;
     let settled = Settled { delivery, due: at(950), give_up_before: Some(at(900)) };
-    house.store.settle(&settled).unwrap();
+    house.store.settle(&[settled]).unwrap();
     let failed = |n| {
         let status = Some(DeliveryStatus::Failed);
         house.store.deliveries_page(&endpoint(n).id, status, None, None, 9).unwrap().items.len()
@@ -149,6 +149,32 @@ fn what_nobody_took_in_time_is_given_up_together_and_what_is_old_is_forgotten() 
     assert_eq!(failed(1), 2);
     assert!(house.store.forget_deliveries(&endpoint(1).id, at(902), 2).unwrap());
     assert_eq!((failed(1), house.store.deliveries_pending().unwrap()), (0, 5));
+}
+
+#[test]
+fn what_is_given_up_or_asked_for_anew_while_it_is_tried_stays_so() {
+    let house = with(&[endpoint(1)]);
+    house.tell(&[event(1, 1), event(2, 1)]);
+    let [first, second] = [1, 2].map(|call| house.head(1, call).unwrap().delivery);
+    let settled = |delivery: &Delivery, status, give_up_before| {
+        let delivery = Delivery { status, tries: 1, ..delivery.clone() };
+        Settled { delivery, due: at(950), give_up_before }
+    };
+    let again = settled(&first, DeliveryStatus::Pending, Some(at(900)));
+    let late = settled(&second, DeliveryStatus::Pending, None);
+    house.store.settle(&[again, late]).unwrap();
+    let stored = |of: &Delivery| house.store.delivery(&of.id).unwrap().unwrap();
+    assert_eq!(
+        (stored(&first).status, stored(&second).status),
+        (DeliveryStatus::Failed, DeliveryStatus::Failed)
+    );
+    assert_eq!((house.lanes(), house.store.deliveries_pending().unwrap()), (vec![], 0));
+    // An answer that comes after all is an answer.
+    house.store.settle(&[settled(&second, DeliveryStatus::Delivered, None)]).unwrap();
+    assert_eq!((stored(&second).status, house.lanes()), (DeliveryStatus::Delivered, vec![]));
+    house.store.deliver_again(&endpoint(1).id, &first.id, at(960)).unwrap();
+    house.store.settle(&[settled(&first, DeliveryStatus::Delivered, None)]).unwrap();
+    assert_eq!((stored(&first).status, house.lanes().len()), (DeliveryStatus::Pending, 1));
 }
 
 #[test]
