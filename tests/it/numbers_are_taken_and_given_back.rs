@@ -168,6 +168,22 @@ async fn an_account_speaks_where_nobody_above_it_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_says_whether_its_calls_are_recorded_and_how_long_they_last() {
+    let (mut world, admin) = world().await;
+    let inbound = json!({ "record": false, "max_duration_s": 1, "goodbye": "Bye." });
+    let (status, _) =
+        admin.post("/v1/numbers", &json!({ "number": "+14155550101", "inbound": inbound })).await;
+    assert_eq!(status, 201);
+    let (outcome, _) = Caller::new().await.call(&world, "+14155550101", "listen\nwait 20s\nhangup").await;
+    assert!(outcome.answered);
+    let (call, events) = world.until_ended().await;
+    assert_eq!(call.end_reason, Some(offhook::domain::EndReason::MaxDuration));
+    assert!(!events.iter().any(|event| event.kind.name() == "call.recording.ready"));
+    assert!(call.recordings.is_empty());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_configuration_declares_is_changed_there() {
     let (world, admin) = world().await;
     let (_, page) = admin.get("/v1/agents").await;

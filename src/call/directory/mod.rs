@@ -6,6 +6,8 @@
 
 mod declared;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -207,11 +209,6 @@ impl Directory {
             !snapshot.by_e164.contains_key(&one.number)
                 && !snapshot.released.get(&one.number).is_some_and(rests)
         })
-    }
-
-    /// Whether clients can have this number at all.
-    pub fn is_pooled(&self, number: &E164) -> bool {
-        self.shared.pool.iter().any(|one| one.number == *number)
     }
 
     /// How many agents an account has.
