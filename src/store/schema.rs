@@ -26,7 +26,6 @@ const SCHEMA: &str = "schema";
 pub(super) const CURRENT: u64 = 2;
 /// The first had no [`META`].
 const FIRST: u64 = 1;
-/// From one version to the next, in the folder of the database.
 type Step = fn(&WriteTransaction, &Path) -> Result<(), StoreError>;
 /// `STEPS[0]` leads from 1 to 2, and so on.
 const STEPS: [Step; CURRENT as usize - FIRST as usize] = [first_to_second];

@@ -40,6 +40,7 @@ mod real_engines;
 mod strangers_ask_the_api_anything;
 mod the_contract_of_v1;
 mod the_control_api;
+mod the_documented_flow_works;
 mod trunks_that_fail;
 mod what_is_asked_twice_is_done_once;
 mod what_is_used_is_charged;
