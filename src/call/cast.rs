@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use models::llm::remote::{ChatCompletions, Timeouts};
-use models::{Generator, Synthesizer, Transcriber};
+use models::{Generator, Pcm, Synthesizer, Transcriber};
 
 use super::actor::Persona;
 use super::directory::Resolved;
+use super::speaker::{Speaker, Unspoken};
 use super::stock::Stock;
 use super::{Manners, Mouth};
 use crate::config::{Agent, TurnTaking};
@@ -20,6 +21,7 @@ pub struct Cast {
     /// By the name of the brain; `None` is the local model.
     generators: HashMap<Option<String>, Arc<dyn Generator>>,
     stock: Stock,
+    speaker: Speaker,
     timing: TurnTaking,
     outside: Outside,
 }
@@ -46,7 +48,8 @@ impl Cast {
         timing: TurnTaking,
         outside: Outside,
     ) -> Self {
-        Self { transcriber, generators, stock: Stock::start(synthesizer), timing, outside }
+        let speaker = Speaker::new(synthesizer.clone());
+        Self { transcriber, generators, stock: Stock::start(synthesizer), speaker, timing, outside }
     }
 
     /// Whoever speaks on a call with these settings. Ready at once: what is not synthesized yet is so when it is said.
@@ -62,6 +65,11 @@ impl Cast {
     pub async fn rehearse(&self, agent: &Agent) -> Mouth {
         let manners = Manners::new(agent, &self.timing, std::time::Duration::ZERO);
         self.stock.prepared(agent.voice.clone(), agent.speed, &manners.stock()).await
+    }
+
+    /// Speaks a text outside of any call.
+    pub async fn speak(&self, text: &str, voice: Option<&str>, speed: f32) -> Result<Pcm, Unspoken> {
+        self.speaker.speak(text, voice, speed).await
     }
 
     /// What thinks for an agent.

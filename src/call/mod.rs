@@ -16,6 +16,7 @@ mod prompt;
 mod queue;
 mod ringback;
 mod route;
+mod speaker;
 mod stock;
 mod switchboard;
 mod trunks;
@@ -35,6 +36,7 @@ pub use messages::{
 pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
+pub use speaker::Unspoken;
 pub use switchboard::{
     Exchange, PlaceError, Placement, Switchboard, TransferError, Unsent, local_ip_towards,
 };

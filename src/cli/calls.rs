@@ -15,6 +15,7 @@ Examples:
   offhook calls place --from +15550100001 --to +15550100002
   offhook calls list
   offhook calls show call_0123456789
+  offhook calls say call_0123456789 'Please hold the line.'
   offhook calls hangup call_0123456789
   offhook calls --url http://10.0.0.5:8080 --key-file ./admin.key list --json")]
 pub(super) struct CallsArgs {
@@ -47,6 +48,9 @@ enum Verb {
         /// Another agent than the number's own
         #[arg(long)]
         agent: Option<String>,
+        /// Check everything, and place nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Calls, the newest first
     List {
@@ -56,15 +60,37 @@ enum Verb {
     },
     /// All that is known of one call
     Show { id: String },
-    /// End a call
+    /// End a call, or take it back while it waits
     Hangup { id: String },
+    /// Have the agent say something
+    Say {
+        id: String,
+        text: String,
+        /// Instead of what it is saying
+        #[arg(long)]
+        interrupt: bool,
+    },
+    /// Press keys
+    Digits {
+        id: String,
+        /// 0-9, A-D, *, #; a comma is a pause of a second
+        digits: String,
+    },
+    /// Hand a call on
+    Transfer {
+        id: String,
+        /// An E.164 number, a SIP URI, or the number of an extension
+        to: String,
+    },
+    /// What was said
+    Transcript { id: String },
 }
 
 pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
     let gateway = Gateway::with_key_file(&args.url, &args.key_file)?;
     match args.verb {
-        Verb::Place { from, to, agent } => {
-            let mut body = json!({ "from": from, "to": to });
+        Verb::Place { from, to, agent, dry_run } => {
+            let mut body = json!({ "from": from, "to": to, "dry_run": dry_run });
             if let Some(agent) = agent {
                 body["agent"] = agent.into();
             }
@@ -78,14 +104,31 @@ pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
                 serde_json::to_string_pretty(&gateway.get(&format!("/v1/calls/{}", safe(&id))).await?)?
             );
         }
-        Verb::Hangup { id } => {
-            let answer = gateway.post(&format!("/v1/calls/{}/hangup", safe(&id)), &json!({})).await?;
-            if !answer.is_null() {
-                println!("{answer}");
+        Verb::Hangup { id } => steer(&gateway, &id, "hangup", &json!({})).await?,
+        Verb::Say { id, text, interrupt } => {
+            steer(&gateway, &id, "say", &json!({ "text": text, "interrupt": interrupt })).await?;
+        }
+        Verb::Digits { id, digits } => {
+            steer(&gateway, &id, "digits", &json!({ "digits": digits })).await?;
+        }
+        Verb::Transfer { id, to } => steer(&gateway, &id, "transfer", &json!({ "to": to })).await?,
+        Verb::Transcript { id } => {
+            let answer = gateway.get(&format!("/v1/calls/{}/transcript", safe(&id))).await?;
+            for fragment in answer["fragments"].as_array().into_iter().flatten() {
+                let text = |field: &str| fragment[field].as_str().unwrap_or_default().to_owned();
+                println!("{:>7}: {}", text("speaker"), text("text"));
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn steer(gateway: &Gateway, id: &str, verb: &str, body: &Value) -> anyhow::Result<()> {
+    let answer = gateway.post(&format!("/v1/calls/{}/{verb}", safe(id)), body).await?;
+    if !answer.is_null() {
+        println!("{answer}");
+    }
+    Ok(())
 }
 
 fn list(answer: &Value) {

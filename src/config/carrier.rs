@@ -209,7 +209,7 @@ fn check(s: &Section, carrier: &Carrier) {
     {
         s.wrong("body", "must be a flat table of texts where encoding is \"form\"");
     }
-    if carrier.accepted_path.is_some() != !carrier.accepted_values.is_empty() {
+    if carrier.accepted_path.is_some() == carrier.accepted_values.is_empty() {
         s.wrong("accepted_path", "and accepted_values are given together or not at all");
     }
     if carrier.login.is_some() && carrier.token.is_some() {

@@ -171,6 +171,7 @@ impl EventKind {
     /// Every name on the wire.
     pub const NAMES: &'static [&'static str] = &[
         "call.queued",
+        "call.dialing",
         "call.ringing",
         "call.started",
         "call.transcript.partial",
@@ -186,6 +187,7 @@ impl EventKind {
         "message.received",
         "message.sent",
         "message.failed",
+        "message.delivered",
         "number.provisioned",
         "number.released",
     ];

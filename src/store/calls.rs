@@ -12,6 +12,9 @@ use crate::domain::{
 /// Those that are not over, of all accounts, so that the next start finds them without reading all.
 const OPEN: &str = "open";
 
+/// Records that are closed in one transaction at the start: thousands may have waited to be dialled.
+const AT_ONCE: usize = 256;
+
 /// Which calls a list shows; what is absent does not matter.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct CallFilter {
@@ -107,13 +110,15 @@ impl Store {
     pub fn close_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let open = page::<Call>(&self.begin_read()?, OPEN, None, usize::MAX, |_| true)?.items;
         let tapes = self.tapes_of(&open)?;
-        for call in &open {
-            self.mend(&call.id, Some(EndReason::Interrupted), &tapes, now)?;
+        let ids: Vec<_> = open.iter().map(|call| call.id.clone()).collect();
+        for ids in ids.chunks(AT_ONCE) {
+            self.mend(ids, Some(EndReason::Interrupted), &tapes, now)?;
         }
         // Their calls were closed, but the process ended before the sound was put away.
         for tape in self.left_open()? {
-            match self.call(tape.call())? {
-                Some(call) => self.mend(&call.id, None, std::slice::from_ref(&tape), now)?,
+            let id = tape.call().clone();
+            match self.call(&id)? {
+                Some(_) => self.mend(&[id], None, &[tape], now)?,
                 None if tape.is_empty() => tape.discard()?,
                 None => tracing::warn!(path = %tape.path().display(), "a recording belongs to no known call"),
             }
@@ -121,40 +126,55 @@ impl Store {
         Ok(open.len())
     }
 
-    /// Completes a record that an earlier process left incomplete, and tells of it.
+    /// Completes records that an earlier process left incomplete, and tells of it.
     fn mend(
         &self,
-        id: &CallId,
+        ids: &[CallId],
         end: Option<EndReason>,
         tapes: &[Tape],
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let Some(mut call) = self.call(id)? else { return Ok(()) };
-        let mut kinds = Vec::new();
-        if let Some(reason) = end {
+        let mut entries = Vec::with_capacity(ids.len());
+        let mut sounds = Vec::new();
+        for id in ids {
+            let Some(call) = self.call(id)? else { continue };
+            let tapes: Vec<_> = tapes.iter().filter(|tape| tape.call() == id).collect();
+            let told = self.events(id)?;
+            let last = told.last().map_or(0, |event| event.seq);
             // Nobody knows when it ended; it is charged until the last that was heard of it, and not for the time since.
-            let heard_of =
-                self.events(id)?.last().map_or(call.answered_at.unwrap_or(call.created_at), |event| event.at);
-            call.end(reason, None, heard_of.min(now));
-            kinds.push(EventKind::ended(&call, reason));
+            let heard_of = told.last().map_or(call.answered_at.unwrap_or(call.created_at), |event| event.at);
+            let (call, kinds) = mended(call, end.map(|reason| (reason, heard_of.min(now))), &tapes);
+            let events = (last + 1..).zip(kinds).map(|(seq, kind)| Event::of_call(&call, seq, now, kind));
+            entries.push(Entry { events: events.collect(), record: Record::Call(Box::new(call.clone())) });
+            sounds.extend(tapes.into_iter().map(|tape| (tape, call.clone())));
         }
-        let tapes: Vec<_> = tapes.iter().filter(|tape| tape.call() == id).collect();
-        if call.answered_at.is_some() {
-            for recording in tapes.iter().filter_map(|tape| tape.measure(&call.account)) {
-                if call.recordings.iter().all(|known| known.part != recording.part) {
-                    kinds.push(EventKind::recording_ready(&call, recording));
-                    call.recordings.push(recording);
-                }
-            }
-        }
-        let last = self.events(id)?.last().map_or(0, |event| event.seq);
-        let events = (last + 1..).zip(kinds).map(|(seq, kind)| Event::of_call(&call, seq, now, kind));
-        let events = events.collect();
-        // The record first: a process that is killed between the two finds the sound again.
-        self.record(&[Entry { record: Record::Call(Box::new(call.clone())), events }])?;
-        tapes.iter().for_each(|tape| tape.put_away(&call));
+        // The records first: a process that is killed between the two finds the sound again.
+        self.record(&entries)?;
+        sounds.iter().for_each(|(tape, call)| tape.put_away(call));
         Ok(())
     }
+}
+
+/// A record as it is to be, and what there is to tell of that.
+fn mended(
+    mut call: Call,
+    end: Option<(EndReason, DateTime<Utc>)>,
+    tapes: &[&Tape],
+) -> (Call, Vec<EventKind>) {
+    let mut kinds = Vec::new();
+    if let Some((reason, at)) = end {
+        call.end(reason, None, at);
+        kinds.push(EventKind::ended(&call, reason));
+    }
+    if call.answered_at.is_some() {
+        for recording in tapes.iter().filter_map(|tape| tape.measure(&call.account)) {
+            if call.recordings.iter().all(|known| known.part != recording.part) {
+                kinds.push(EventKind::recording_ready(&call, recording));
+                call.recordings.push(recording);
+            }
+        }
+    }
+    (call, kinds)
 }
 
 #[cfg(test)]

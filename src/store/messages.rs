@@ -108,16 +108,18 @@ impl Store {
     pub fn settle_interrupted(&self, now: DateTime<Utc>) -> Result<usize, StoreError> {
         let open = page::<Message>(&self.begin_read()?, OPEN, None, usize::MAX, |_| true)?.items;
         let count = open.len();
+        let mut entries = Vec::with_capacity(count);
         for mut message in open {
             message.interrupt(now);
             let seq = self.events(&message.id)?.last().map_or(1, |event| event.seq + 1);
             let kind = EventKind::of_message(&message);
             let event = kind.map(|kind| Event::of_message(&message, seq, now, kind));
-            self.record(&[Entry {
+            entries.push(Entry {
                 record: Record::Message(Box::new(message)),
                 events: event.into_iter().collect(),
-            }])?;
+            });
         }
+        self.record(&entries)?;
         Ok(count)
     }
 }

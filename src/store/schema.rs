@@ -26,9 +26,9 @@ const SCHEMA: &str = "schema";
 pub(super) const CURRENT: u64 = 2;
 /// The first had no [`META`].
 const FIRST: u64 = 1;
+type Step = fn(&WriteTransaction, &Path) -> Result<(), StoreError>;
 /// `STEPS[0]` leads from 1 to 2, and so on.
-const STEPS: [fn(&WriteTransaction, &Path) -> Result<(), StoreError>; CURRENT as usize - FIRST as usize] =
-    [first_to_second];
+const STEPS: [Step; CURRENT as usize - FIRST as usize] = [first_to_second];
 
 /// Memory for pages of the database, bytes.
 const CACHE: usize = 128 << 20;

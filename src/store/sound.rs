@@ -164,7 +164,8 @@ impl Store {
                 tapes.extend(kept.map(|(call, part)| Tape { recordings: recordings.clone(), call, part }));
             }
         }
-        tapes.retain(|tape| calls.iter().any(|call| call.id == tape.call));
+        let calls: BTreeSet<_> = calls.iter().map(|call| &call.id).collect();
+        tapes.retain(|tape| calls.contains(&tape.call));
         tapes.sort_unstable_by_key(|tape| tape.part);
         Ok(tapes)
     }

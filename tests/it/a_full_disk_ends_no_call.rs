@@ -46,9 +46,15 @@ async fn inside() {
     assert_eq!(api.post("/v1/admin/accounts", &account).await.0, 201);
 
     fill_the_disk(true);
-    for _ in 0..3 {
-        let (status, problem) = api.post("/v1/admin/accounts", &account).await;
-        assert_eq!((status, problem["code"].as_str()), (503, Some("store_unavailable")), "{problem}");
+    let nobody = "sip:200@127.0.0.1:9";
+    for (path, body) in [
+        ("/v1/admin/accounts", account.clone()),
+        ("/v1/calls", json!({ "from": NUMBER, "to": nobody })),
+        ("/v1/messages", json!({ "from": NUMBER, "to": nobody, "text": "hello" })),
+        ("/v1/agents", json!({ "name": "night" })),
+    ] {
+        let (status, problem) = api.post(path, &body).await;
+        assert_eq!((status, problem["code"].as_str()), (503, Some("store_unavailable")), "{path}: {problem}");
     }
     // What is there can be read.
     let (status, accounts) = api.get("/v1/admin/accounts").await;

@@ -193,6 +193,10 @@ async fn a_call_goes_through_this_vocabulary_alone() {
     let transcript = ask(Method::GET, &format!("/calls/{id}/transcript"), Value::Null).await;
     let roles: Vec<_> = transcript["segments"].as_array().unwrap().iter().map(|one| &one["role"]).collect();
     assert_eq!(roles, ["assistant", "user", "assistant"]);
+    let recording = ask(Method::GET, &format!("/calls/{id}/recording"), Value::Null).await;
+    let sound = reqwest::get(recording["url"].as_str().unwrap()).await.unwrap();
+    assert_eq!(sound.status(), 200, "the URL needs no key");
+    assert!(sound.bytes().await.unwrap().starts_with(b"RIFF"));
     let sms = ask(Method::GET, &format!("/sms/{}", sent["id"].as_str().unwrap()), Value::Null).await;
     assert_eq!((&sms["status"], &sms["cost_cents"]), (&json!("sent"), &json!(2)));
     world.stop().await;

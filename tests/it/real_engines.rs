@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use models::local::{Local, LocalConfig, Supervisors};
 use models::{Priority, Transcriber, Utterance};
-use offhook::domain::{EventKind, Speaker};
+use offhook::domain::{EventKind, Principal, Private, Speaker};
+use offhook::gateway::{SoundFormat, Speak};
 use offhook::phone::wer::word_error_rate;
 
 use crate::support::{Caller, NUMBER, Setting, World, prompt};
@@ -147,4 +148,27 @@ async fn a_mind_killed_in_mid_call_costs_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mouth_killed_in_mid_call_costs_no_answer() {
     is_survived(Engine::Mouth).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_spoken_by_itself_is_understood() {
+    let (world, supervisors, ear) = start().await;
+    let text = "The bakery opens at seven in the morning.";
+    let speak = |format| {
+        let request = Speak { text: Private::new(text.to_owned()), voice: None, speed: None, format };
+        let gateway = world.gateway.clone();
+        async move { gateway.speak(&Principal::operator(), request).await.unwrap() }
+    };
+    let wav = media::wav::parse(&speak(SoundFormat::Wav).await.bytes).unwrap();
+    let (seconds, rate) = (wav.mono().len() / usize::try_from(wav.rate).unwrap(), wav.rate);
+    assert!((1..8).contains(&seconds), "{seconds} s at {rate} Hz");
+    let pcm = media::resample::convert(&wav.mono(), wav.rate, 16_000);
+    let heard = words(&*ear, &pcm).await;
+    let errors = word_error_rate(text, &heard);
+    println!("spoken {text:?}, heard {heard:?}: word error rate {errors:.2}");
+    assert!(errors <= 0.35, "{heard:?}");
+    let mp3 = speak(SoundFormat::Mp3).await.bytes;
+    assert!(mp3.len() > 1000 && mp3[0] == 0xff);
+    world.stop().await;
+    supervisors.shutdown().await;
 }

@@ -95,6 +95,7 @@ const DOCUMENT: &[(&str, &str)] = &[
     ("POST", "/calls"),
     ("GET", "/calls/:id"),
     ("GET", "/calls/:id/transcript"),
+    ("GET", "/calls/:id/recording"),
     ("POST", "/sms"),
     ("GET", "/sms/:id"),
     ("GET", "/credits/balance"),

@@ -1,18 +1,22 @@
 //! Calls.
 
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::json;
 
 use super::numbers::voiced;
 use super::{Answer, Look, Said, created, id, needed, no_such_number, ok, part};
 use crate::dialect::agentnumber::wire::{ListQuery, NewCall};
 use crate::dialect::agentnumber::{CallDetail, CallView, Transcript, listed, placing_settings, success};
 use crate::domain::{Call, CallId, NumberId, Private};
-use crate::gateway::PlaceCall;
+use crate::gateway::{PlaceCall, SoundFormat, WantLink};
 use crate::http::App;
 use crate::http::auth::Who;
 use crate::http::problem::Problem;
 use crate::store::CallFilter;
+
+/// Seconds that the URL of a recording is good: the longest that there is, for the service's own do not end.
+const LINK_S: u32 = 86_400;
 
 pub(super) async fn place(State(app): State<App>, Who(who): Who, Said(new): Said<NewCall>) -> Answer {
     let longest = app.gateway.config().limits.max_duration;
@@ -58,6 +62,19 @@ pub(super) async fn transcript(State(app): State<App>, Who(who): Who, Path(id): 
     ok(success(transcript))
 }
 
-pub(super) fn not_ready(detail: &str) -> Problem {
+/// A URL that needs no key.
+pub(super) async fn recording(
+    State(app): State<App>,
+    Who(who): Who,
+    headers: HeaderMap,
+    Path(text): Path<String>,
+) -> Answer {
+    let want = WantLink { part: 0, format: SoundFormat::Wav, expires_in_s: LINK_S };
+    let link = app.gateway.link(&who, id::<CallId>(&text)?, want).await?;
+    let url = format!("{}/v1/recordings/{}", app.base(&headers), link.token);
+    ok(success(json!({ "url": url, "expires_at": link.expires_at })))
+}
+
+fn not_ready(detail: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_ready", detail)
 }

@@ -35,6 +35,7 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .route("/calls", post(calls::place).get(calls::list).layer(from_fn(idempotency::once)))
         .route("/calls/{id}", get(calls::get))
         .route("/calls/{id}/transcript", get(calls::transcript))
+        .route("/calls/{id}/recording", get(calls::recording))
         .route("/sms", post(sms::send).get(sms::list).layer(from_fn(idempotency::once)))
         .route("/sms/{id}", get(sms::get))
         .route("/credits/balance", get(credits::show))

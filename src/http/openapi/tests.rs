@@ -1,6 +1,7 @@
 //! The description is complete: whatever is mounted stands in it, with all that a reader needs.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -25,6 +26,17 @@ fn operations(api: &Value) -> Vec<(String, &Value)> {
     }
     assert!(!all.is_empty());
     all
+}
+
+#[test]
+fn every_route_of_ours_is_mounted_with_its_description() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http");
+    let mut files = vec![folder.join("handlers.rs")];
+    files.extend(std::fs::read_dir(folder.join("v1")).unwrap().map(|entry| entry.unwrap().path()));
+    for file in files.iter().filter(|file| file.is_file()) {
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(!text.contains(".route("), "{}: mount it by .routes(routes!(…))", file.display());
+    }
 }
 
 #[test]

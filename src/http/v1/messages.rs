@@ -12,12 +12,13 @@ use crate::gateway::{SendText, number_in_query};
 use crate::http::App;
 use crate::http::ask::{Body, Listing, Paging, Path, Query};
 use crate::http::auth::Who;
+use crate::http::idempotency::idempotent;
 use crate::http::problem::Problem;
 use crate::store::{MessageFilter, ThreadFilter};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(send_message, list_messages))
+        .routes(idempotent(routes!(send_message, list_messages)))
         .routes(routes!(get_message))
         .routes(routes!(list_conversations))
         .routes(routes!(get_conversation))
@@ -36,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     request_body = SendText,
     responses(
         (status = 201, description = "Written down and on its way", body = Message),
+        (status = 402, description = "`insufficient_credits`: the account's credits are used up"),
         (status = 403, description = "`recipient_stopped`: whoever should get it has asked for no more messages from this number"),
         (status = 502, description = "`unavailable`: there is no way to the recipient now"),
     ),

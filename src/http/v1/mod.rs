@@ -9,6 +9,7 @@ mod events;
 mod messages;
 mod numbers;
 mod recordings;
+mod speech;
 mod usage;
 mod webhooks;
 
@@ -35,6 +36,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(usage::routes())
         .merge(credits::routes())
         .merge(messages::routes())
+        .merge(speech::routes())
         .merge(events::routes())
         .merge(recordings::routes())
         .merge(webhooks::routes())

@@ -28,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// That stand so.
     status: Option<NumberStatus>,
     /// Those that this agent answers.
     agent: Option<AgentId>,

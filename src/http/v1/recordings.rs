@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use axum::Json;
-use axum::body::{Body as Bytes, HttpBody};
+use axum::body::Body as Bytes;
 use axum::extract::State;
 use axum::http::header::{
     ACCEPT, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
@@ -62,6 +62,7 @@ struct Choice {
     /// As in `recordings` of the call; 0 is the call's own.
     #[param(value_type = Option<u32>, default = 0)]
     part: Option<u32>,
+    /// Absent: WAV.
     #[param(inline, value_type = Option<SoundFormat>)]
     format: Option<SoundFormat>,
 }
@@ -205,11 +206,7 @@ impl App {
     }
 }
 
-pub(in crate::http) async fn answer(
-    sound: Sound,
-    format: SoundFormat,
-    headers: &HeaderMap,
-) -> Result<Response, Problem> {
+async fn answer(sound: Sound, format: SoundFormat, headers: &HeaderMap) -> Result<Response, Problem> {
     let mut response = match format {
         SoundFormat::Wav => wav(sound, headers)?,
         SoundFormat::Mp3 => {
@@ -239,7 +236,6 @@ fn wav(sound: Sound, headers: &HeaderMap) -> Result<Response, Problem> {
         }
     };
     let body = Bytes::from_stream(bytes(sound, range.clone()));
-    debug_assert!(!body.is_end_stream());
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("audio/wav"));

@@ -40,6 +40,7 @@ impl Peer {
             contact_user: name.into(),
             take_refers: true,
             take_replaces: true,
+            message_types: vec!["text/plain".into()],
             ..sip::Config::default()
         };
         let udp = vec![SocketAddr::new(ip, 0)];
@@ -157,6 +158,21 @@ impl Peer {
     pub(crate) async fn answer(&mut self) {
         let offer = self.rings().await.expect("an offer");
         self.take(&offer).await;
+    }
+
+    /// Answers every call and takes every message, as a carrier's server does. Never ends by itself.
+    pub(crate) async fn serve(mut self) {
+        while let Some(event) = self.events.recv().await {
+            match event {
+                Event::Incoming { leg, request } => {
+                    self.leg = Some(leg);
+                    self.stack.ring(leg, 180, None).await.unwrap();
+                    self.take(request.body.as_ref().expect("an offer")).await;
+                }
+                Event::Message { id, .. } => self.stack.answer_message(id, 200).await.unwrap(),
+                _ => {}
+            }
+        }
     }
 
     /// Answers what rings.
