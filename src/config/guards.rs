@@ -3,6 +3,7 @@
 use chrono::{NaiveTime, Weekday};
 use chrono_tz::Tz;
 
+use super::Config;
 use super::file::Section;
 use crate::domain::Money;
 
@@ -119,6 +120,25 @@ pub(super) fn guards(s: Section, default: Guards) -> Guards {
     guards
 }
 
+/// Emergency numbers that everybody knows.
+const EVERYWHERE: [&str; 4] = ["112", "911", "999", "000"];
+
+/// Nobody here is called by an emergency number: whoever dials it would wait for help on the line with an agent.
+pub(super) fn agree(root: &Section, config: &Config) {
+    let emergency = |name: &str| EVERYWHERE.contains(&name);
+    let reason = |name: &str| {
+        format!("is {name:?}, an emergency number; whoever dials it needs help, and not this box")
+    };
+    for (i, extension) in config.extensions.iter().enumerate().filter(|(_, one)| emergency(&one.number)) {
+        root.wrong(&format!("extension[{i}].number"), reason(&extension.number));
+    }
+    for (i, number) in config.numbers.iter().enumerate() {
+        for alias in number.aliases.iter().filter(|alias| emergency(alias)) {
+            root.wrong(&format!("number[{i}].aliases"), reason(alias));
+        }
+    }
+}
+
 fn is_beginning(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     text.starts_with("sip:")
@@ -185,6 +205,15 @@ mod tests {
         assert_eq!((hours.zone, hours.days.len()), (chrono_tz::Europe::Berlin, 2));
         assert_eq!((guards.spend.per_day.unwrap().cents(), guards.max_calls), (1250, Some(3)));
         assert_eq!(Config::parse("").unwrap().guards.hours, None);
+    }
+
+    #[test]
+    fn nobody_is_called_by_an_emergency_number() {
+        let text = "[[extension]]\nnumber='911'\npassword='p'\n[[trunk]]\nname='t'\nallow=['10.0.0.0/8']\n\
+                    [[agent]]\nname='a'\n[[number]]\nnumber='+14155550123'\naliases=['100', '112']\nagent='a'\ntrunk='t'";
+        let mistakes = Config::parse(text).unwrap_err();
+        let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+        assert_eq!(keys, ["extension[0].number", "number[0].aliases"]);
     }
 
     #[test]

@@ -332,6 +332,7 @@ fn agree(root: &Section, config: &Config) {
     }
     transports(root, config);
     extensions(root, config);
+    super::guards::agree(root, config);
     let lines = config.media.ports.clone().count() / 2;
     if lines < config.limits.max_calls {
         root.wrong(

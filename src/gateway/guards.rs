@@ -45,10 +45,6 @@ impl Error {
     pub fn refused(refusal: Refusal) -> Self {
         let kind = match &refusal {
             Refusal::Credits => Kind::Unpaid,
-            Refusal::KeyCalls { .. }
-            | Refusal::BoxCalls { .. }
-            | Refusal::KeyPace { .. }
-            | Refusal::BoxPace { .. } => Kind::TooMany,
             _ => Kind::Forbidden,
         };
         let field = refusal.is_of_the_number().then_some("to");
@@ -68,8 +64,8 @@ mod tests {
         let error = Error::refused(Refusal::Emergency);
         assert_eq!((error.kind, error.code, error.field), (Kind::Forbidden, "emergency_number", Some("to")));
         let wait = Duration::from_secs(7);
-        let error = Error::refused(Refusal::KeyPace { most: 3, wait });
-        assert_eq!((error.kind, error.retry_after, error.field), (Kind::TooMany, Some(wait), None));
+        let error = Error::refused(Refusal::Hours { opens: wait });
+        assert_eq!((error.kind, error.retry_after, error.field), (Kind::Forbidden, Some(wait), None));
         assert_eq!(Error::refused(Refusal::Credits).kind, Kind::Unpaid);
     }
 }

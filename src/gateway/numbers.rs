@@ -27,6 +27,7 @@ pub struct Want {
     /// As the country writes it, without a leading 0.
     #[param(example = "415")]
     pub area_code: Option<String>,
+    /// As the country's numbering plan says, or the operator.
     pub kind: Option<NumberKind>,
 }
 

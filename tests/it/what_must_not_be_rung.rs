@@ -95,3 +95,25 @@ async fn a_waiting_call_is_asked_for_again_when_its_turn_comes() {
     assert!(error.retry_after.is_some());
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_will_not_wait_is_told_which_limit_is_reached() {
+    for (rules, code) in [
+        ("max_calls = 1", "box_calls_limit"),
+        ("max_calls_per_key = 1", "key_calls_limit"),
+        ("calls_per_minute = 1", "box_rate_limit"),
+        ("calls_per_minute_per_key = 1", "key_rate_limit"),
+    ] {
+        let more = format!("[guards]\n{rules}\n");
+        let world = World::start(Setting { more, ..Setting::default() }).await;
+        let who = Principal::operator();
+        let callee = Caller::new().await;
+        let to = format!("sip:200@{}", callee.address());
+        world.gateway.place(&who, order(&to)).await.unwrap();
+        // The queue has let the first go as soon as it rings somewhere.
+        let impatient = PlaceCall { queue: false, ..order(&to) };
+        let error = world.gateway.place(&who, impatient).await.unwrap_err();
+        assert_eq!((error.kind, error.code), (Kind::TooMany, code), "{rules}");
+        world.stop().await;
+    }
+}

@@ -33,22 +33,6 @@ pub enum Refusal {
     Hours {
         opens: Duration,
     },
-    /// So many calls are up with this key.
-    KeyCalls {
-        most: u32,
-    },
-    BoxCalls {
-        most: u32,
-    },
-    /// So many calls have begun within a minute.
-    KeyPace {
-        most: u32,
-        wait: Duration,
-    },
-    BoxPace {
-        most: u32,
-        wait: Duration,
-    },
     Spend {
         purse: Purse,
         period: Period,
@@ -69,10 +53,6 @@ impl Refusal {
         "destination_denied",
         "destination_not_allowed",
         "outside_hours",
-        "key_calls_limit",
-        "box_calls_limit",
-        "key_rate_limit",
-        "box_rate_limit",
         "key_spend_limit",
         "account_spend_limit",
         "box_spend_limit",
@@ -90,10 +70,6 @@ impl Refusal {
             Refusal::Denied => "destination_denied",
             Refusal::NotAllowed => "destination_not_allowed",
             Refusal::Hours { .. } => "outside_hours",
-            Refusal::KeyCalls { .. } => "key_calls_limit",
-            Refusal::BoxCalls { .. } => "box_calls_limit",
-            Refusal::KeyPace { .. } => "key_rate_limit",
-            Refusal::BoxPace { .. } => "box_rate_limit",
             Refusal::Spend { purse: Purse::Key, .. } => "key_spend_limit",
             Refusal::Spend { purse: Purse::Account, .. } => "account_spend_limit",
             Refusal::Spend { purse: Purse::Box, .. } => "box_spend_limit",
@@ -121,18 +97,14 @@ impl Refusal {
             Refusal::Credits => EndReason::OutOfCredits,
             Refusal::Spend { .. } => EndReason::SpendLimit,
             Refusal::Hours { .. } => EndReason::OutsideHours,
-            _ if self.is_of_the_number() => EndReason::Guarded,
-            _ => EndReason::NoCapacity,
+            _ => EndReason::Guarded,
         }
     }
 
     /// When it is worth asking again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Refusal::Hours { opens: wait }
-            | Refusal::KeyPace { wait, .. }
-            | Refusal::BoxPace { wait, .. }
-            | Refusal::Spend { wait, .. } => Some(*wait),
+            Refusal::Hours { opens: wait } | Refusal::Spend { wait, .. } => Some(*wait),
             _ => None,
         }
     }
@@ -163,18 +135,6 @@ impl fmt::Display for Refusal {
             }
             Refusal::Hours { .. } => {
                 f.write_str("it is outside the hours in which calls and messages may go out (guards.hours)")
-            }
-            Refusal::KeyCalls { most } => {
-                write!(f, "{most} calls are up or waiting with this key, which is as many as it may have")
-            }
-            Refusal::BoxCalls { most } => {
-                write!(f, "{most} outbound calls are up, which is as many as this box may have")
-            }
-            Refusal::KeyPace { most, .. } => {
-                write!(f, "{most} calls have begun with this key within a minute, which is as many as may")
-            }
-            Refusal::BoxPace { most, .. } => {
-                write!(f, "{most} calls have begun within a minute, which is as many as may")
             }
             Refusal::Spend { purse, period, limit, .. } => {
                 let purse = match purse {
