@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -17,24 +18,47 @@ pub(crate) struct Body<T>(pub(crate) T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         if !(essence == "application/json" || essence.ends_with("+json")) {
             let detail = "send the body as JSON, with `Content-Type: application/json`";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "body_too_large",
-                    "the body is longer than this address takes",
-                ),
-                status => Problem::new(status, "invalid_json", rejection.body_text()),
-            })?;
-        read_json(&bytes).map(Body)
+        read_json(&whole(request).await?).map(Body)
     }
+}
+
+/// The longest body that is kept, in bytes. Every request carries it.
+#[derive(Clone, Copy)]
+pub(super) struct Longest(pub(super) usize);
+
+/// What of a body too long is still read, and thrown away: who is cut off while sending sees a broken connection, and never
+/// the answer that says why.
+const THROWN_AWAY: usize = 16 << 20;
+
+/// The bytes of a body.
+pub(super) async fn whole(request: Request) -> Result<Bytes, Problem> {
+    let Longest(most) = request.extensions().get().copied().unwrap_or(Longest(0));
+    let mut pieces = request.into_body().into_data_stream();
+    let (mut kept, mut length) = (Vec::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| {
+            let detail = format!("the body was cut off: {error}");
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
+        })?;
+        length = length.saturating_add(piece.len());
+        if length <= most {
+            kept.extend_from_slice(&piece);
+        } else if length > most.saturating_add(THROWN_AWAY) {
+            break;
+        }
+    }
+    if length > most {
+        let detail = format!("the body is longer than the {most} bytes that this address takes");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail));
+    }
+    Ok(kept.into())
 }
 
 /// JSON that is none is 400; JSON that says what cannot be is 422, with the field.

@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use tracing::{Instrument, debug, error, info_span};
 
 use super::App;
+use super::ask::Longest;
 use super::problem::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,6 +27,7 @@ pub(super) async fn attend(State(app): State<App>, mut request: Request, next: N
     let id = given.filter(|id| is_id(id)).map_or_else(|| new_id(&app), str::to_owned);
     let value = HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("req_"));
     request.headers_mut().insert(REQUEST_ID, value.clone());
+    request.extensions_mut().insert(Longest(app.config.max_body_bytes));
     let span = info_span!("request", id);
     let mut response = answer(&app, request, next).instrument(span).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {

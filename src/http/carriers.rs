@@ -1,16 +1,15 @@
 //! `/carriers/{trunk}/messages`: what a carrier without SIP MESSAGE tells us.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
+
 use axum::http::HeaderMap;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::App;
-use super::ask::Path;
+use super::ask::{Path, whole};
 use super::problem::Problem;
 use crate::call::Kept;
 use crate::domain::MessageId;
@@ -52,11 +51,9 @@ async fn tell_of_message(
     State(app): State<App>,
     Path(trunk): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: Request,
 ) -> Result<Json<Taken>, Problem> {
-    let body = body.map_err(|rejection| {
-        Problem::new(rejection.status(), "body_too_large", "the body is longer than this address takes")
-    })?;
+    let body = whole(request).await?;
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let message_id = match app.gateway.told_by_carrier(&trunk, header, &body).await? {
         Kept::Message(id) | Kept::Receipt(id) => Some(id),

@@ -18,6 +18,7 @@ use utoipa::openapi::{RefOr, Required, ResponseBuilder};
 use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use super::App;
+use super::ask::whole;
 use super::problem::Problem;
 use crate::domain::Principal;
 use crate::gateway::Once;
@@ -77,13 +78,7 @@ pub(super) async fn once(request: Request, next: Next) -> Result<Response, Probl
     let key = given.to_str().unwrap_or_default().to_owned();
 
     let (head, body) = request.into_parts();
-    let body = to_bytes(body, app.config.max_body_bytes).await.map_err(|_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "the body is longer than this address takes, or was cut off",
-        )
-    })?;
+    let body = whole(Request::from_parts(head.clone(), body)).await?;
     let asked = format!("{} {}\n", head.method, head.uri);
     let fingerprint = Sha256::new().chain_update(asked).chain_update(&body).finalize();
     let fingerprint: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();

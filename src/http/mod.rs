@@ -31,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -70,7 +69,6 @@ fn router(app: App) -> Router {
         .nest(crate::dialect::agentnumber::BASE, agentnumber::routes(&app))
         .fallback(handlers::not_found)
         .method_not_allowed_fallback(handlers::not_allowed)
-        .layer(DefaultBodyLimit::max(app.config.max_body_bytes))
         .layer(axum::middleware::from_fn_with_state(app.clone(), attend::attend))
         .with_state(app)
 }

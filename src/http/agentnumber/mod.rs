@@ -7,7 +7,6 @@ mod sms;
 mod webhooks;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
@@ -67,10 +66,8 @@ struct Said<T>(T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Said<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| Problem::new(rejection.status(), "body_too_large", rejection.body_text()))?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = ask::whole(request).await?;
         ask::read_json(if bytes.is_empty() { b"{}" } else { &bytes }).map(Said)
     }
 }
