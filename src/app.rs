@@ -17,6 +17,7 @@ use anyhow::{Context, anyhow};
 use models::llm::remote::{ChatCompletions, Timeouts};
 use models::local::{Local, LocalConfig, Supervisors};
 use models::permits::Permits;
+use models::process::{EngineHandle, Supervisor};
 use models::{Generator, Synthesizer, Transcriber};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
@@ -134,6 +135,8 @@ pub struct Minds {
     pub synthesizer: Arc<dyn Synthesizer>,
     /// By the name of the brain; `None` is the local model.
     pub generators: HashMap<Option<String>, Arc<dyn Generator>>,
+    /// The engines behind them that run on this box.
+    pub engines: Vec<EngineHandle>,
 }
 
 /// A gateway that takes calls.
@@ -160,12 +163,14 @@ impl Appliance {
         let trunks = Trunks::new(&config);
         let directory = Directory::open(&config, &store, chrono::Utc::now())?;
         let outside = Outside::new(&config.outside);
+        let engines = minds.engines.clone();
         let cast = cast(&config, minds, outside.clone()).await?;
         let exchange = Arc::new(Exchange {
             stack: stack.clone(),
             engine,
             directory,
             cast,
+            engines,
             trunks: trunks.clone(),
             extensions: Extensions::new(&config),
             guards: Guards::new(&config),
@@ -183,12 +188,14 @@ impl Appliance {
         let jobs = Jobs::start(store.clone(), exchange.outside.clone(), config.webhooks.clone(), chance::<8>);
         let ready = Arc::new(AtomicBool::new(true));
         let http_stop = CancellationToken::new();
+        let links = store.secret("recording_links", chance::<32>)?;
         let gateway = Gateway::new(
             exchange.clone(),
             switchboard.clone(),
             journal.clone(),
             store,
             Arc::new(keys),
+            links,
             chance::<32>,
         );
         trunk_tasks.spawn(gateway.clone().count());
@@ -333,13 +340,14 @@ fn minds(config: &Config, local: Local) -> anyhow::Result<(Minds, Supervisors)> 
         transcriber: local.stt.ok_or_else(|| missing("hearing"))?,
         synthesizer: local.tts.ok_or_else(|| missing("speaking"))?,
         generators,
+        engines: local.supervisors.iter().map(Supervisor::handle).collect(),
     };
     Ok((minds, local.supervisors))
 }
 
 /// Everybody who can speak, with the stock sentences of the configuration's agents synthesized.
 async fn cast(config: &Config, minds: Minds, outside: Outside) -> anyhow::Result<Cast> {
-    let Minds { transcriber, synthesizer, generators } = minds;
+    let Minds { transcriber, synthesizer, generators, .. } = minds;
     let cast = Cast::new(transcriber, synthesizer, generators, config.turn_taking.clone(), outside);
     for agent in &config.agents {
         cast.generator(&agent.brain).with_context(|| format!("agent {:?}", agent.name))?;

@@ -140,6 +140,7 @@ impl Running {
             transcriber: Arc::new(FakeTranscriber::says(["Hello?"])),
             synthesizer: Arc::new(FakeSynthesizer::default()),
             generators: HashMap::from([(None, Arc::new(FakeGenerator::says(["Yes."])) as _)]),
+            engines: Vec::new(),
         };
         let appliance = Appliance::start(premises, minds).await?;
         let url = format!("http://{}", appliance.http_address());

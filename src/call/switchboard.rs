@@ -62,6 +62,8 @@ pub struct Exchange {
     /// Who has which number, and who answers it.
     pub directory: Directory,
     pub cast: Cast,
+    /// Those of the box, for who wants to know how they do.
+    pub engines: Vec<models::process::EngineHandle>,
     pub trunks: Trunks,
     pub extensions: Extensions,
     pub guards: Guards,

@@ -44,6 +44,8 @@ pub(super) struct Metrics {
     calls: Family<Labels, Gauged>,
     trunks: Family<Labels, Gauged>,
     now: Family<Labels, Gauged>,
+    engines: Family<Labels, Gauged>,
+    engine_queues: Family<Labels, Gauged>,
     sip: Family<Labels, Counter>,
     late_ticks: Counter,
     backlog: Gauged,
@@ -67,6 +69,8 @@ impl Metrics {
             calls: Family::default(),
             trunks: Family::default(),
             now: Family::default(),
+            engines: Family::default(),
+            engine_queues: Family::default(),
             sip: Family::default(),
             late_ticks: Counter::default(),
             backlog: Gauge::default(),
@@ -122,6 +126,12 @@ impl Metrics {
         );
         registry.register("trunk_up", "Whether the trunk is registered, where it registers, and one of its servers is not known to be down", metrics.trunks.clone());
         registry.register("resources", "What is in use and what is free", metrics.now.clone());
+        registry.register("engine_up", "Whether the engine takes work", metrics.engines.clone());
+        registry.register(
+            "engine_queue",
+            "Jobs that wait for the engine or for a core",
+            metrics.engine_queues.clone(),
+        );
         registry.register("sip_messages", "SIP messages, by what was done with them", metrics.sip.clone());
         registry.register(
             "media_late_ticks",
@@ -222,6 +232,10 @@ impl Metrics {
                 trunk.servers.is_empty() || trunk.servers.iter().any(|server| server.reach != Reach::Down);
             let is_up = stands && reached;
             set(&self.trunks, "trunk", &trunk.name, is_up.into());
+        }
+        for engine in &report.engines {
+            set(&self.engines, "engine", engine.name, engine.ready.into());
+            set(&self.engine_queues, "engine", engine.name, engine.waiting);
         }
         set(&self.now, "what", "sip_legs", report.sip.legs);
         set(&self.now, "what", "sip_transactions", report.sip.transactions);

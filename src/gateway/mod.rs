@@ -24,6 +24,7 @@ mod words;
 
 use std::sync::Arc;
 
+use models::process::{EngineHandle, Status};
 use tokio::sync::broadcast;
 
 pub use agents::{NewAgent, PatchAgent};
@@ -73,7 +74,18 @@ pub struct Report {
     pub media: MediaReport,
     pub trunks: Vec<TrunkReport>,
     pub extensions: Vec<ExtensionReport>,
+    pub engines: Vec<EngineReport>,
     pub store_healthy: bool,
+}
+
+/// An engine of the box: what hears, thinks or speaks.
+#[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct EngineReport {
+    /// `whisper`, `llama` or `piper`.
+    pub name: &'static str,
+    pub ready: bool,
+    /// Jobs that wait for it, or for a core.
+    pub waiting: usize,
 }
 
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -98,18 +110,20 @@ pub struct MediaReport {
 }
 
 impl Gateway {
+    /// `links`: signs links to recordings, the same after every start.
     pub fn new(
         exchange: Arc<Exchange>,
         switchboard: Switchboard,
         journal: Journal,
         store: Store,
         keys: Arc<Keyring>,
+        links: [u8; 32],
         chance: fn() -> [u8; 32],
     ) -> Self {
         let registry = Registry::new(store.clone(), keys.clone(), chance);
         let random = chance();
         let process = u64::from_le_bytes(std::array::from_fn(|n| random[n]));
-        let seal = words::Seal::new(chance());
+        let seal = words::Seal::new(links);
         let metrics = metrics::shared();
         Self { exchange, switchboard, journal, store, keys, seal, registry, process, metrics }
     }
@@ -186,7 +200,13 @@ impl Gateway {
             },
             trunks: self.exchange.trunks.report(),
             extensions: self.exchange.extensions.report(),
+            engines: self.exchange.engines.iter().map(engine).collect(),
             store_healthy: self.journal.healthy(),
         }
     }
+}
+
+fn engine(handle: &EngineHandle) -> EngineReport {
+    let ready = matches!(handle.status(), Status::Ready { .. });
+    EngineReport { name: handle.name(), ready, waiting: handle.waiting() }
 }

@@ -67,7 +67,7 @@ pub struct Link {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Signs links. A process has a secret of its own, so that a link ends with the process at the latest.
+/// Signs links, with a secret of the box.
 #[derive(Clone)]
 pub(super) struct Seal(Arc<[u8; 32]>);
 
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(seal.open(&token, 999), Some((call.clone(), 2, SoundFormat::Mp3)));
         assert_eq!(seal.open(&token, 1_000), None, "its time is over");
         assert_eq!(seal.open(&token.replace(".2.", ".1."), 999), None, "another recording");
-        assert_eq!(Seal::new([4; 32]).open(&token, 999), None, "another process");
+        assert_eq!(Seal::new([4; 32]).open(&token, 999), None, "another box");
         for wrong in ["", ".", "a.b", &token[..token.len() - 1], &format!("{token}0")] {
             assert_eq!(seal.open(wrong, 999), None, "{wrong}");
         }

@@ -16,6 +16,7 @@ mod keys;
 mod messages;
 mod record;
 mod schema;
+mod secrets;
 mod shelf;
 mod sound;
 mod tables;

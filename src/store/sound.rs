@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -211,9 +211,9 @@ pub fn recording_file(data: &Path, account: &AccountId, call: &CallId) -> PathBu
     recordings(data).join(account.as_str()).join(name(call, 0))
 }
 
-/// Makes the folders, where they are missing.
+/// Makes the folders, where they are missing: for nobody but us to look into.
 pub(super) fn make_folders(data: &Path) -> io::Result<()> {
-    fs::create_dir_all(open_folder(&recordings(data)))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(open_folder(&recordings(data)))
 }
 
 /// Every recording that is finished.

@@ -2,7 +2,7 @@
 
 use redb::{TableDefinition, Value, WriteTransaction};
 
-use super::{StoreError, collection, credits, events, hooks, idempotency, schema, sound, usage};
+use super::{StoreError, collection, credits, events, hooks, idempotency, schema, secrets, sound, usage};
 use crate::domain::{Account, Agent, Call, Delivery, Key, Message, Number, Thread, Webhook};
 
 /// Something to be done with each table.
@@ -19,6 +19,7 @@ pub(super) fn visit(visitor: &mut impl Visitor) -> Result<(), StoreError> {
     visitor.table(events::EVENTS)?;
     visitor.table(events::ORDER)?;
     visitor.table(sound::WORDS)?;
+    visitor.table(secrets::SECRETS)?;
     visitor.table(idempotency::ONCE)?;
     visitor.table(idempotency::ONCE_BY_TIME)?;
     hooks::visit(visitor)?;

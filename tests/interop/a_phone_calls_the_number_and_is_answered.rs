@@ -59,6 +59,15 @@ fn what_the_phone_said_and_what_it_heard_are_in_the_transcript() {
     let turns = record.0["turns"].as_array().expect("a record has turns");
     let exchanges = turns.iter().filter(|turn| turn["heard"] != "").count();
     assert_eq!(exchanges, 2, "each thing said was one exchange: {turns:?}");
+    let metrics = gateway.metrics();
+    for line in [
+        "offhook_engine_up{engine=\"whisper\"} 1.0",
+        "offhook_engine_queue{engine=\"piper\"} 0.0",
+        "offhook_calls_ended_total{direction=\"inbound\",status=\"completed\",reason=\"caller_hung_up\"} 1",
+        "offhook_turn_stage_seconds_count{stage=\"stt\"} 2",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
 }
 
 /// Many carriers put the contact that we registered into the Request-URI, and leave the number in To.

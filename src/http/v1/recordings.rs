@@ -73,7 +73,6 @@ struct LinkView {
     /// Give it only to whom the recording is to be given.
     #[schema(example = "http://127.0.0.1:8080/v1/recordings/call_0123456789abcdef.0.wav.1767225600.5f…")]
     url: String,
-    /// It ends earlier where the gateway is started anew.
     expires_at: DateTime<Utc>,
 }
 

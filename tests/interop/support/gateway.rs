@@ -227,6 +227,11 @@ impl Gateway {
         call["id"].as_str().unwrap_or_else(|| panic!("no id in {call}")).to_owned()
     }
 
+    /// What a monitor reads.
+    pub(crate) fn metrics(&self) -> String {
+        http::get(self.http, "/metrics", Some(&self.key)).expect("an answer to /metrics").body
+    }
+
     pub(crate) fn call(&self, id: &str) -> Value {
         self.get(&format!("/v1/calls/{id}"))
     }

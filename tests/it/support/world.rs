@@ -109,6 +109,7 @@ impl World {
             transcriber: setting.transcriber,
             synthesizer: setting.synthesizer,
             generators: HashMap::from([(None, setting.generator)]),
+            engines: Vec::new(),
         };
         let appliance = Appliance::start(premises, minds).await.unwrap();
         let gateway = appliance.gateway().clone();
