@@ -83,8 +83,8 @@ impl Gateway {
         self.spoken(text, Some(id), 1.0, SoundFormat::Wav).await
     }
 
-    /// Speaks a text; its characters are charged for when it is spoken.
-    pub async fn speak(&self, who: &Principal, request: Speak) -> Result<Spoken, Error> {
+    /// Speaks a text; its characters are charged for when it is spoken, unless they were before (`again`).
+    pub async fn speak(&self, who: &Principal, request: Speak, again: bool) -> Result<Spoken, Error> {
         who.require(Scope::SpeechWrite)?;
         let (text, speed) = (request.text.reveal(), request.speed.unwrap_or(1.0));
         let characters = text.chars().count();
@@ -104,6 +104,9 @@ impl Gateway {
         {
             let reason = format!("is {voice:?}, and must be one of {}", voices.join(", "));
             return Err(Error::field("voice", reason));
+        }
+        if again {
+            return self.spoken(text, request.voice.as_deref(), speed, request.format).await;
         }
         self.afford(who).await?;
         let sound = self.spoken(text, request.voice.as_deref(), speed, request.format).await?;

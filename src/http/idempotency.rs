@@ -27,8 +27,12 @@ use crate::store::KeptAnswer;
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Longer answers are not kept: no POST that costs or rings has one.
+/// Of answers that are kept. Only sound is longer, and of that none is kept.
 const LONGEST_ANSWER: usize = 256 << 10;
+
+/// A request that was carried out before, whose answer is too long to be kept: it is to be made anew, and costs nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Again;
 
 /// Makes the POST of an address heed the header, and says so in its description.
 pub(crate) fn idempotent(mut routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
@@ -62,7 +66,7 @@ fn parameter() -> Parameter {
         .required(Required::False)
         .description(Some(
             "Chosen by the client, new for each thing that it wants done. The same request with the same key is carried out once: asked \
-             again within a day it gets the same answer, with `Idempotency-Replayed: true`.",
+             again within a day it gets the same answer, with `Idempotency-Replayed: true`. Sound is made anew, and costs nothing.",
         ))
         .schema(Some(schema))
         .build()
@@ -82,10 +86,17 @@ pub(super) async fn once(request: Request, next: Next) -> Result<Response, Probl
     let asked = format!("{} {}\n", head.method, head.uri);
     let fingerprint = Sha256::new().chain_update(asked).chain_update(&body).finalize();
     let fingerprint: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-    if let Once::Answered(answer) = app.gateway.begin_once(&who, &key, fingerprint).await? {
-        return Ok(replayed(answer));
+    let begun = app.gateway.begin_once(&who, &key, fingerprint).await?;
+    let mut request = Request::from_parts(head, Body::from(body));
+    if let Once::Answered(answer) = begun {
+        if !answer.content_type.as_deref().is_some_and(is_sound) {
+            return Ok(replayed(answer));
+        }
+        request.extensions_mut().insert(Again);
+        let mut response = next.run(request).await;
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        return Ok(response);
     }
-    let request = Request::from_parts(head, Body::from(body));
     // In a task of its own: a client that goes away meanwhile does not leave it half done.
     let done = tokio::spawn(async move {
         let (response, answer) = taken_apart(next.run(request).await).await;
@@ -104,19 +115,23 @@ async fn taken_apart(response: Response) -> (Response, Option<KeptAnswer>) {
         return (response, None);
     }
     let (head, body) = response.into_parts();
+    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (status, content_type, location) = (status.as_u16(), header(CONTENT_TYPE), header(LOCATION));
+    if content_type.as_deref().is_some_and(is_sound) {
+        let answer = KeptAnswer { status, content_type, location, body: Vec::new() };
+        return (Response::from_parts(head, body), Some(answer));
+    }
     let Ok(body) = to_bytes(body, LONGEST_ANSWER).await else {
         let problem =
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the answer broke off");
         return (problem.into_response(), None);
     };
-    let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let answer = KeptAnswer {
-        status: status.as_u16(),
-        content_type: header(CONTENT_TYPE),
-        location: header(LOCATION),
-        body: body.to_vec(),
-    };
+    let answer = KeptAnswer { status, content_type, location, body: body.to_vec() };
     (Response::from_parts(head, Body::from(body)), Some(answer))
+}
+
+fn is_sound(content_type: &str) -> bool {
+    content_type.starts_with("audio/")
 }
 
 fn replayed(answer: KeptAnswer) -> Response {

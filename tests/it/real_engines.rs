@@ -157,7 +157,7 @@ async fn a_text_that_is_spoken_by_itself_is_understood() {
     let speak = |format| {
         let request = Speak { text: Private::new(text.to_owned()), voice: None, speed: None, format };
         let gateway = world.gateway.clone();
-        async move { gateway.speak(&Principal::operator(), request).await.unwrap() }
+        async move { gateway.speak(&Principal::operator(), request, false).await.unwrap() }
     };
     let wav = media::wav::parse(&speak(SoundFormat::Wav).await.bytes).unwrap();
     let (seconds, rate) = (wav.mono().len() / usize::try_from(wav.rate).unwrap(), wav.rate);

@@ -39,6 +39,29 @@ async fn a_text_becomes_a_file_and_its_characters_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_asked_for_again_costs_once() {
+    let world = World::start(Setting::default()).await;
+    let api = Api::admin(&world);
+    let body = json!({ "text": "We are open until six." });
+    let ask = |body: &Value| {
+        let body = body.clone();
+        let api = &api;
+        async move {
+            let headers = [("idempotency-key", "said-7")];
+            let (status, headers, _) =
+                api.full(reqwest::Method::POST, "/v1/speech", &headers, Some(&body)).await;
+            (status, headers.contains_key("idempotency-replayed"))
+        }
+    };
+    assert_eq!(ask(&body).await, (200, false));
+    assert_eq!(ask(&body).await, (200, true));
+    assert_eq!(ask(&json!({ "text": "Another." })).await, (409, false));
+    let (_, usage) = api.get("/v1/usage").await;
+    assert_eq!(usage["total"]["characters"], "We are open until six.".len());
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_spoken_is_refused_with_its_field() {
     let world = World::start(Setting::default()).await;
     let api = Api::admin(&world);

@@ -1,9 +1,9 @@
 //! `/v1/voices` and `/v1/speech`.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -12,10 +12,14 @@ use crate::gateway::{Speak, Spoken, Voice};
 use crate::http::App;
 use crate::http::ask::{Body, Path};
 use crate::http::auth::Who;
+use crate::http::idempotency::{Again, idempotent};
 use crate::http::problem::Problem;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_voices)).routes(routes!(get_voice_sample)).routes(routes!(speak))
+    OpenApiRouter::new()
+        .routes(routes!(list_voices))
+        .routes(routes!(get_voice_sample))
+        .routes(idempotent(routes!(speak)))
 }
 
 /// The voices of the box, all of them.
@@ -83,9 +87,10 @@ async fn get_voice_sample(
 async fn speak(
     State(app): State<App>,
     Who(who): Who,
+    again: Option<Extension<Again>>,
     Body(request): Body<Speak>,
 ) -> Result<Response, Problem> {
-    Ok(file(app.gateway.speak(&who, request).await?))
+    Ok(file(app.gateway.speak(&who, request, again.is_some()).await?))
 }
 
 fn file(sound: Spoken) -> Response {
