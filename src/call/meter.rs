@@ -11,9 +11,10 @@ use chrono::Utc;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+use super::exchange::Exchange;
 use super::guards::{Errand, Funds};
 use super::route::RouteError;
-use super::switchboard::{Exchange, Switchboard};
+use super::switchboard::Switchboard;
 use crate::config::CreditMode;
 use crate::domain::{AccountId, Call, CallId, Direction, EndReason, KeyId, Money, Rates};
 use crate::store::{Store, StoreError};

@@ -6,6 +6,7 @@ mod cast;
 mod conversation;
 mod directory;
 mod ears;
+mod exchange;
 mod extensions;
 mod guards;
 mod hunt;
@@ -26,6 +27,7 @@ pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};
 pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
+pub use exchange::{Exchange, local_ip_towards};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::{Journal, NotWritten};
@@ -37,8 +39,6 @@ pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use speaker::Unspoken;
-pub use switchboard::{
-    Exchange, PlaceError, Placement, Switchboard, TransferError, Unsent, local_ip_towards,
-};
+pub use switchboard::{PlaceError, Placement, Switchboard, TransferError, Unsent};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};
 pub use turn::{HANG_UP_MARK, Mouth};

@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use sip::identity::{CallerId, IdentityStyle, Privacy};
 use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
 
+use super::exchange::{Exchange, local_ip_towards};
 use super::messages::{Destination, Way};
-use super::switchboard::{Exchange, local_ip_towards};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Style, Trunk};
 use crate::domain::{Call, Direction, E164, Number};

@@ -9,7 +9,6 @@ mod waiting;
 pub use steer::Unsent;
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,18 +20,15 @@ use tracing::{info, warn};
 
 use super::actor::{Actor, Command, Company, Given, Media, Signal, Transfer};
 use super::bridge::NotNow;
-use super::extensions::Extensions;
-use super::guards::Guards;
-use super::ledger::{Journal, Ledger, close_abandoned};
+use super::exchange::Exchange;
+use super::ledger::{Ledger, close_abandoned};
 use super::messages::{self, Draft, Kept, Letter, NotTaken, Notice, Post, SendError};
 use super::queue::{Full, Hold, Limits, Pace, Queue};
-use super::{Cast, Directory, NoBrain, Resolved, Waves, trunks::Trunks};
+use super::{NoBrain, Resolved, Waves};
 use crate::config::Config;
 use crate::domain::{
     Call, CallId, Direction, EndReason, KeyId, Message, MessageId, Metadata, Number, Private,
 };
-use crate::outside::Outside;
-use crate::store::{Store, Tape};
 
 /// Words for one call that may wait for its actor. An actor that is so far behind is stuck, and its call is ended.
 const COMMANDS: usize = 64;
@@ -52,27 +48,6 @@ pub(super) struct Dialled {
     pub(super) side: SideId,
     /// The trunk or extension that is tried first.
     pub(super) trunk: String,
-}
-
-/// Everything that calls are made of. Shared, unchanging.
-pub struct Exchange {
-    pub config: Config,
-    pub stack: sip::net::Stack,
-    pub engine: media::net::Engine,
-    /// Who has which number, and who answers it.
-    pub directory: Directory,
-    pub cast: Cast,
-    /// Those of the box, for who wants to know how they do.
-    pub engines: Vec<models::process::EngineHandle>,
-    pub trunks: Trunks,
-    pub extensions: Extensions,
-    pub guards: Guards,
-    pub journal: Journal,
-    pub store: Store,
-    /// The way to URLs that clients supplied.
-    pub outside: Outside,
-    /// Randomness for ids, SSRCs and sessions.
-    pub chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
 }
 
 /// An outbound call that has been checked.
@@ -282,36 +257,6 @@ impl Switchboard {
         if self.orders.send(Order::Drain { grace, done }).await.is_ok() {
             let _ = ended.await;
         }
-    }
-}
-
-impl Exchange {
-    /// Where this peer is told to send its sound. What STUN has found is for those beyond the NAT.
-    fn told_ip(&self, peer: SocketAddr) -> std::io::Result<IpAddr> {
-        let fixed = self.config.media.advertise.or(self.config.sip.advertise);
-        let seen = || self.trunks.public().filter(|_| !is_near(peer.ip()));
-        fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
-    }
-
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
-        let chance = u128::from_le_bytes((self.chance)());
-        #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
-        let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
-        let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
-        let opened = match self.engine.open(session(), tape) {
-            Err(error @ media::net::OpenError::Recording(..)) => {
-                // A full disk is no reason to take no calls.
-                tracing::error!(%error, "a call is not recorded");
-                self.engine.open(session(), None)
-            }
-            opened => opened,
-        };
-        let (line, events) = opened.map_err(|error| error.to_string())?;
-        let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
-        let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
     }
 }
 
@@ -742,22 +687,6 @@ fn reason(cause: &sip::Cause, outbound: bool) -> EndReason {
     }
 }
 
-/// On our side of any NAT.
-fn is_near(peer: IpAddr) -> bool {
-    match peer.to_canonical() {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
-    }
-}
-
-/// The address of ours that packets to `peer` leave from. Asks the routing table; sends nothing.
-pub fn local_ip_towards(peer: SocketAddr) -> std::io::Result<IpAddr> {
-    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any)?;
-    socket.connect(peer)?;
-    Ok(socket.local_addr()?.ip())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -777,26 +706,5 @@ mod tests {
             assert_eq!(reason(&cause(kind, status), true), expected, "{kind:?} {status:?}");
         }
         assert_eq!(reason(&cause(CauseKind::Bye, None), false), EndReason::CallerHungUp);
-    }
-
-    #[test]
-    fn peers_beyond_the_nat_are_told_apart() {
-        for (peer, expected) in [
-            ("192.168.1.20", true),
-            ("::ffff:10.0.0.1", true),
-            ("fd00::1", true),
-            ("203.0.113.7", false),
-            ("2001:db8::7", false),
-        ] {
-            assert_eq!(is_near(peer.parse().unwrap()), expected, "{peer}");
-        }
-    }
-
-    #[test]
-    fn loopback_peers_see_loopback() {
-        assert_eq!(
-            local_ip_towards("127.0.0.1:5060".parse().unwrap()).unwrap(),
-            IpAddr::from([127, 0, 0, 1])
-        );
     }
 }

@@ -18,9 +18,10 @@ use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
 use super::bridge::{self, Bridge, NotNow, Role};
+use super::exchange::Exchange;
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
-use super::switchboard::{Exchange, SideId, Switchboard, Unsent};
+use super::switchboard::{SideId, Switchboard, Unsent};
 use super::{Input, Unsaid};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
 use crate::store::Tape;

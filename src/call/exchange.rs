@@ -1,0 +1,107 @@
+//! What all calls share: the stack, the engine, who answers, who may be called, where it is written down.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use media::sdp::{self, LocalMedia};
+
+use super::actor::Media;
+use super::extensions::Extensions;
+use super::guards::Guards;
+use super::ledger::Journal;
+use super::{Cast, Directory, trunks::Trunks};
+use crate::config::Config;
+use crate::outside::Outside;
+use crate::store::{Store, Tape};
+
+/// Everything that calls are made of. Shared, unchanging.
+pub struct Exchange {
+    pub config: Config,
+    pub stack: sip::net::Stack,
+    pub engine: media::net::Engine,
+    /// Who has which number, and who answers it.
+    pub directory: Directory,
+    pub cast: Cast,
+    /// Those of the box, for who wants to know how they do.
+    pub engines: Vec<models::process::EngineHandle>,
+    pub trunks: Trunks,
+    pub extensions: Extensions,
+    pub guards: Guards,
+    pub journal: Journal,
+    pub store: Store,
+    /// The way to URLs that clients supplied.
+    pub outside: Outside,
+    /// Randomness for ids, SSRCs and sessions.
+    pub chance: Box<dyn Fn() -> [u8; 16] + Send + Sync>,
+}
+
+impl Exchange {
+    /// Where this peer is told to send its sound. What STUN has found is for those beyond the NAT.
+    pub(super) fn told_ip(&self, peer: SocketAddr) -> std::io::Result<IpAddr> {
+        let fixed = self.config.media.advertise.or(self.config.sip.advertise);
+        let seen = || self.trunks.public().filter(|_| !is_near(peer.ip()));
+        fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
+    }
+
+    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
+    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
+        let chance = u128::from_le_bytes((self.chance)());
+        #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
+        let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
+        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
+        let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
+        let opened = match self.engine.open(session(), tape) {
+            Err(error @ media::net::OpenError::Recording(..)) => {
+                // A full disk is no reason to take no calls.
+                tracing::error!(%error, "a call is not recorded");
+                self.engine.open(session(), None)
+            }
+            opened => opened,
+        };
+        let (line, events) = opened.map_err(|error| error.to_string())?;
+        let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
+        let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
+        Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
+    }
+}
+
+/// On our side of any NAT.
+fn is_near(peer: IpAddr) -> bool {
+    match peer.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
+/// The address of ours that packets to `peer` leave from. Asks the routing table; sends nothing.
+pub fn local_ip_towards(peer: SocketAddr) -> std::io::Result<IpAddr> {
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(peer)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_beyond_the_nat_are_told_apart() {
+        for (peer, expected) in [
+            ("192.168.1.20", true),
+            ("::ffff:10.0.0.1", true),
+            ("fd00::1", true),
+            ("203.0.113.7", false),
+            ("2001:db8::7", false),
+        ] {
+            assert_eq!(is_near(peer.parse().unwrap()), expected, "{peer}");
+        }
+    }
+
+    #[test]
+    fn loopback_peers_see_loopback() {
+        assert_eq!(
+            local_ip_towards("127.0.0.1:5060".parse().unwrap()).unwrap(),
+            IpAddr::from([127, 0, 0, 1])
+        );
+    }
+}
