@@ -60,7 +60,7 @@ fn place(gateway: &Gateway, calls: u32, all: usize) {
     );
     gateway.wait(&format!("the end of all {all} calls"), SOON, |events| {
         let ends = events.iter().filter(|event| event["type"] == "call.ended");
-        (ends.filter(|end| end["end_reason"] == "caller_hung_up").count() == all).then_some(())
+        (ends.filter(|end| end["data"]["end_reason"] == "caller_hung_up").count() == all).then_some(())
     });
     // A record is closed when its files are.
     gateway.wait("the end of their recordings", SOON, |events| {
