@@ -94,7 +94,7 @@ bench-sip: setup-test
 	printf '==> bench-sip\n'
 	cargo bench --quiet -p sip --bench signalling
 
-## bench-api: measure the control API: pages, reads and placing calls, with 10,000 calls and 100,000 messages (about 3 minutes)
+## bench-api: measure the control API: pages, reads and placing calls, with 10,000 calls and 100,000 messages (about a minute)
 bench-api: setup-test
 	@$(PHASE) -q 'build of bench-api' cargo bench --no-run -p offhook --bench api
 	printf '==> bench-api\n'
