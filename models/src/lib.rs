@@ -155,12 +155,40 @@ mod traits {
     pub struct ChatMessage {
         pub role: Role,
         pub content: String,
+        /// What the assistant wanted done with these words.
+        pub tool_calls: Vec<ToolCall>,
+        /// The call that a message of [`Role::Tool`] is the result of.
+        pub tool_call_id: Option<String>,
     }
 
     impl ChatMessage {
         pub fn new(role: Role, content: impl Into<String>) -> ChatMessage {
-            ChatMessage { role, content: content.into() }
+            ChatMessage { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None }
         }
+
+        /// What became of a tool call.
+        pub fn result(call: &ToolCall, content: impl Into<String>) -> ChatMessage {
+            ChatMessage { tool_call_id: Some(call.id.clone()), ..ChatMessage::new(Role::Tool, content) }
+        }
+    }
+
+    /// Something that the model may do besides talking.
+    #[derive(Clone, PartialEq, Debug)]
+    pub struct ToolSpec {
+        pub name: String,
+        pub description: String,
+        /// JSON Schema of the arguments, an object.
+        pub parameters: serde_json::Value,
+    }
+
+    /// That it wants done.
+    #[derive(Clone, PartialEq, Eq, Debug)]
+    pub struct ToolCall {
+        /// Unique in its conversation.
+        pub id: String,
+        pub name: String,
+        /// A JSON object as text, as the model wrote it: whoever acts on it checks it.
+        pub arguments: String,
     }
 
     #[derive(Clone, Debug)]
@@ -174,6 +202,10 @@ mod traits {
         pub priority: Priority,
         /// One per call: a local model keeps what it has read of this conversation.
         pub session: u64,
+        /// What the model may ask for.
+        pub tools: Vec<ToolSpec>,
+        /// JSON Schema that the whole reply must obey. `None`: free text.
+        pub schema: Option<serde_json::Value>,
     }
 
     impl Prompt {
@@ -186,6 +218,8 @@ mod traits {
                 stop: Vec::new(),
                 priority: Priority::Reply,
                 session: 0,
+                tools: Vec::new(),
+                schema: None,
             }
         }
     }
@@ -225,6 +259,8 @@ mod traits {
     #[derive(Clone, PartialEq, Debug)]
     pub enum Delta {
         Text(String),
+        /// The model wants this done; it may have said something before. Then comes `Done`.
+        ToolCall(ToolCall),
         Done { reason: FinishReason, usage: Usage },
     }
 

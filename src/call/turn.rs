@@ -154,6 +154,8 @@ impl TurnTask {
         while let Some(delta) = deltas.next().await {
             let text = match delta? {
                 Delta::Text(text) => text,
+                // None is offered to it yet.
+                Delta::ToolCall(_) => continue,
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);

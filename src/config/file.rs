@@ -121,6 +121,22 @@ impl Section {
         }
     }
 
+    /// A sub-table that is read as the API reads the same object; `None` where it is absent or wrong.
+    pub(super) fn group<T: serde::de::DeserializeOwned>(&self, key: &'static str) -> Option<T> {
+        if !self.has(key) {
+            return None;
+        }
+        match serde_path_to_error::deserialize(self.json(key)) {
+            Ok(group) => Some(group),
+            Err(error) => {
+                let inner = error.path().to_string();
+                let whole = if inner == "." { key.to_owned() } else { format!("{key}.{inner}") };
+                self.wrong(&whole, error.into_inner().to_string());
+                None
+            }
+        }
+    }
+
     /// A sub-table; empty where it is absent.
     pub(super) fn section(&self, key: &'static str) -> Section {
         let table = match self.take(key) {

@@ -3,6 +3,7 @@
 //! `config/offhook.toml` documents every key at its default; a test holds the two together. A default stands here and
 //! nowhere else.
 
+mod agent;
 mod carrier;
 mod dialect;
 mod extension;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use crate::domain::{BrainChoice, E164, NumberKind, Rates, Region};
 
+pub use agent::{Agent, Example};
 pub use carrier::{Carrier, Encoding, Hmac, Inbound, Method, PLACES, Proof, Receipt};
 pub use dialect::{Agentnumber, Dialects};
 pub use extension::Extension;
@@ -181,38 +183,6 @@ pub struct Brain {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-pub struct Example {
-    pub user: String,
-    pub agent: String,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-pub struct Agent {
-    pub name: String,
-    pub prompt: String,
-    /// Exchanges put in front of the conversation, from which a small model learns the tone.
-    pub examples: Vec<Example>,
-    pub first_message: String,
-    /// Said when the gateway or the agent ends the call.
-    pub goodbye: String,
-    /// Said when the brain or the speech fails.
-    pub apology: String,
-    pub still_there: String,
-    /// Said when a transfer came to nothing and the agent has the caller again.
-    pub transfer_failed: String,
-    pub brain: BrainChoice,
-    pub voice: Option<String>,
-    pub speed: f32,
-    pub language: String,
-    /// An answer that holds one of these ends the call when it has been said.
-    pub end_call_phrases: Vec<String>,
-    pub max_tokens: u32,
-    pub temperature: f32,
-    pub top_p: f32,
-    pub repeat_penalty: f32,
-}
-
-#[derive(Clone, PartialEq, Debug)]
 pub struct Number {
     pub number: E164,
     /// Other user parts that reach it, such as a short number on the LAN.
@@ -233,30 +203,6 @@ pub struct Numbering {
     pub region: Region,
     /// How long a number that was given back is nobody's.
     pub quarantine: Duration,
-}
-
-impl Default for Agent {
-    fn default() -> Self {
-        Self {
-            name: String::new(),
-            prompt: "You answer the phone. Be friendly and brief.".into(),
-            examples: Vec::new(),
-            first_message: "Hello, how can I help you?".into(),
-            goodbye: "Thank you for calling. Goodbye.".into(),
-            apology: "I am sorry, I had a problem there. Could you say that again?".into(),
-            still_there: "Are you still there?".into(),
-            transfer_failed: "I am sorry, I could not put you through. Can I help you otherwise?".into(),
-            brain: BrainChoice::Local,
-            voice: None,
-            speed: 1.0,
-            language: "en".into(),
-            end_call_phrases: Vec::new(),
-            max_tokens: 120,
-            temperature: 0.3,
-            top_p: 0.9,
-            repeat_penalty: 1.15,
-        }
-    }
 }
 
 impl Default for Config {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::agent::agent;
 use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
@@ -16,8 +17,7 @@ use super::signalling::sip;
 use super::trunk::trunk;
 use super::webhooks::webhooks;
 use super::{
-    Agent, Brain, Config, Engines, Example, Limits, Log, Media, Number, Numbering, Queue, Recording, Secret,
-    TurnTaking,
+    Brain, Config, Engines, Limits, Log, Media, Number, Numbering, Queue, Recording, Secret, TurnTaking,
 };
 use crate::domain::{BrainChoice, NumberKind, Region};
 
@@ -216,45 +216,6 @@ fn brain(s: Section) -> Brain {
     }
     s.finish();
     brain
-}
-
-fn agent(s: Section) -> Agent {
-    let default = Agent::default();
-    let brain = match s.text("brain") {
-        Some(name) if name != "local" => BrainChoice::Configured { name },
-        _ => BrainChoice::Local,
-    };
-    let examples = s.sections("examples").into_iter().map(example).collect();
-    let agent = Agent {
-        name: s.required("name", "a name of your choice, to be used in number.agent"),
-        prompt: s.text("prompt").unwrap_or(default.prompt),
-        examples,
-        first_message: s.text("first_message").unwrap_or(default.first_message),
-        goodbye: s.text("goodbye").unwrap_or(default.goodbye),
-        apology: s.text("apology").unwrap_or(default.apology),
-        still_there: s.text("still_there").unwrap_or(default.still_there),
-        transfer_failed: s.text("transfer_failed").unwrap_or(default.transfer_failed),
-        brain,
-        voice: s.text("voice"),
-        speed: s.number("speed", default.speed, 0.5, 2.0),
-        language: s.text("language").unwrap_or(default.language),
-        end_call_phrases: s.texts("end_call_phrases", &[]),
-        max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
-        temperature: s.number("temperature", default.temperature, 0.0, 2.0),
-        top_p: s.number("top_p", default.top_p, 0.0, 1.0),
-        repeat_penalty: s.number("repeat_penalty", default.repeat_penalty, 1.0, 2.0),
-    };
-    s.finish();
-    agent
-}
-
-fn example(s: Section) -> Example {
-    let example = Example {
-        user: s.required("user", "what a caller says"),
-        agent: s.required("agent", "what the agent answers"),
-    };
-    s.finish();
-    example
 }
 
 fn number(s: Section) -> Option<Number> {

@@ -1,10 +1,10 @@
-//! What an agent is like: settings that resolve in layers.
+//! Agents, numbers and threads: what an account has.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{AccountId, AgentId, Event, EventKind, Private};
+use super::{AccountId, AgentId, Event, EventKind, Private, Settings};
 
 /// What a client hangs on its things for itself; kept, shown, never read.
 pub type Metadata = Map<String, Value>;
@@ -18,89 +18,6 @@ pub enum Source {
     Api,
     /// The configuration file; the API only shows it.
     Configuration,
-}
-
-/// What thinks for an agent.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum BrainChoice {
-    /// The model on this box.
-    Local,
-    /// A brain of the configuration, by its name.
-    Configured { name: String },
-    /// A URL of the client's that answers chat completions as a stream.
-    Webhook {
-        /// `https://…`; inside the operator's networks only where the configuration allows it.
-        url: String,
-    },
-}
-
-/// Settings of a call. Each layer says what it wants changed, and what it leaves out comes from the layer below: the call's
-/// own request, the number, the agent, the account, the configuration.
-#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub brain: Option<BrainChoice>,
-    /// The system prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prompt: Option<String>,
-    /// Said when the call is answered; empty: the agent waits for the other side.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub first_message: Option<String>,
-    /// Said when the agent or the gateway ends the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub goodbye: Option<String>,
-    /// Said when the brain or the speech fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub apology: Option<String>,
-    /// Said after a long silence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub still_there: Option<String>,
-    /// Said when a transfer came to nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub transfer_failed: Option<String>,
-    /// One of `GET /v1/voices`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub voice: Option<String>,
-    /// 1 is the voice's own speed; 0.5 to 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub speed: Option<f32>,
-    /// ISO 639-1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub language: Option<String>,
-    /// An answer that holds one of these ends the call when it has been said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end_call_phrases: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_p: Option<f32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeat_penalty: Option<f32>,
-    /// The call ends after so many seconds, with a goodbye.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_duration_s: Option<u32>,
-    /// Whether the call is recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<bool>,
-}
-
-macro_rules! over {
-    ($top:expr, $bottom:expr, $($field:ident)*) => {
-        Settings { $($field: $top.$field.clone().or_else(|| $bottom.$field.clone()),)* }
-    };
-}
-
-impl Settings {
-    /// These, and where they say nothing, those below.
-    #[must_use]
-    pub fn over(&self, below: &Settings) -> Settings {
-        over!(self, below, brain prompt first_message goodbye apology still_there transfer_failed voice speed language
-            end_call_phrases max_tokens temperature top_p repeat_penalty max_duration_s record)
-    }
 }
 
 /// A persona that answers and places calls.
@@ -221,21 +138,4 @@ pub struct Thread {
     pub stopped_at: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub last_message_at: DateTime<Utc>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_upper_layer_wins_and_the_lower_fills() {
-        let call = Settings { prompt: Some("call".into()), record: Some(false), ..Settings::default() };
-        let agent =
-            Settings { prompt: Some("agent".into()), voice: Some("joe".into()), ..Settings::default() };
-        let both = call.over(&agent);
-        assert_eq!(
-            (both.prompt.as_deref(), both.voice.as_deref(), both.record),
-            (Some("call"), Some("joe"), Some(false))
-        );
-    }
 }

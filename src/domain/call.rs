@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, AgentId, CallId, EndReason, KeyId, Metadata, Money, NumberId, Private};
+use super::{AccountId, AgentId, CallId, EndReason, KeyId, Metadata, Money, NumberId, Private, Turn};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -83,25 +83,6 @@ pub struct Fragment {
     /// The caller spoke over it: `text` ends where the sound ended.
     #[serde(default)]
     pub interrupted: bool,
-}
-
-/// The times of one exchange, all in ms. What did not happen is absent.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Turn {
-    pub turn: u32,
-    #[schema(value_type = String)]
-    pub heard: Private<String>,
-    #[schema(value_type = String)]
-    pub said: Private<String>,
-    pub interrupted: bool,
-    /// Request to words, of the transcription that the turn rests on.
-    pub stt_ms: Option<u64>,
-    /// Request to first token of the brain.
-    pub llm_first_token_ms: Option<u64>,
-    /// First clause to its first sound.
-    pub tts_first_audio_ms: Option<u64>,
-    /// Last voiced sample of the caller to the first sample of the answer, at the gateway's socket.
-    pub voice_to_voice_ms: Option<u64>,
 }
 
 /// What the line was like.

@@ -12,14 +12,15 @@ mod money;
 mod number;
 mod numbering;
 mod private;
+mod settings;
+mod turn;
 mod usage;
 mod webhook;
 
 pub use account::{Account, Key, MissingScope, Principal, Scope};
-pub use agent::{Agent, BrainChoice, Metadata, Number, NumberKind, NumberStatus, Settings, Source, Thread};
+pub use agent::{Agent, Metadata, Number, NumberKind, NumberStatus, Source, Thread};
 pub use call::{
     Attestation, Call, CallUsage, Direction, Fragment, LineReport, Recording, Speaker, Status, TransferMode,
-    Turn,
 };
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};
@@ -34,6 +35,13 @@ pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
+pub use settings::{
+    ActionTool, AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Tools, Voicemail,
+};
+pub use turn::{
+    Dispute, DisputeReason, EndOfTurn, EndOfTurnReason, Explanation, StageKind, StageOutcome, StageSpan,
+    Turn, Verdict,
+};
 pub use usage::{CreditEntry, CreditKind, Rates, Spent, Usage};
 #[cfg(test)]
 pub(crate) use webhook::endpoint;

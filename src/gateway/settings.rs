@@ -49,6 +49,8 @@ macro_rules! names {
 names! {
     "brain" "prompt" "first_message" "goodbye" "apology" "still_there" "transfer_failed" "voice" "speed" "language"
     "end_call_phrases" "max_tokens" "temperature" "top_p" "repeat_penalty" "max_duration_s"
+    "fallback_brain" "tools" "vocabulary" "patience" "volume_db" "filler" "voicemail" "context_webhook" "disclosure" "time_warning"
+    "idle_s" "objective" "report"
 }
 
 /// What is to become of settings.
@@ -147,6 +149,8 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         ("apology", &settings.apology, false),
         ("still_there", &settings.still_there, false),
         ("transfer_failed", &settings.transfer_failed, false),
+        ("disclosure", &settings.disclosure, true),
+        ("time_warning", &settings.time_warning, true),
     ] {
         let Some(sentence) = sentence else { continue };
         let length = sentence.chars().count();
@@ -165,6 +169,8 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         ("temperature", settings.temperature, 0.0, 2.0),
         ("top_p", settings.top_p, 0.0, 1.0),
         ("repeat_penalty", settings.repeat_penalty, 1.0, 2.0),
+        ("patience", settings.patience, 0.5, 3.0),
+        ("volume_db", settings.volume_db, -20.0, 6.0),
     ] {
         if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
             return wrong(field, format!("is {value}, and must be a number from {least} to {most}"));

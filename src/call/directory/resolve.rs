@@ -102,6 +102,19 @@ fn fill(said: Settings, base: &config::Agent) -> config::Agent {
         temperature: said.temperature.unwrap_or(base.temperature),
         top_p: said.top_p.unwrap_or(base.top_p),
         repeat_penalty: said.repeat_penalty.unwrap_or(base.repeat_penalty),
+        fallback_brain: said.fallback_brain.or(base.fallback_brain),
+        tools: said.tools.unwrap_or(base.tools),
+        vocabulary: said.vocabulary.unwrap_or(base.vocabulary),
+        patience: said.patience.unwrap_or(base.patience),
+        volume_db: said.volume_db.unwrap_or(base.volume_db),
+        filler: said.filler.unwrap_or(base.filler),
+        voicemail: said.voicemail.unwrap_or(base.voicemail),
+        context_webhook: said.context_webhook.or(base.context_webhook),
+        disclosure: said.disclosure.unwrap_or(base.disclosure),
+        time_warning: said.time_warning.unwrap_or(base.time_warning),
+        idle: said.idle_s.map(|s| Duration::from_secs(s.into())).or(base.idle),
+        objective: said.objective.or(base.objective),
+        report: said.report.unwrap_or(base.report),
     }
 }
 

@@ -1,0 +1,151 @@
+//! `[[agent]]`: who answers.
+
+use std::time::Duration;
+
+use super::file::Section;
+use crate::domain::{BrainChoice, ContextWebhook, Filler, Tools, Voicemail};
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Example {
+    pub user: String,
+    pub agent: String,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Agent {
+    pub name: String,
+    pub prompt: String,
+    /// Exchanges put in front of the conversation, from which a small model learns the tone.
+    pub examples: Vec<Example>,
+    pub first_message: String,
+    /// Said when the gateway or the agent ends the call.
+    pub goodbye: String,
+    /// Said when the brain or the speech fails.
+    pub apology: String,
+    pub still_there: String,
+    /// Said when a transfer came to nothing and the agent has the caller again.
+    pub transfer_failed: String,
+    pub brain: BrainChoice,
+    pub voice: Option<String>,
+    pub speed: f32,
+    pub language: String,
+    /// An answer that holds one of these ends the call when it has been said.
+    pub end_call_phrases: Vec<String>,
+    pub max_tokens: u32,
+    pub temperature: f32,
+    pub top_p: f32,
+    pub repeat_penalty: f32,
+    /// Thinks where the brain has failed in a call.
+    pub fallback_brain: Option<BrainChoice>,
+    pub tools: Tools,
+    /// Words that callers are likely to say.
+    pub vocabulary: Vec<String>,
+    /// Factor of the pauses that the agent waits.
+    pub patience: f32,
+    pub volume_db: f32,
+    pub filler: Filler,
+    pub voicemail: Voicemail,
+    pub context_webhook: Option<ContextWebhook>,
+    /// Said first where the call is recorded and the greeting does not say so.
+    pub disclosure: String,
+    /// Said when the call has a minute left.
+    pub time_warning: String,
+    /// Silence of the caller before `still_there`; absent: as `turn_taking.idle_s` says.
+    pub idle: Option<Duration>,
+    /// What calls are for; their reports say whether it was achieved.
+    pub objective: Option<String>,
+    /// Whether a report is written after each call.
+    pub report: bool,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            prompt: "You answer the phone. Be friendly and brief.".into(),
+            examples: Vec::new(),
+            first_message: "Hello, how can I help you?".into(),
+            goodbye: "Thank you for calling. Goodbye.".into(),
+            apology: "I am sorry, I had a problem there. Could you say that again?".into(),
+            still_there: "Are you still there?".into(),
+            transfer_failed: "I am sorry, I could not put you through. Can I help you otherwise?".into(),
+            brain: BrainChoice::Local,
+            voice: None,
+            speed: 1.0,
+            language: "en".into(),
+            end_call_phrases: Vec::new(),
+            max_tokens: 120,
+            temperature: 0.3,
+            top_p: 0.9,
+            repeat_penalty: 1.15,
+            fallback_brain: None,
+            tools: Tools::default(),
+            vocabulary: Vec::new(),
+            patience: 1.0,
+            volume_db: 0.0,
+            filler: Filler::default(),
+            voicemail: Voicemail::default(),
+            context_webhook: None,
+            disclosure: "This call is recorded.".into(),
+            time_warning: "We have one minute left.".into(),
+            idle: None,
+            objective: None,
+            report: true,
+        }
+    }
+}
+
+pub(super) fn agent(s: Section) -> Agent {
+    let default = Agent::default();
+    let thinks = brain(&s, "brain").unwrap_or(BrainChoice::Local);
+    let examples = s.sections("examples").into_iter().map(example).collect();
+    let agent = Agent {
+        name: s.required("name", "a name of your choice, to be used in number.agent"),
+        prompt: s.text("prompt").unwrap_or(default.prompt),
+        examples,
+        first_message: s.text("first_message").unwrap_or(default.first_message),
+        goodbye: s.text("goodbye").unwrap_or(default.goodbye),
+        apology: s.text("apology").unwrap_or(default.apology),
+        still_there: s.text("still_there").unwrap_or(default.still_there),
+        transfer_failed: s.text("transfer_failed").unwrap_or(default.transfer_failed),
+        brain: thinks,
+        voice: s.text("voice"),
+        speed: s.number("speed", default.speed, 0.5, 2.0),
+        language: s.text("language").unwrap_or(default.language),
+        end_call_phrases: s.texts("end_call_phrases", &[]),
+        max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
+        temperature: s.number("temperature", default.temperature, 0.0, 2.0),
+        top_p: s.number("top_p", default.top_p, 0.0, 1.0),
+        repeat_penalty: s.number("repeat_penalty", default.repeat_penalty, 1.0, 2.0),
+        fallback_brain: brain(&s, "fallback_brain"),
+        tools: s.group("tools").unwrap_or(default.tools),
+        vocabulary: s.texts("vocabulary", &[]),
+        patience: s.number("patience", default.patience, 0.5, 3.0),
+        volume_db: s.number("volume_db", default.volume_db, -20.0, 6.0),
+        filler: s.group("filler").unwrap_or(default.filler),
+        voicemail: s.group("voicemail").unwrap_or(default.voicemail),
+        context_webhook: s.group("context_webhook"),
+        disclosure: s.text("disclosure").unwrap_or(default.disclosure),
+        time_warning: s.text("time_warning").unwrap_or(default.time_warning),
+        idle: s.has("idle_s").then(|| s.seconds("idle_s", Duration::from_secs(12), 3, 600)),
+        objective: s.text("objective"),
+        report: s.flag("report", default.report),
+    };
+    s.finish();
+    agent
+}
+
+/// "local", or the name of a `[[brain]]`.
+fn brain(s: &Section, key: &'static str) -> Option<BrainChoice> {
+    let name = s.text(key)?;
+    Some(if name == "local" { BrainChoice::Local } else { BrainChoice::Configured { name } })
+}
+
+fn example(s: Section) -> Example {
+    let example = Example {
+        user: s.required("user", "what a caller says"),
+        agent: s.required("agent", "what the agent answers"),
+    };
+    s.finish();
+    example
+}

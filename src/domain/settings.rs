@@ -1,0 +1,248 @@
+//! What an agent is like: settings that resolve in layers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What thinks for an agent.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BrainChoice {
+    /// The model on this box.
+    Local,
+    /// A brain of the configuration, by its name.
+    Configured { name: String },
+    /// A URL of the client's that answers chat completions as a stream.
+    Webhook {
+        /// `https://…`; inside the operator's networks only where the configuration allows it.
+        url: String,
+    },
+}
+
+/// Settings of a call. Each layer says what it wants changed, and what it leaves out comes from the layer below: the call's
+/// own request, the number, the agent, the account, the configuration.
+#[derive(Clone, PartialEq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brain: Option<BrainChoice>,
+    /// The system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Said when the call is answered; empty: the agent waits for the other side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_message: Option<String>,
+    /// Said when the agent or the gateway ends the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodbye: Option<String>,
+    /// Said when the brain or the speech fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apology: Option<String>,
+    /// Said after a long silence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub still_there: Option<String>,
+    /// Said when a transfer came to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_failed: Option<String>,
+    /// One of `GET /v1/voices`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
+    /// 1 is the voice's own speed; 0.5 to 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f32>,
+    /// ISO 639-1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// An answer that holds one of these ends the call when it has been said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_call_phrases: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_penalty: Option<f32>,
+    /// Thinks where the brain has failed in a call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_brain: Option<BrainChoice>,
+    /// What the agent can do besides talking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
+    /// Words that callers are likely to say: names, products, places. The ear expects them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vec<String>>,
+    /// How long the agent waits before it takes the floor: 1 is usual, 0.5 brisk, 2 for callers who think aloud.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<f32>,
+    /// Loudness of the voice against its own, dB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_db: Option<f32>,
+    /// What is said when the brain takes long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filler: Option<Filler>,
+    /// What becomes of an outbound call that a machine answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voicemail: Option<Voicemail>,
+    /// Asked for what is known of the caller, before the agent speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_webhook: Option<ContextWebhook>,
+    /// Said first where the call is recorded and the greeting does not say so; empty: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disclosure: Option<String>,
+    /// Said when the call has a minute left; empty: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_warning: Option<String>,
+    /// Silence of the caller before `still_there`, s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_s: Option<u32>,
+    /// What the call is for; the report says whether it was achieved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<String>,
+    /// Whether a report is written after the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<bool>,
+    /// The call ends after so many seconds, with a goodbye.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration_s: Option<u32>,
+    /// Whether the call is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<bool>,
+}
+
+macro_rules! over {
+    ($top:expr, $bottom:expr, $($field:ident)*) => {
+        Settings { $($field: $top.$field.clone().or_else(|| $bottom.$field.clone()),)* }
+    };
+}
+
+impl Settings {
+    /// These, and where they say nothing, those below.
+    #[must_use]
+    pub fn over(&self, below: &Settings) -> Settings {
+        over!(self, below, brain prompt first_message goodbye apology still_there transfer_failed voice speed language
+            end_call_phrases max_tokens temperature top_p repeat_penalty fallback_brain tools vocabulary patience volume_db filler voicemail
+            context_webhook disclosure time_warning idle_s objective report max_duration_s record)
+    }
+}
+
+/// What an agent can do besides talking. The guards hold for all of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tools {
+    pub hang_up: bool,
+    /// Where the caller may be put through to, by the names that the model uses: `{"sales": "+14155550123"}`.
+    pub transfer: BTreeMap<String, String>,
+    pub press_digits: bool,
+    /// Whether texts may be sent to the other side of the call.
+    pub send_message: bool,
+    /// Whether the agent may keep silent for a while because the caller asks it to.
+    pub wait: bool,
+    /// Tools of the client's own.
+    pub actions: Vec<ActionTool>,
+}
+
+impl Default for Tools {
+    fn default() -> Self {
+        Self {
+            hang_up: true,
+            transfer: BTreeMap::new(),
+            press_digits: false,
+            send_message: false,
+            wait: true,
+            actions: Vec::new(),
+        }
+    }
+}
+
+/// A tool behind a URL: it is sent the arguments and the call's context, signed, and its JSON answer goes back to the model.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionTool {
+    /// Letters, digits, `_` and `-`.
+    pub name: String,
+    /// What it is for, told to the model.
+    pub description: String,
+    /// JSON Schema of its arguments, an object.
+    #[serde(default = "no_parameters")]
+    #[schema(value_type = Object)]
+    pub parameters: Value,
+    pub url: String,
+    #[serde(default = "usual_timeout")]
+    pub timeout_ms: u32,
+}
+
+fn no_parameters() -> Value {
+    serde_json::json!({ "type": "object", "properties": {} })
+}
+
+fn usual_timeout() -> u32 {
+    5000
+}
+
+/// What is said when nothing has sounded for a while after the caller's turn.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filler {
+    /// 0: never.
+    pub after_ms: u32,
+    /// One of these, in turn.
+    pub phrases: Vec<String>,
+}
+
+impl Default for Filler {
+    fn default() -> Self {
+        Self { after_ms: 2500, phrases: vec!["One moment.".into(), "Let me see.".into()] }
+    }
+}
+
+/// What is done when a machine answers an outbound call.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Voicemail {
+    pub then: AtVoicemail,
+    /// What is left after the beep.
+    pub message: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AtVoicemail {
+    /// Nobody looks for a machine.
+    #[default]
+    Ignore,
+    HangUp,
+    LeaveMessage,
+}
+
+/// Asked by a signed POST when the call is answered or placed; what it says goes into the prompt. A call never fails for it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContextWebhook {
+    pub url: String,
+    #[serde(default = "usual_deadline")]
+    pub timeout_ms: u32,
+}
+
+fn usual_deadline() -> u32 {
+    1500
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upper_layer_wins_and_the_lower_fills() {
+        let call = Settings { prompt: Some("call".into()), record: Some(false), ..Settings::default() };
+        let agent =
+            Settings { prompt: Some("agent".into()), voice: Some("joe".into()), ..Settings::default() };
+        let both = call.over(&agent);
+        assert_eq!(
+            (both.prompt.as_deref(), both.voice.as_deref(), both.record),
+            (Some("call"), Some("joe"), Some(false))
+        );
+    }
+}
