@@ -309,6 +309,12 @@ mod traits {
 
         /// Sample rate of the default voice, Hz. Each [`Pcm`] carries its own, which counts.
         fn rate(&self) -> u32;
+
+        /// What a voice speaks (ISO 639-1), where that is known. `None`: the default voice.
+        fn language(&self, voice: Option<&str>) -> Option<String> {
+            let _ = voice;
+            None
+        }
     }
 
     #[derive(Clone, Debug)]

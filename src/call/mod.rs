@@ -22,6 +22,7 @@ mod stock;
 mod switchboard;
 mod trunks;
 mod turn;
+mod voice;
 
 pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};
