@@ -22,7 +22,7 @@
 //! - No path is silent for ever: every state but `Over` has a deadline.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
-//! quarrel between them in `floor`, what a client has said in `prompted`, transfers in `away`, the end in `ending`; what words
+//! quarrel between them in `floor`, why it all went so in `recorder`, what a client has said in `prompted`, transfers in `away`, the end in `ending`; what words
 //! mean is in `words`.
 
 mod agent;
@@ -32,6 +32,7 @@ mod ending;
 mod floor;
 mod hearing;
 mod prompted;
+mod recorder;
 mod speech;
 mod words;
 
@@ -43,10 +44,11 @@ use std::time::{Duration, Instant};
 
 use hearing::Hearing;
 pub use prompted::Unsaid;
+use recorder::{Recorder, Scope};
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
-use crate::domain::{EndReason, Speaker, Turn, millis};
+use crate::domain::{DisputeReason, EndReason, Speaker, StageKind, StageOutcome, Turn, Verdict, millis};
 
 /// How this call is held.
 #[derive(Clone, Debug)]
@@ -268,6 +270,7 @@ pub struct Conversation {
     idle_prompts: u32,
     ends_at: Option<Instant>,
     leave_by: Option<(Instant, EndReason)>,
+    recorder: Recorder,
     actions: VecDeque<Action>,
 }
 
@@ -290,6 +293,7 @@ impl Conversation {
             idle_prompts: 0,
             ends_at: None,
             leave_by: None,
+            recorder: Recorder::default(),
             actions: VecDeque::new(),
         }
     }
@@ -304,6 +308,7 @@ impl Conversation {
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.recorder.at_time(now);
         if self.floor == Floor::Over {
             return self.after_the_end(input);
         }
@@ -328,9 +333,12 @@ impl Conversation {
             Input::WantsHangUp { turn } => self.of_turn(turn, |speech| speech.then_hang_up = true),
             Input::FirstToken { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
+                let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
+                self.recorder.stage_ended(scope, stage, 0, StageOutcome::Used);
             }
             Input::FirstAudio { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
+                self.recorder.stage_took(Scope::Turn(turn), StageKind::FirstSound, after);
             }
             Input::ReplyOver { turn, failed } => self.reply_over(now, turn, failed),
             Input::Started { mark } => self.started(now, mark),
@@ -363,6 +371,7 @@ impl Conversation {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.recorder.at_time(now);
         self.time_out(now);
         self.say_prompted(now);
     }
@@ -382,6 +391,8 @@ impl Conversation {
             self.take_turn(now);
         }
         if let Some(job) = self.hearing.overdue(now, STAGE_DEADLINE) {
+            let (scope, stage) = (Scope::Utterance, StageKind::Transcription);
+            self.recorder.stage_detail(scope, stage, job, "nothing came in time");
             self.deaf(now, job);
         }
         if self.hearing.breathless_at(LONGEST_UTTERANCE).is_some_and(|at| now >= at) {
@@ -397,13 +408,22 @@ impl Conversation {
             }
             Floor::Thinking | Floor::Speaking if self.stuck_at().is_some_and(|at| now >= at) => {
                 let kind = self.speech.as_ref().map(|speech| speech.kind);
+                if let Some(speech) = &self.speech {
+                    self.recorder.failed(speech.turn);
+                }
                 self.interrupt(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
             Floor::Speaking if self.hearing.voicing() => self.pause(now),
             Floor::Paused { since } if now >= self.dispute_ends_at(since) => match self.hearing.voicing() {
-                true => self.interrupt(now),
-                false => self.resume(now),
+                true => {
+                    self.decided(Verdict::Interrupted, DisputeReason::Duration);
+                    self.interrupt(now);
+                }
+                false => {
+                    self.decided(Verdict::Resumed, DisputeReason::NoWords);
+                    self.resume(now);
+                }
             },
             _ => {}
         }
@@ -414,6 +434,7 @@ impl Conversation {
             return;
         }
         self.ends_at = Some(now + self.manners.max_duration);
+        self.recorder.answered();
         if self.manners.first_message.is_empty() {
             self.floor = Floor::Listening { since: now };
         } else {
