@@ -261,7 +261,10 @@ mod traits {
         Text(String),
         /// The model wants this done; it may have said something before. Then comes `Done`.
         ToolCall(ToolCall),
-        Done { reason: FinishReason, usage: Usage },
+        Done {
+            reason: FinishReason,
+            usage: Usage,
+        },
     }
 
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -128,7 +128,7 @@ impl Conversation {
         speech.record.heard = Private::new(text);
         speech.record.stt_ms = stt.map(millis);
         speech.answers = quiet_since;
-        self.actions.push_back(Action::Reply { turn: self.turn });
+        self.actions.extend([Action::Reply { turn: self.turn }, Action::Release { turn: self.turn }]);
     }
 
     pub(super) fn forget(&mut self) {

@@ -174,8 +174,13 @@ pub enum Action {
     },
     /// The utterance is used up, or was none.
     Forget,
-    /// Ask the brain, with everything that was said.
+    /// Ask the brain, with everything that was said, and make the first of the sound; let nothing of it be heard, done or written
+    /// before [`Action::Release`].
     Reply {
+        turn: u32,
+    },
+    /// The turn that is being worked for is the agent's: what waits of it may go on.
+    Release {
         turn: u32,
     },
     /// Say a sentence.
