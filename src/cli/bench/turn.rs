@@ -1,42 +1,31 @@
-//! `offhook bench`: how long does a caller wait?
+//! `offhook bench turn`: how long does a caller wait?
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::json;
 
-use super::rehearsal::{Rehearsal, Turn, stop_at_signal};
+use super::super::rehearsal::{Rehearsal, Turn, stop_at_signal};
+use super::{Spread, load};
 use crate::phone::{Exchange, Script, Stop};
 
-/// Measure, with the real engines, over real SIP and RTP.
+/// Voice to voice, at the caller's ear
+///
+/// A gateway is started and called on loopback, G.711 both ways. A turn is measured from the last voiced sample
+/// that the phone sent to the first voiced sample that it received, jitter buffers on both sides included.
 #[derive(Args, Debug)]
-#[command(after_help = "\
-Example:
-  offhook bench turn --config config/demo.toml --turns 30")]
-pub(super) struct BenchArgs {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Subcommand, Debug)]
-enum What {
-    /// Voice to voice, at the caller's ear
-    ///
-    /// A gateway is started and called on loopback, G.711 both ways. A turn is measured from the last voiced sample
-    /// that the phone sent to the first voiced sample that it received, jitter buffers on both sides included.
-    Turn {
-        /// The gateway's configuration
-        #[arg(short, long, value_name = "FILE", default_value = "config/demo.toml")]
-        config: PathBuf,
-        /// How many turns are measured
-        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
-        turns: u32,
-        /// Turns in one call: the conversation, and with it the prompt, grows
-        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10))]
-        per_call: u32,
-    },
+pub(super) struct TurnArgs {
+    /// The gateway's configuration
+    #[arg(short, long, value_name = "FILE", default_value = "config/demo.toml")]
+    config: PathBuf,
+    /// How many turns are measured
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
+    /// Turns in one call: the conversation, and with it the prompt, grows
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=10))]
+    per_call: u32,
 }
 
 /// What callers ask. `config/demo.toml` knows the answers; to the measurement they do not matter.
@@ -53,8 +42,8 @@ const QUESTIONS: [&str; 10] = [
     "How long does a first visit take?",
 ];
 
-pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
-    let What::Turn { config, turns, per_call } = args.what;
+pub(super) async fn run(args: TurnArgs) -> anyhow::Result<ExitCode> {
+    let TurnArgs { config, turns, per_call } = args;
     let wanted = turns as usize;
     let calls = wanted.div_ceil(per_call as usize);
     let scripts: Vec<Script> = (0..calls).map(|call| script(call, per_call as usize)).collect();
@@ -108,12 +97,6 @@ pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Over the last minute; what else the machine does is a condition of the measurement.
-fn load() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or("?").to_owned()
-}
-
 fn script(call: usize, per_call: usize) -> Script {
     let mut text = String::from("listen\n");
     for turn in 0..per_call {
@@ -142,37 +125,9 @@ fn table(measured: &[(Exchange, Turn)]) -> Spread {
     voice
 }
 
-/// Percentiles by nearest rank: each is a value that was measured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct Spread {
-    n: usize,
-    p50: u64,
-    p95: u64,
-    p99: u64,
-    max: u64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<u64>) -> Spread {
-        values.sort_unstable();
-        let rank = |percent: usize| {
-            let at = (values.len() * percent).div_ceil(100).saturating_sub(1);
-            values.get(at).copied().unwrap_or_default()
-        };
-        Spread { n: values.len(), p50: rank(50), p95: rank(95), p99: rank(99), max: rank(100) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_are_measured_values() {
-        assert_eq!(Spread::of((1..=100).collect()), Spread { n: 100, p50: 50, p95: 95, p99: 99, max: 100 });
-        assert_eq!(Spread::of(vec![7]), Spread { n: 1, p50: 7, p95: 7, p99: 7, max: 7 });
-        assert_eq!(Spread::of(vec![]), Spread::default());
-    }
 
     #[test]
     fn each_call_asks_its_own_questions() {
