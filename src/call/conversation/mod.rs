@@ -209,7 +209,7 @@ pub enum Note {
     /// What the caller's ear got of the agent.
     Said { text: String, interrupted: bool, started_at: Instant },
     /// An exchange is over.
-    Turn(Turn),
+    Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
 }
