@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::net::Line;
-use models::{Generator, Prompt, Transcriber};
+use models::{Generator, Prompt, Transcriber, TurnJudge};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -24,6 +24,7 @@ pub struct Persona {
     pub agent: Agent,
     pub manners: Manners,
     pub transcriber: Arc<dyn Transcriber>,
+    pub judge: Option<Arc<dyn TurnJudge>>,
     pub generator: Arc<dyn Generator>,
     pub mouth: Mouth,
 }
@@ -58,7 +59,8 @@ pub(super) enum Wish {
 impl Mind {
     pub(super) fn new(persona: Persona, session: u64) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let ears = Ears::new(persona.transcriber.clone(), persona.agent.language.clone(), reports.clone());
+        let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
+        let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
         Self {
             conversation: Conversation::new(persona.manners.clone()),
             persona,
