@@ -185,7 +185,7 @@ impl TurnTask {
             let text = match delta? {
                 Delta::Text(text) => text,
                 // None is offered to it yet.
-                Delta::ToolCall(_) => continue,
+                Delta::ToolCall(_) | Delta::Fallback { .. } => continue,
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
