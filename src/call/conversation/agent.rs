@@ -137,6 +137,7 @@ impl Conversation {
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }
-        self.note(Note::Turn(Turn { said: Private::new(heard), interrupted, explanation, ..speech.record }));
+        let turn = Turn { said: Private::new(heard), interrupted, explanation, ..speech.record };
+        self.note(Note::Turn(Box::new(turn)));
     }
 }

@@ -156,7 +156,7 @@ impl Conversation {
         self.recorder.end_of_turn(turn, quiet_since, because, None);
         self.recorder.stage_began(Scope::Turn(turn), StageKind::FirstToken, 0);
         self.forget();
-        self.actions.push_back(Action::Reply { turn });
+        self.actions.extend([Action::Reply { turn }, Action::Release { turn }]);
     }
 
     pub(super) fn forget(&mut self) {

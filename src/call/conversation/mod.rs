@@ -187,8 +187,13 @@ pub enum Action {
     },
     /// The utterance is used up, or was none.
     Forget,
-    /// Ask the brain, with everything that was said.
+    /// Ask the brain, with everything that was said, and make the first of the sound; let nothing of it be heard, done or written
+    /// before [`Action::Release`].
     Reply {
+        turn: u32,
+    },
+    /// The turn that is being worked for is the agent's: what waits of it may go on.
+    Release {
         turn: u32,
     },
     /// Say a sentence.
@@ -217,7 +222,7 @@ pub enum Note {
     /// What the caller's ear got of the agent.
     Said { text: String, interrupted: bool, started_at: Instant },
     /// An exchange is over.
-    Turn(Turn),
+    Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
 }
