@@ -60,8 +60,10 @@ impl Cast {
     pub fn persona(&self, who: &Resolved) -> Result<Persona, NoBrain> {
         let generator = self.generator(&who.agent.brain)?;
         let agent = who.agent.clone();
-        let manners = Manners::new(&agent, &self.timing, who.max_duration);
-        let mouth = self.stock.mouth(self.voice(&agent), &manners.stock());
+        let voice = self.voice(&agent);
+        let language = voice.language().to_owned();
+        let manners = Manners { language, ..Manners::new(&agent, &self.timing, who.max_duration) };
+        let mouth = self.stock.mouth(voice, &manners.stock());
         let (transcriber, judge) = (self.transcriber.clone(), self.judge.clone());
         Ok(Persona { agent, manners, transcriber, judge, generator, mouth })
     }

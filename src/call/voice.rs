@@ -45,6 +45,10 @@ impl Voice {
         self.speed
     }
 
+    pub(super) fn language(&self) -> &str {
+        &self.language
+    }
+
     pub(super) fn gain(&self) -> Gain {
         self.gain
     }
