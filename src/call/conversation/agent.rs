@@ -123,6 +123,6 @@ impl Conversation {
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }
-        self.note(Note::Turn(Turn { said: Private::new(heard), interrupted, ..speech.record }));
+        self.note(Note::Turn(Box::new(Turn { said: Private::new(heard), interrupted, ..speech.record })));
     }
 }

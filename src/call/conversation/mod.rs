@@ -100,6 +100,17 @@ pub enum Input {
         text: String,
         stt: Duration,
     },
+    /// The words of an utterance that is still being spoken, as far as the ear has come. `utterance`: how many
+    /// [`Action::Forget`] came before its sound.
+    Partial {
+        utterance: u64,
+        text: String,
+    },
+    /// How likely the caller has finished, by the sound that `job` is about, 0 to 1. Never comes where nothing judges.
+    TurnJudged {
+        job: u64,
+        probability: f32,
+    },
     /// The transcription failed.
     Deaf {
         job: u64,
@@ -174,8 +185,13 @@ pub enum Action {
     },
     /// The utterance is used up, or was none.
     Forget,
-    /// Ask the brain, with everything that was said.
+    /// Ask the brain, with everything that was said, and make the first of the sound; let nothing of it be heard, done or written
+    /// before [`Action::Release`].
     Reply {
+        turn: u32,
+    },
+    /// The turn that is being worked for is the agent's: what waits of it may go on.
+    Release {
         turn: u32,
     },
     /// Say a sentence.
@@ -204,7 +220,7 @@ pub enum Note {
     /// What the caller's ear got of the agent.
     Said { text: String, interrupted: bool, started_at: Instant },
     /// An exchange is over.
-    Turn(Turn),
+    Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
 }
@@ -320,6 +336,9 @@ impl Conversation {
             Input::VoiceStart { onset } => self.voice_start(now, onset),
             Input::VoiceEnd { since } => self.voice_end(now, since),
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
+            Input::Partial { utterance, text } => self.partial(utterance, &text),
+            // The words alone decide.
+            Input::TurnJudged { .. } => {}
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
             Input::Measured { turn, mark, duration } => {
