@@ -20,12 +20,13 @@ mod route;
 mod speaker;
 mod stock;
 mod switchboard;
+mod tools;
 mod trunks;
 mod turn;
 
 pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};
-pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
+pub use conversation::{Action, Conversation, Deed, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
 pub use exchange::{Exchange, local_ip_towards};
 pub use extensions::{ExtensionReport, Extensions, accounts};

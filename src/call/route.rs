@@ -16,7 +16,7 @@ use super::exchange::{Exchange, local_ip_towards};
 use super::messages::{Destination, Way};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Style, Trunk};
-use crate::domain::{Call, Direction, E164, Number};
+use crate::domain::{Call, Direction, E164, Number, TransferMode};
 
 /// One place to call.
 #[derive(Clone, Debug)]
@@ -111,6 +111,16 @@ impl Exchange {
         let number = number.or_else(of_agent);
         let number = number.ok_or_else(|| RouteError::Refused("there is no number to call from".into()))?;
         self.route(&number, to).await
+    }
+
+    /// How a call is handed on to a target, where it is left to us (`asked` is `Auto`) or not.
+    pub fn transfer_mode(&self, call: &Call, to: &str, asked: TransferMode) -> TransferMode {
+        match asked {
+            // Nobody but us reaches a phone of ours.
+            TransferMode::Auto if self.config.extension(to).is_some() => TransferMode::Bridge,
+            TransferMode::Auto => self.config.trunk(&call.trunk).map_or(asked, |trunk| trunk.transfer),
+            mode => mode,
+        }
     }
 
     /// Places that a REFER names, and with them the dialog to be replaced, if it names one (RFC 3891).

@@ -52,11 +52,21 @@ impl Conversation {
         if !speech.is_empty() {
             return self.finish_if_done(now);
         }
-        // Nothing to say is a failure too, unless the brain wants to leave without a word.
-        let (kind, leaves) = (speech.kind, speech.then_hang_up && !failed);
-        self.speech = None;
+        let Some(speech) = self.speech.take() else { return };
         self.floor = Floor::Listening { since: now };
-        if leaves { self.leave(now, EndReason::AgentHungUp) } else { self.unanswered(now, kind) }
+        if failed {
+            return self.unanswered(now, speech.kind);
+        }
+        // Nothing to say is a failure too, unless the brain wants to leave, or to do something, without a word.
+        if speech.then_hang_up {
+            return self.leave(now, EndReason::AgentHungUp);
+        }
+        if !speech.does_something() {
+            return self.unanswered(now, speech.kind);
+        }
+        self.failures = 0;
+        self.heard_out(now, speech, String::new());
+        self.catch_up(now);
     }
 
     /// Nothing came of a speech.
@@ -91,8 +101,8 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
-        self.close(speech, text.clone(), false);
         self.floor = Floor::Listening { since: now };
+        self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer {
             self.failures = 0;
         }
@@ -119,7 +129,7 @@ impl Conversation {
             return;
         }
         if !heard.is_empty() {
-            self.history.push(Line { speaker: Speaker::Agent, text: heard.clone() });
+            self.history.push(Line::new(Speaker::Agent, heard.clone()));
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }

@@ -13,6 +13,7 @@ impl Conversation {
         }
         self.hearing.voice_started(onset);
         self.idle_prompts = 0;
+        self.quiet_until = None;
         match self.floor {
             Floor::Thinking => self.caller_goes_on(now),
             Floor::Speaking => self.pause(now),
@@ -94,6 +95,7 @@ impl Conversation {
     pub(super) fn digit(&mut self, now: Instant, digit: char) {
         self.digits.push(digit);
         self.idle_prompts = 0;
+        self.quiet_until = None;
         match self.floor {
             Floor::Speaking | Floor::Paused { .. } if !self.is_leaving() => self.interrupt(now),
             Floor::Thinking => self.caller_goes_on(now),
@@ -123,7 +125,7 @@ impl Conversation {
         }
         self.unsaid.clear();
         self.note(Note::Heard { text: text.clone(), is_final: true });
-        self.history.push(Line { speaker: Speaker::Caller, text: text.clone() });
+        self.history.push(Line::new(Speaker::Caller, text.clone()));
         let speech = self.begin(now, Kind::Answer);
         speech.record.heard = Private::new(text);
         speech.record.stt_ms = stt.map(millis);
