@@ -84,9 +84,9 @@ build:
 models: build
 	@$(PHASE) -a 'models' $(BIN)/offhook models pull starter
 
-## bench-turn: measure voice to voice at the caller's ear
-bench-turn: setup engines build models
-	@$(PHASE) -a 'bench-turn' $(BIN)/offhook bench turn --config config/demo.toml --turns 30
+## bench-turn: measure voice to voice at the caller's ear, alone and in company, and how well words are heard (about 35 minutes)
+bench-turn: setup setup-test engines build models
+	@$(PHASE) -a 'bench-turn' $(BIN)/offhook bench turn --config config/demo.toml
 
 ## bench-sip: measure what signalling costs: calls a second, set-up time, CPU and memory of a call (about 4 minutes)
 bench-sip: setup-test

@@ -162,7 +162,7 @@ impl Appliance {
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
         let directory = Directory::open(&config, &store, chrono::Utc::now())?;
-        let outside = Outside::new(&config.outside);
+        let outside = Outside::new(&config.outside).signing(store.secret("requests_of_calls", chance::<32>)?);
         let engines = minds.engines.clone();
         let cast = cast(&config, minds, outside.clone()).await?;
         let exchange = Arc::new(Exchange {

@@ -72,6 +72,11 @@ impl Cast {
         self.speaker.speak(text, voice, speed).await
     }
 
+    /// The way to URLs that clients supplied.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
     /// What thinks for an agent.
     pub fn generator(&self, brain: &BrainChoice) -> Result<Arc<dyn Generator>, NoBrain> {
         match brain {

@@ -68,6 +68,11 @@ impl Child {
         }
     }
 
+    /// Processor time that it and its engines have used so far.
+    pub(super) fn cpu(&self) -> Duration {
+        self.process.id().map_or(Duration::ZERO, cpu_of)
+    }
+
     /// Tells it to end, and waits; kills it only if it does not.
     pub(super) async fn stop(mut self) -> anyhow::Result<ExitStatus> {
         if let Some(pid) = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
@@ -93,4 +98,22 @@ impl Child {
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
+}
+
+/// Of a process and those that it has started, as `/proc` counts it. What has ended counts for nothing.
+fn cpu_of(id: u32) -> Duration {
+    let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
+    let stat = read(format!("/proc/{id}/stat"));
+    // The name, which may hold anything, ends with the last parenthesis; user and system time are fields 14 and 15.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let mut all = Duration::from_millis(ticks * 1000 / per_second);
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{id}/task")) else { return all };
+    for thread in threads.flatten() {
+        for child in read(thread.path().join("children").display().to_string()).split_whitespace() {
+            all += child.parse().map_or(Duration::ZERO, cpu_of);
+        }
+    }
+    all
 }

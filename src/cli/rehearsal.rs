@@ -15,7 +15,7 @@ use super::gateway::Gateway;
 use super::local::{self, EarArgs, Folders, VoiceArgs};
 use crate::config::Config;
 use crate::domain::Event;
-use crate::phone::{Clip, Exchange, Outcome, Phone, Script, Settings, Stamped, Stop, clip, wer};
+use crate::phone::{Clip, Exchange, Line, Outcome, Phone, Script, Settings, Stamped, Stop, clip, wer};
 use crate::store::recording_file;
 
 /// What was seen, on either side, while a call went on.
@@ -51,6 +51,8 @@ pub(super) struct Turn {
     pub(super) stt_ms: Option<u64>,
     pub(super) llm_first_token_ms: Option<u64>,
     pub(super) tts_first_audio_ms: Option<u64>,
+    /// The silence that the gateway waited for before it took the floor.
+    pub(super) waited_ms: Option<u64>,
 }
 
 /// A busy machine may pause between two clauses. A caller who took that for the end would interrupt.
@@ -101,11 +103,25 @@ impl Rehearsal {
         clips: Vec<Clip>,
         record: Option<PathBuf>,
         stop: &Stop,
+        see: impl FnMut(Seen<'_>),
+    ) -> anyhow::Result<Held> {
+        let settings = Settings { record, display: Some("Demo caller".into()), ..Settings::default() };
+        self.call_as(settings, script, clips, stop, see).await
+    }
+
+    /// As [`call`](Self::call), from a phone of its own: several such calls may be held at once, each under another user name.
+    pub(super) async fn call_as(
+        &self,
+        mut settings: Settings,
+        script: &Script,
+        clips: Vec<Clip>,
+        stop: &Stop,
         mut see: impl FnMut(Seen<'_>),
     ) -> anyhow::Result<Held> {
+        let user = settings.user.clone();
+        let mut ours: Option<Value> = None;
         let mut events = Box::pin(self.gateway.events().await?);
         let (out, mut told) = mpsc::channel(1024);
-        let mut settings = Settings { record, display: Some("Demo caller".into()), ..Settings::default() };
         settings.ear.pause = PATIENCE;
         let mut phone = Phone::start(settings, out).await?;
         let mut seen: Vec<Value> = Vec::new();
@@ -124,8 +140,13 @@ impl Rehearsal {
                     event = events.next() => match event {
                         Some(event) => {
                             let event = event?;
-                            see(Seen::Gateway(&event));
-                            seen.push(event);
+                            if event["type"] == "call.ringing" && event["data"]["from"] == user.as_str() {
+                                ours = Some(event["call_id"].clone());
+                            }
+                            if ours.as_ref() == Some(&event["call_id"]) {
+                                see(Seen::Gateway(&event));
+                                seen.push(event);
+                            }
                         }
                         None => bail!("the gateway closed its event stream:\n{}", self.child.tail()),
                     },
@@ -149,6 +170,11 @@ impl Rehearsal {
             .and_then(|event| serde_json::from_value::<Event>(event.clone()).ok())
             .and_then(|event| Some(recording_file(&self.config.data, &event.account, event.call()?)));
         Ok(Held { outcome, turns, recording })
+    }
+
+    /// Processor time that the gateway and its engines have used so far.
+    pub(super) fn cpu(&self) -> Duration {
+        self.child.cpu()
     }
 
     /// Ends the gateway and waits for it.
@@ -176,8 +202,10 @@ async fn clips(scripts: &[&Script], voice: &VoiceArgs) -> anyhow::Result<Vec<Vec
     let mut all = Vec::new();
     for script in scripts {
         let mut clips = clip::prepare(script, Some(&*synthesizer), None).await?;
-        for clip in &mut clips {
-            *clip = Clip::new(clip.text.clone(), clip.rate * PITCH / 100, clip.pcm.to_vec());
+        for (clip, line) in clips.iter_mut().zip(script.lines()) {
+            if matches!(line, Line::Text(_)) {
+                *clip = Clip::new(clip.text.clone(), clip.rate * PITCH / 100, clip.pcm.to_vec());
+            }
         }
         all.push(clips);
     }
@@ -247,6 +275,7 @@ fn turn(event: &Value) -> Turn {
         stt_ms: event["stt_ms"].as_u64(),
         llm_first_token_ms: event["llm_first_token_ms"].as_u64(),
         tts_first_audio_ms: event["tts_first_audio_ms"].as_u64(),
+        waited_ms: event["explanation"]["end_of_turn"]["waited_ms"].as_u64(),
     }
 }
 
@@ -277,6 +306,7 @@ fn gather(exchanges: &[Exchange], reported: &[Turn]) -> Vec<Turn> {
         turn.stt_ms = report.stt_ms.or(turn.stt_ms);
         turn.llm_first_token_ms = report.llm_first_token_ms.or(turn.llm_first_token_ms);
         turn.tts_first_audio_ms = report.tts_first_audio_ms.or(turn.tts_first_audio_ms);
+        turn.waited_ms = report.waited_ms.or(turn.waited_ms);
     }
     turns
 }

@@ -327,6 +327,7 @@ impl Call {
                 let trail = self.clips.get(index(mark)).map_or(Duration::ZERO, |clip| clip.trail);
                 let at = at.checked_sub(trail).unwrap_or(at);
                 self.ear.mouth_closed(at);
+                self.journal.closed(at);
                 self.teller.tell_at(at, Event::Played { line: index(mark) }).await;
                 self.runner.handle(Instant::now(), Input::Spoken { at });
             }
@@ -340,7 +341,7 @@ impl Call {
         while let Some(event) = self.ear.poll_event() {
             match event {
                 ear::Event::SpeechStart { at, voice_to_voice } => {
-                    self.journal.answered(voice_to_voice);
+                    self.journal.answered(at, voice_to_voice);
                     let event = Event::AgentSpeechStart { voice_to_voice_ms: voice_to_voice.map(millis) };
                     self.teller.tell_at(at, event).await;
                     self.runner.handle(now, Input::SpeechStart { at });

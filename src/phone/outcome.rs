@@ -18,12 +18,24 @@ pub struct Exchange {
     pub interrupting: bool,
     /// Our first voiced sample; absent for the greeting.
     pub opened: Option<Instant>,
+    /// Our last voiced sample.
+    pub closed: Option<Instant>,
+    /// When the other side began to speak, each time.
+    pub starts: Vec<Instant>,
     /// All that was heard, 16 kHz; pauses shortened to the ear's margin.
     pub heard: Vec<i16>,
     pub heard_for: Duration,
     pub voice_to_voice: Option<Duration>,
     /// For an interruption: how long the other side went on.
     pub stop: Option<Duration>,
+}
+
+impl Exchange {
+    /// The other side began while we were still speaking.
+    pub fn is_cut_in(&self) -> bool {
+        let (Some(opened), Some(closed)) = (self.opened, self.closed) else { return false };
+        self.starts.iter().any(|start| (opened..closed).contains(start))
+    }
 }
 
 /// Keeps the exchanges while the call goes on.
@@ -42,8 +54,13 @@ impl Journal {
         self.exchanges.push(Exchange { said, interrupting, opened: Some(at), ..Exchange::default() });
     }
 
-    pub(super) fn answered(&mut self, voice_to_voice: Option<Duration>) {
+    pub(super) fn closed(&mut self, at: Instant) {
+        self.last().closed = Some(at);
+    }
+
+    pub(super) fn answered(&mut self, at: Instant, voice_to_voice: Option<Duration>) {
         let exchange = self.last();
+        exchange.starts.push(at);
         exchange.voice_to_voice = exchange.voice_to_voice.or(voice_to_voice);
     }
 
@@ -80,7 +97,7 @@ mod tests {
         let mut journal = Journal::new();
         journal.heard(at(0), Duration::from_secs(1), &[1]);
         journal.said(at(2000), "how late is it", false);
-        journal.answered(Some(Duration::from_millis(600)));
+        journal.answered(at(2600), Some(Duration::from_millis(600)));
         journal.said(at(4000), "stop", true);
         journal.heard(at(3000), Duration::from_secs(1), &[2]);
         journal.stopped(Duration::from_millis(240));

@@ -13,6 +13,12 @@ pub fn word_error_rate(reference: &str, hypothesis: &str) -> f64 {
     distance(&reference, &hypothesis) as f64 / reference.len() as f64
 }
 
+/// Words that were heard wrongly, and the words of the reference: to be summed over many utterances.
+pub fn errors(reference: &str, hypothesis: &str) -> (usize, usize) {
+    let reference = words(reference);
+    (distance(&reference, &words(hypothesis)), reference.len())
+}
+
 /// The text as comparable words: lower case, no punctuation, numbers spelled out, contractions opened.
 pub fn words(text: &str) -> Vec<String> {
     let text = text.to_lowercase().replace(['\u{2019}', '\u{2018}'], "'");

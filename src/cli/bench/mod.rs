@@ -1,6 +1,9 @@
 //! `offhook bench`: what a caller notices, measured with the real engines over real SIP and RTP.
 
+mod instant;
+mod prompts;
 mod turn;
+mod wer;
 
 use std::process::ExitCode;
 
