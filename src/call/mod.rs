@@ -33,8 +33,8 @@ pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::{Journal, NotWritten};
 pub use messages::{
-    Destination, Draft, Kept, NotTaken, Notice, SendError, Way, contact_of, read as read_notice,
-    verify as verify_notice,
+    Destination, Draft, Kept, NotTaken, Notice, SendError, Text, Undrafted, Way, contact_of,
+    read as read_notice, verify as verify_notice,
 };
 pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};

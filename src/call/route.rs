@@ -8,6 +8,7 @@
 //! | a SIP URI | the servers of the number's trunk; where it has none, what RFC 3263 finds for the URI itself |
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sip::identity::{CallerId, IdentityStyle, Privacy};
 use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
@@ -97,20 +98,27 @@ impl Exchange {
     /// # Errors
     /// As for [`route`](Self::route), or no number of ours is there to call from.
     pub async fn route_beside(&self, call: &Call, to: &str) -> Result<Waves, RouteError> {
-        let (ours, theirs) = match call.direction {
-            Direction::Inbound => (&call.to, &call.from),
-            Direction::Outbound => (&call.from, &call.to),
+        let theirs = match call.direction {
+            Direction::Inbound => &call.from,
+            Direction::Outbound => &call.to,
         };
         // A phone of ours is shown who is there, not our number.
         if let Some(extension) = self.config.extension(to) {
             return Ok(vec![self.phones_of(extension, theirs.reveal()).await?]);
         }
-        let number = self.directory.dialled(ours.reveal()).filter(|number| number.account == call.account);
-        // Who dialled an agent by name goes out by the agent's number.
-        let of_agent = || self.directory.numbers_of(call.agent_id.as_ref()?).first().cloned();
-        let number = number.or_else(of_agent);
+        let number = self.number_of(call);
         let number = number.ok_or_else(|| RouteError::Refused("there is no number to call from".into()))?;
         self.route(&number, to).await
+    }
+
+    /// The number of ours that a call came to or went out from; who dialled an agent by name goes out by the agent's.
+    pub(super) fn number_of(&self, call: &Call) -> Option<Arc<Number>> {
+        let ours = match call.direction {
+            Direction::Inbound => &call.to,
+            Direction::Outbound => &call.from,
+        };
+        let number = self.directory.dialled(ours.reveal()).filter(|number| number.account == call.account);
+        number.or_else(|| self.directory.numbers_of(call.agent_id.as_ref()?).first().cloned())
     }
 
     /// How a call is handed on to a target, where it is left to us (`asked` is `Auto`) or not.

@@ -101,10 +101,15 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
+        let owes = speech.owes && !speech.does_something();
         self.floor = Floor::Listening { since: now };
         self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer {
             self.failures = 0;
+        }
+        // "One moment, please", and then nothing: the brain could not say what came of it.
+        if owes {
+            return self.unanswered(now, kind);
         }
         let lower = text.to_lowercase();
         let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));

@@ -14,7 +14,10 @@ impl Conversation {
 
     /// Also of a turn that was cut meanwhile: later turns have to know what was done.
     pub(super) fn tool_over(&mut self, now: Instant, turn: u32, deed: Deed, ok: bool, took: Duration) {
-        self.of_turn(turn, |speech| speech.busy(now, None));
+        self.of_turn(turn, |speech| {
+            speech.busy(now, None);
+            speech.owes = true;
+        });
         self.remember(turn, deed, ok, took);
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Speech {
     pub(super) over: bool,
     /// Hang up when it has been said.
     pub(super) then_hang_up: bool,
+    /// A tool was done, and the caller has heard nothing of it yet.
+    pub(super) owes: bool,
     /// Hand the caller on when it has been said.
     pub(super) then_transfer: bool,
     /// Nothing more needs to be said, and the caller may be silent for so long.
@@ -64,6 +66,7 @@ impl Speech {
             started_at: None,
             over: false,
             then_hang_up: false,
+            owes: false,
             then_transfer: false,
             then_quiet: None,
             withdrawn: false,
@@ -96,6 +99,7 @@ impl Speech {
 
     pub(super) fn queue(&mut self, now: Instant, mark: u64, text: String) {
         self.moved_at = self.moved_at.max(now);
+        self.owes = false;
         self.phrases.push(Phrase { mark, text, duration: None, played: false });
     }
 

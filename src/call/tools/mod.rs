@@ -8,6 +8,8 @@
 //! done in the world, and later turns have to know. It runs in a task of the toolbox then; a turn that asks for the same again waits
 //! for that one.
 
+mod action;
+mod beside;
 mod rounds;
 mod specs;
 
@@ -95,6 +97,9 @@ pub(super) struct Toolbox {
     reports: mpsc::Sender<Input>,
     handover: Mutex<Option<(u32, Handover)>>,
     at_work: Mutex<AtWork>,
+    /// How many were begun in this call.
+    texts: Mutex<u32>,
+    actions: Mutex<u64>,
 }
 
 #[derive(Default)]
@@ -108,7 +113,17 @@ impl Toolbox {
     /// `reports`: where the conversation is told what was done.
     pub(super) fn new(kit: Kit, tools: &Tools, call: Call, reports: mpsc::Sender<Input>) -> Self {
         let (specs, tools) = (specs::offered(tools), tools.clone());
-        Self { tools, specs, kit, call, reports, handover: Mutex::default(), at_work: Mutex::default() }
+        Self {
+            tools,
+            specs,
+            kit,
+            call,
+            reports,
+            handover: Mutex::default(),
+            at_work: Mutex::default(),
+            texts: Mutex::default(),
+            actions: Mutex::default(),
+        }
     }
 
     /// What the model is offered.
@@ -139,14 +154,14 @@ impl Toolbox {
         let at = Instant::now();
         match call.name.as_str() {
             specs::HANG_UP | specs::TRANSFER | specs::PRESS_DIGITS | specs::WAIT => {
-                let outcome = self.on_the_line(turn, line, &call.name, &arguments, within).await;
+                let outcome = self.on_the_line(turn, line, &call.name, &arguments).await;
                 self.report(turn, call, &outcome, at.elapsed()).await;
                 outcome
             }
             _ => {
                 let (toolbox, call) = (self.clone(), call.clone());
                 self.to_the_end(key, async move {
-                    let outcome = Outcome::refused("this tool cannot be used now");
+                    let outcome = toolbox.beyond_the_line(turn, &call.name, &arguments).await;
                     toolbox.report(turn, &call, &outcome, at.elapsed()).await;
                     outcome
                 })
@@ -187,7 +202,6 @@ impl Toolbox {
         line: &Line,
         name: &str,
         arguments: &Map<String, Value>,
-        _within: Duration,
     ) -> Outcome {
         let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default().trim();
         let say = Some(text("say").to_owned()).filter(|say| !say.is_empty());
@@ -204,10 +218,23 @@ impl Toolbox {
                     Then::Quiet(Duration::from_secs(seconds)),
                 )
             }
-            _ => Outcome::refused("this tool cannot be used now"),
+            _ => self.prepare_handover(turn, text("to")).await,
         };
-        let _ = turn;
         Outcome { say: say.filter(|_| outcome.ok), ..outcome }
+    }
+
+    /// What stays done, whatever becomes of the turn.
+    async fn beyond_the_line(&self, turn: u32, name: &str, arguments: &Map<String, Value>) -> Outcome {
+        let Some(action) = self.tools.actions.iter().find(|action| action.name == name) else {
+            let text = arguments.get("text").and_then(Value::as_str).unwrap_or_default();
+            return self.send_text(text).await;
+        };
+        let n = {
+            let mut actions = lock(&self.actions);
+            *actions += 1;
+            *actions
+        };
+        self.act(action, turn, n, arguments).await
     }
 
     /// Has it done in a task of the toolbox, so that it comes to its end whatever becomes of the turn.
