@@ -1,7 +1,7 @@
-//! Ears, mind and mouth of a call: speech recognition, language and speech models behind three small traits.
+//! Ears, mind and mouth of a call: speech recognition, language and speech models behind four small traits.
 //!
-//! The rest of the product sees [`Transcriber`], [`Generator`] and [`Synthesizer`], and nothing of the engines behind
-//! them. A job is a future or a stream, and dropping it *is* the cancellation: nothing has to be called, and nothing
+//! The rest of the product sees [`Transcriber`], [`TurnJudge`], [`Generator`] and [`Synthesizer`], and nothing of the
+//! engines behind them. A job is a future or a stream, and dropping it *is* the cancellation: nothing has to be called, and nothing
 //! can be forgotten.
 //!
 //! The local engines are C++ and run in processes of their own ([`process`]), one per engine, behind one framed
@@ -40,6 +40,8 @@ pub mod process;
 pub mod stt;
 #[cfg(feature = "gateway")]
 pub mod tts;
+#[cfg(feature = "gateway")]
+pub mod turn;
 
 #[cfg(feature = "gateway")]
 pub use error::{EngineError, LlmError, Stage, SttError, TtsError};
@@ -68,7 +70,7 @@ mod traits {
 
     use futures_util::{future::BoxFuture, stream::BoxStream};
 
-    use crate::{LlmError, Priority, SttError, TtsError};
+    use crate::{EngineError, LlmError, Priority, SttError, TtsError};
 
     /// An ear: sound in, words out.
     pub trait Transcriber: Send + Sync {
@@ -116,6 +118,14 @@ mod traits {
         pub text: String,
         /// "no-speech", "repetition", "phrase-of-silence", "low-confidence".
         pub guard: String,
+    }
+
+    /// A judge of turns: sound in, the probability out that whoever speaks has finished.
+    pub trait TurnJudge: Send + Sync {
+        /// 0 (in the middle of something) to 1 (has finished), by how the voice sounds and not by what it says. `pcm`:
+        /// 16 kHz mono, the utterance up to now with the silence behind it; only the last
+        /// [`crate::turn::SECONDS`] count. Dropping the future cancels the work.
+        fn judge(&self, pcm: Arc<[i16]>) -> BoxFuture<'static, Result<f32, EngineError>>;
     }
 
     /// A mind: a conversation in, the next thing to say out, piece by piece.

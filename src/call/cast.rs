@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use models::llm::remote::{ChatCompletions, Timeouts};
-use models::{Generator, Pcm, Synthesizer, Transcriber};
+use models::{Generator, Pcm, Synthesizer, Transcriber, TurnJudge};
 
 use super::actor::Persona;
 use super::directory::Resolved;
@@ -18,6 +18,7 @@ use crate::outside::Outside;
 /// Shared by all calls.
 pub struct Cast {
     transcriber: Arc<dyn Transcriber>,
+    judge: Option<Arc<dyn TurnJudge>>,
     /// By the name of the brain; `None` is the local model.
     generators: HashMap<Option<String>, Arc<dyn Generator>>,
     stock: Stock,
@@ -42,14 +43,14 @@ pub enum NoBrain {
 
 impl Cast {
     pub fn new(
-        transcriber: Arc<dyn Transcriber>,
+        (transcriber, judge): (Arc<dyn Transcriber>, Option<Arc<dyn TurnJudge>>),
         synthesizer: Arc<dyn Synthesizer>,
         generators: HashMap<Option<String>, Arc<dyn Generator>>,
         timing: TurnTaking,
         outside: Outside,
     ) -> Self {
         let speaker = Speaker::new(synthesizer.clone());
-        Self { transcriber, generators, stock: Stock::start(synthesizer), speaker, timing, outside }
+        Self { transcriber, judge, generators, stock: Stock::start(synthesizer), speaker, timing, outside }
     }
 
     /// Whoever speaks on a call with these settings. Ready at once: what is not synthesized yet is so when it is said.
@@ -58,7 +59,8 @@ impl Cast {
         let agent = who.agent.clone();
         let manners = Manners::new(&agent, &self.timing, who.max_duration);
         let mouth = self.stock.mouth(agent.voice.clone(), agent.speed, &manners.stock());
-        Ok(Persona { agent, manners, transcriber: self.transcriber.clone(), generator, mouth })
+        let (transcriber, judge) = (self.transcriber.clone(), self.judge.clone());
+        Ok(Persona { agent, manners, transcriber, judge, generator, mouth })
     }
 
     /// Synthesizes what an agent of the configuration is known to say, and returns when that is there.

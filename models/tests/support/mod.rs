@@ -35,15 +35,15 @@ pub(crate) async fn start(config: LocalConfig) -> Local {
 
 /// Only an ear, only a mind, only a mouth.
 pub(crate) fn ear() -> LocalConfig {
-    LocalConfig { llm: None, tts: None, ..LocalConfig::default() }
+    LocalConfig { turn: None, llm: None, tts: None, ..LocalConfig::default() }
 }
 
 pub(crate) fn mind() -> LocalConfig {
-    LocalConfig { stt: None, tts: None, ..LocalConfig::default() }
+    LocalConfig { stt: None, turn: None, tts: None, ..LocalConfig::default() }
 }
 
 pub(crate) fn mouth() -> LocalConfig {
-    LocalConfig { stt: None, llm: None, ..LocalConfig::default() }
+    LocalConfig { stt: None, turn: None, llm: None, ..LocalConfig::default() }
 }
 
 /// A whole reply.

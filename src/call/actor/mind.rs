@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::net::Line;
-use models::{Generator, Prompt, Transcriber};
+use models::{Generator, Prompt, Transcriber, TurnJudge};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -25,6 +25,7 @@ pub struct Persona {
     pub agent: Agent,
     pub manners: Manners,
     pub transcriber: Arc<dyn Transcriber>,
+    pub judge: Option<Arc<dyn TurnJudge>>,
     pub generator: Arc<dyn Generator>,
     pub mouth: Mouth,
 }
@@ -65,7 +66,8 @@ impl Mind {
     /// `call`: as it stands now.
     pub(super) fn new(persona: Persona, session: u64, kit: Kit, call: Call) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let ears = Ears::new(persona.transcriber.clone(), persona.agent.language.clone(), reports.clone());
+        let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
+        let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
         let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
             conversation: Conversation::new(persona.manners.clone()),

@@ -9,7 +9,7 @@ use crate::domain::{EndReason, Private, Speaker, millis};
 impl Conversation {
     pub(super) fn voice_start(&mut self, now: Instant, onset: Instant) {
         if self.hearing.seal(now, SEAL_AFTER) {
-            self.actions.push_back(Action::Forget);
+            self.drop_sound();
         }
         self.hearing.voice_started(onset);
         self.idle_prompts = 0;
@@ -135,7 +135,24 @@ impl Conversation {
 
     pub(super) fn forget(&mut self) {
         self.hearing.forget();
+        self.drop_sound();
+    }
+
+    /// The ear begins a new utterance; partial words of the one before no longer count.
+    fn drop_sound(&mut self) {
+        self.hearing.next_utterance();
         self.actions.push_back(Action::Forget);
+    }
+
+    /// Words so far of a voice that goes on: they are told, and decide nothing.
+    pub(super) fn partial(&mut self, utterance: u64, text: &str) {
+        let text = words::spoken(text);
+        if !self.hearing.heard_partly(utterance, &text) {
+            return;
+        }
+        if matches!(self.floor, Floor::Listening { .. }) {
+            self.note(Note::Heard { text: self.hearing.text_so_far(), is_final: false });
+        }
     }
 }
 

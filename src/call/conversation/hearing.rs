@@ -23,6 +23,10 @@ pub(super) struct Hearing {
     before: String,
     /// Words of the utterance, once known for its last pause.
     words: Option<String>,
+    /// Which utterance this is: how many were used up before it.
+    utterance: u64,
+    /// Its words so far, while it is still being spoken.
+    partial: String,
     stt: Option<Duration>,
 }
 
@@ -46,6 +50,26 @@ impl Hearing {
     /// The words so far, with those from before the caller went on.
     pub(super) fn text(&self) -> String {
         words::join(&self.before, self.words.as_deref().unwrap_or_default())
+    }
+
+    /// The same while they are still being spoken.
+    pub(super) fn text_so_far(&self) -> String {
+        words::join(&self.before, &self.partial)
+    }
+
+    pub(super) fn next_utterance(&mut self) {
+        self.utterance += 1;
+        self.partial.clear();
+    }
+
+    /// Takes words of an utterance that is still being spoken; false where they are stale or nothing new.
+    pub(super) fn heard_partly(&mut self, utterance: u64, text: &str) -> bool {
+        let news = self.open && self.words.is_none() && utterance == self.utterance && self.partial != text;
+        if news && !text.is_empty() {
+            self.partial = text.to_owned();
+            return true;
+        }
+        false
     }
 
     /// An utterance of many pauses is longer than a transcriber hears at once: when the caller goes on after so long, the
@@ -148,7 +172,7 @@ impl Hearing {
 
     /// Listens no more: whatever the caller is saying is for somebody else.
     pub(super) fn close(&mut self) {
-        *self = Self { jobs: self.jobs, ..Self::default() };
+        *self = Self { jobs: self.jobs, utterance: self.utterance, ..Self::default() };
     }
 
     /// How long before `at` the voice began.

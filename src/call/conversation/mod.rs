@@ -101,6 +101,17 @@ pub enum Input {
         text: String,
         stt: Duration,
     },
+    /// The words of an utterance that is still being spoken, as far as the ear has come. `utterance`: how many
+    /// [`Action::Forget`] came before its sound.
+    Partial {
+        utterance: u64,
+        text: String,
+    },
+    /// How likely the caller has finished, by the sound that `job` is about, 0 to 1. Never comes where nothing judges.
+    TurnJudged {
+        job: u64,
+        probability: f32,
+    },
     /// The transcription failed.
     Deaf {
         job: u64,
@@ -373,6 +384,9 @@ impl Conversation {
             Input::VoiceStart { onset } => self.voice_start(now, onset),
             Input::VoiceEnd { since } => self.voice_end(now, since),
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
+            Input::Partial { utterance, text } => self.partial(utterance, &text),
+            // The words alone decide.
+            Input::TurnJudged { .. } => {}
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
             Input::Measured { turn, mark, duration } => {

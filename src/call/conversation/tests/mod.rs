@@ -1,5 +1,7 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod partial;
+
 use proptest::prelude::*;
 
 use super::*;
