@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::{
     Delta, EngineError, FinishReason, Generator, LlmError, Pcm, Phrase, Prompt, SttError, Synthesizer,
-    Transcriber, Transcript, TtsError, TurnJudge, Usage, Utterance,
+    ToolCall, Transcriber, Transcript, TtsError, TurnJudge, Usage, Utterance,
 };
 
 /// What has been asked so far, oldest first.
@@ -113,6 +113,18 @@ impl TurnJudge for FakeTurnJudge {
             answer
         })
     }
+}
+
+/// A line of [`FakeGenerator::script`]: it says this, and then wants tools called, by name and arguments. Their ids are
+/// `call_1` and so on within the line.
+pub fn calling(said: &str, calls: &[(&str, serde_json::Value)]) -> Vec<Result<Delta, LlmError>> {
+    let words = said.split_inclusive(' ').map(|w| Ok(Delta::Text(w.to_owned())));
+    let calls = calls.iter().enumerate().map(|(i, (name, arguments))| {
+        let (id, name) = (format!("call_{}", i + 1), (*name).to_owned());
+        Ok(Delta::ToolCall(ToolCall { id, name, arguments: arguments.to_string() }))
+    });
+    let done = Delta::Done { reason: FinishReason::Stop, usage: Usage::default() };
+    words.chain(calls).chain([Ok(done)]).collect()
 }
 
 /// Answers what the script says, word by word.

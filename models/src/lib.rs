@@ -271,6 +271,10 @@ mod traits {
         Text(String),
         /// The model wants this done; it may have said something before. Then comes `Done`.
         ToolCall(ToolCall),
+        /// The mind that was asked failed or is late, before it said anything; another has been asked.
+        Fallback {
+            because: String,
+        },
         Done {
             reason: FinishReason,
             usage: Usage,

@@ -255,8 +255,8 @@ impl Ledger {
                 self.later(EventKind::Transcript { speaker: Speaker::Agent, text, is_final: true, at_ms });
             }
             Note::Turn(turn) => {
-                self.call.turns.push(turn.clone());
-                self.later(EventKind::Turn(turn));
+                self.call.turns.push((*turn).clone());
+                self.later(EventKind::Turn(*turn));
             }
             Note::Tool(tool) => self.later(EventKind::Tool(tool)),
             Note::BargeIn { turn, stop, resumed } => {

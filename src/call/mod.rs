@@ -8,6 +8,7 @@ mod directory;
 mod ears;
 mod exchange;
 mod extensions;
+mod gate;
 mod guards;
 mod hunt;
 mod ledger;

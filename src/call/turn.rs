@@ -1,4 +1,7 @@
-//! One turn of the agent: tokens → clauses → sound → line. Dropping its task is its cancellation.
+//! One turn of the agent: tokens → clauses → sound → gate → line. Dropping its task is its cancellation.
+//!
+//! Up to the gate all is work that may be thrown away. What the caller, the record or anybody else could notice comes after it:
+//! sound, phrases, the wish to hang up, the end of the turn, and what it has used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::Input;
 use super::ears::may_come_back;
+use super::gate::Gate;
 use super::stock::Slot;
 use super::tools::{Asked, Outcome, Round, Then, Toolbox};
 use crate::domain::CallUsage;
@@ -81,6 +85,12 @@ impl Meter {
     fn characters(&self, text: &str) {
         self.characters.fetch_add(text.chars().count() as u64, Ordering::Relaxed);
     }
+
+    /// Takes over what `other` has counted, and empties it.
+    fn take(&self, other: &Meter) {
+        self.tokens.fetch_add(other.tokens.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        self.characters.fetch_add(other.characters.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 /// What a turn works with.
@@ -91,6 +101,10 @@ pub(super) struct TurnTask {
     pub(super) reports: mpsc::Sender<Input>,
     pub(super) meter: Arc<Meter>,
     pub(super) toolbox: Arc<Toolbox>,
+    /// What was used before the gate opened: the call has used it only if it opens.
+    pub(super) spent: Meter,
+    /// Until it opens, nothing of the turn is heard, done or written.
+    pub(super) gate: Gate,
 }
 
 impl TurnTask {
@@ -103,7 +117,7 @@ impl TurnTask {
                 true
             }
         };
-        self.report(Input::ReplyOver { turn: self.turn, failed }).await;
+        self.finish(failed).await;
     }
 
     /// Asks the brain and says what it answers, clause by clause, while it is still answering.
@@ -116,7 +130,23 @@ impl TurnTask {
         if let Err(error) = &said {
             tracing::error!(%error, turn = self.turn, "an answer could not be said");
         }
-        self.report(Input::ReplyOver { turn: self.turn, failed: thought.is_err() || said.is_err() }).await;
+        self.finish(thought.is_err() || said.is_err()).await;
+    }
+
+    async fn finish(&self, failed: bool) {
+        self.released().await;
+        self.report(Input::ReplyOver { turn: self.turn, failed }).await;
+    }
+
+    /// Returns when the turn is no longer a mere guess that it is the agent's. Whatever has a side effect waits for this.
+    async fn released(&self) {
+        self.gate.opened().await;
+        self.meter.take(&self.spent);
+    }
+
+    /// Where use is counted.
+    fn counter(&self) -> &Meter {
+        if self.gate.is_open() { &self.meter } else { &self.spent }
     }
 
     async fn think(
@@ -131,6 +161,7 @@ impl TurnTask {
             if asked.calls.is_empty() {
                 return Ok(());
             }
+            self.released().await;
             for call in round.begin(asked) {
                 let outcome = self.toolbox.run(self.turn, &self.line, &call).await;
                 self.act_on(&outcome, &clauses).await;
@@ -204,15 +235,16 @@ impl TurnTask {
                     wanted.calls.push(call);
                     continue;
                 }
+                Delta::Fallback { .. } => continue,
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
-                    self.meter.tokens(said.saturating_sub(pieces));
+                    self.counter().tokens(said.saturating_sub(pieces));
                     break;
                 }
             };
             pieces += 1;
-            self.meter.tokens(1);
+            self.counter().tokens(1);
             if std::mem::take(&mut first) {
                 self.report(Input::FirstToken { turn: self.turn, after: asked.elapsed() }).await;
             }
@@ -229,6 +261,7 @@ impl TurnTask {
             let _ = clauses.send((clause, Instant::now())).await;
         }
         if marks.seen {
+            self.released().await;
             self.report(Input::WantsHangUp { turn: self.turn }).await;
         }
         Ok(wanted)
@@ -252,7 +285,7 @@ impl TurnTask {
             let sound = futures_util::stream::iter([Ok(pcm.clone())]);
             return self.play(mark, n, text, since, sound).await.map_err(|(error, _)| error);
         }
-        self.meter.characters(text);
+        self.counter().characters(text);
         let mut attempt = 1;
         loop {
             let sound = self.mouth.synthesizer.synthesize(self.mouth.phrase(text));
@@ -268,7 +301,7 @@ impl TurnTask {
         }
     }
 
-    /// On failure also says whether a part of it sounds already.
+    /// On failure also says whether a part of it sounds already. In front of the gate the sound is made all the same, and kept.
     async fn play(
         &self,
         mark: u64,
@@ -278,32 +311,55 @@ impl TurnTask {
         mut sound: impl futures_util::Stream<Item = Result<Pcm, TtsError>> + Unpin,
     ) -> Result<(), (TtsError, bool)> {
         let mut duration = Duration::ZERO;
+        let mut sounds = false;
+        let mut kept = Vec::new();
         let mut failure = None;
-        while let Some(pcm) = sound.next().await {
-            match pcm {
-                Err(error) => {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.released(), if !kept.is_empty() => {
+                    self.sound(mark, text, &mut sounds, kept.drain(..)).await;
+                    continue;
+                }
+                next = sound.next() => next,
+            };
+            match next {
+                None => break,
+                Some(Err(error)) => {
                     failure = Some(error);
                     break;
                 }
-                Ok(pcm) if pcm.samples.is_empty() => {}
-                Ok(pcm) => {
-                    if duration.is_zero() {
-                        if n == 0 {
-                            self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
-                        }
-                        self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
+                Some(Ok(pcm)) if pcm.samples.is_empty() => {}
+                Some(Ok(pcm)) => {
+                    if duration.is_zero() && n == 0 {
+                        self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
                     }
                     duration +=
                         Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)));
-                    self.put(mark, pcm.rate, pcm.samples.into(), false).await;
+                    match self.gate.is_open() {
+                        true => self.sound(mark, text, &mut sounds, kept.drain(..).chain([pcm])).await,
+                        false => kept.push(pcm),
+                    }
                 }
             }
         }
-        if !duration.is_zero() {
+        if !duration.is_zero() && (failure.is_none() || sounds) {
+            self.sound(mark, text, &mut sounds, kept.drain(..)).await;
             self.report(Input::Measured { turn: self.turn, mark, duration }).await;
             self.put(mark, media::LINE_RATE, Arc::from([]), true).await;
         }
-        failure.map_or(Ok(()), |error| Err((error, !duration.is_zero())))
+        failure.map_or(Ok(()), |error| Err((error, sounds)))
+    }
+
+    /// Puts pieces of a phrase on the line, and tells of it before the first. `sounds`: whether that was done.
+    async fn sound(&self, mark: u64, text: &str, sounds: &mut bool, pieces: impl Iterator<Item = Pcm>) {
+        self.released().await;
+        if !std::mem::replace(sounds, true) {
+            self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
+        }
+        for pcm in pieces {
+            self.put(mark, pcm.rate, pcm.samples.into(), false).await;
+        }
     }
 
     async fn put(&self, mark: u64, rate: u32, pcm: Arc<[i16]>, last: bool) {

@@ -53,6 +53,8 @@ pub(crate) async fn reply(mind: &dyn Generator, prompt: Prompt) -> Result<(Strin
     while let Some(delta) = stream.next().await {
         match delta? {
             Delta::Text(piece) => text += &piece,
+            Delta::ToolCall(call) => panic!("no tool was offered: {call:?}"),
+            Delta::Fallback { because } => panic!("there is no other mind: {because}"),
             Delta::Done { usage, .. } => return Ok((text, usage)),
         }
     }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::call::ears::Ears;
+use crate::call::gate::{Gate, Key};
 use crate::call::ledger::Ledger;
 use crate::call::prompt::prompt;
 use crate::call::tools::{Kit, Toolbox};
@@ -43,7 +44,7 @@ pub(super) struct Mind {
     pub(super) inbox: mpsc::Receiver<Input>,
     ears: Ears,
     reports: mpsc::Sender<Input>,
-    turn: Option<(u32, JoinHandle<()>)>,
+    turn: Option<Working>,
     /// Reads the prompt ahead.
     warming: Option<JoinHandle<()>>,
     voicing: bool,
@@ -51,6 +52,13 @@ pub(super) struct Mind {
     session: u64,
     meter: Arc<Meter>,
     pub(super) toolbox: Arc<Toolbox>,
+}
+
+/// The turn that is worked for.
+struct Working {
+    turn: u32,
+    task: JoinHandle<()>,
+    key: Key,
 }
 
 /// What a decision of the conversation asks of the rest of the call.
@@ -146,12 +154,19 @@ impl Mind {
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
                     let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
-                    let task = self.turn_task(turn, line);
-                    self.turn = Some((turn, tokio::spawn(task.reply(generator, prompt))));
+                    let (task, key) = self.turn_task(turn, line);
+                    let task = tokio::spawn(task.reply(generator, prompt));
+                    self.turn = Some(Working { turn, task, key });
+                }
+                Action::Release { turn } => {
+                    if let Some(working) = self.turn.as_ref().filter(|working| working.turn == turn) {
+                        working.key.open();
+                    }
                 }
                 Action::Say { turn, text } => {
-                    let task = self.turn_task(turn, line);
-                    self.turn = Some((turn, tokio::spawn(task.say(text))));
+                    let (task, key) = self.turn_task(turn, line);
+                    key.open();
+                    self.turn = Some(Working { turn, task: tokio::spawn(task.say(text)), key });
                 }
                 Action::Cancel { turn } => self.cancel(turn).await,
                 Action::Transfer { turn } => return Some(Wish::Transfer(turn)),
@@ -165,23 +180,27 @@ impl Mind {
         None
     }
 
-    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> TurnTask {
-        TurnTask {
+    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> (TurnTask, Key) {
+        let (key, gate) = Gate::closed();
+        let task = TurnTask {
             turn,
             mouth: self.persona.mouth.clone(),
             line: line.clone(),
             reports: self.reports.clone(),
             meter: self.meter.clone(),
             toolbox: self.toolbox.clone(),
-        }
+            spent: Meter::default(),
+            gate,
+        };
+        (task, key)
     }
 
     /// Ends the task of a turn, and returns when it can put no more sound on the line.
     async fn cancel(&mut self, turn: u32) {
-        if let Some((_, task)) = self.turn.take_if(|(running, _)| *running == turn) {
-            task.abort();
+        if let Some(working) = self.turn.take_if(|working| working.turn == turn) {
+            working.task.abort();
             // It may be waiting to report to us; the abort does not let it.
-            let _ = task.await;
+            let _ = working.task.await;
         }
     }
 
@@ -218,7 +237,7 @@ impl Mind {
 
     /// Ends what is under way, and waits for it.
     pub(super) async fn close(mut self) {
-        if let Some((turn, _)) = self.turn {
+        if let Some(turn) = self.turn.as_ref().map(|working| working.turn) {
             self.cancel(turn).await;
         }
         if let Some(warming) = self.warming {

@@ -2,18 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use super::recorder::Scope;
 use super::speech::{Kind, Speech};
 use super::{Action, Conversation, Deed, Floor, Line, Note};
-use crate::domain::{Private, Speaker, ToolUse, millis};
+use crate::domain::{Private, Speaker, StageKind, StageOutcome, ToolUse, millis};
 
 impl Conversation {
     /// Nothing sounds meanwhile, and nothing hangs.
-    pub(super) fn tool_began(&mut self, now: Instant, turn: u32, _name: &str, within: Duration) {
+    pub(super) fn tool_began(&mut self, now: Instant, turn: u32, name: &str, within: Duration) {
+        let scope = Scope::Turn(turn);
+        self.recorder.stage_began(scope, StageKind::Tool, 0);
+        self.recorder.stage_detail(scope, StageKind::Tool, 0, name);
         self.of_turn(turn, |speech| speech.busy(now, Some(within)));
     }
 
     /// Also of a turn that was cut meanwhile: later turns have to know what was done.
     pub(super) fn tool_over(&mut self, now: Instant, turn: u32, deed: Deed, ok: bool, took: Duration) {
+        let outcome = if ok { StageOutcome::Used } else { StageOutcome::Failed };
+        self.recorder.stage_ended(Scope::Turn(turn), StageKind::Tool, 0, outcome);
         self.of_turn(turn, |speech| {
             speech.busy(now, None);
             speech.owes = true;

@@ -22,7 +22,8 @@
 //! - No path is silent for ever: every state but `Over` has a deadline.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
-//! quarrel between them in `floor`, what the agent does besides talking in `deeds`, what a client has said in `prompted`, transfers in `away`, the end in `ending`; what words
+//! quarrel between them in `floor`, why it all went so in `recorder`, what the agent does besides talking in `deeds`, what a client has
+//! said in `prompted`, transfers in `away`, the end in `ending`; what words
 //! mean is in `words`.
 
 mod agent;
@@ -33,6 +34,7 @@ mod ending;
 mod floor;
 mod hearing;
 mod prompted;
+mod recorder;
 mod speech;
 mod words;
 
@@ -44,10 +46,13 @@ use std::time::{Duration, Instant};
 
 use hearing::Hearing;
 pub use prompted::Unsaid;
+use recorder::{Recorder, Scope};
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
-use crate::domain::{EndReason, Speaker, ToolUse, Turn, millis};
+use crate::domain::{
+    DisputeReason, EndReason, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
+};
 
 /// How this call is held.
 #[derive(Clone, Debug)]
@@ -210,8 +215,13 @@ pub enum Action {
     },
     /// The utterance is used up, or was none.
     Forget,
-    /// Ask the brain, with everything that was said.
+    /// Ask the brain, with everything that was said, and make the first of the sound; let nothing of it be heard, done or written
+    /// before [`Action::Release`].
     Reply {
+        turn: u32,
+    },
+    /// The turn that is being worked for is the agent's: what waits of it may go on.
+    Release {
         turn: u32,
     },
     /// Say a sentence.
@@ -244,7 +254,7 @@ pub enum Note {
     /// What the caller's ear got of the agent.
     Said { text: String, interrupted: bool, started_at: Instant },
     /// An exchange is over.
-    Turn(Turn),
+    Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
     /// The agent did something besides talking, or tried to.
@@ -331,6 +341,7 @@ pub struct Conversation {
     quiet_until: Option<Instant>,
     ends_at: Option<Instant>,
     leave_by: Option<(Instant, EndReason)>,
+    recorder: Recorder,
     actions: VecDeque<Action>,
 }
 
@@ -354,6 +365,7 @@ impl Conversation {
             quiet_until: None,
             ends_at: None,
             leave_by: None,
+            recorder: Recorder::default(),
             actions: VecDeque::new(),
         }
     }
@@ -368,6 +380,7 @@ impl Conversation {
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.recorder.at_time(now);
         if self.floor == Floor::Over {
             return self.after_the_end(input);
         }
@@ -400,9 +413,12 @@ impl Conversation {
             Input::NotTransferred => self.not_transferred(now),
             Input::FirstToken { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
+                let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
+                self.recorder.stage_ended(scope, stage, 0, StageOutcome::Used);
             }
             Input::FirstAudio { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
+                self.recorder.stage_took(Scope::Turn(turn), StageKind::FirstSound, after);
             }
             Input::ReplyOver { turn, failed } => self.reply_over(now, turn, failed),
             Input::Started { mark } => self.started(now, mark),
@@ -435,6 +451,7 @@ impl Conversation {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.recorder.at_time(now);
         self.time_out(now);
         self.say_prompted(now);
     }
@@ -454,6 +471,8 @@ impl Conversation {
             self.take_turn(now);
         }
         if let Some(job) = self.hearing.overdue(now, STAGE_DEADLINE) {
+            let (scope, stage) = (Scope::Utterance, StageKind::Transcription);
+            self.recorder.stage_detail(scope, stage, job, "nothing came in time");
             self.deaf(now, job);
         }
         if self.hearing.breathless_at(LONGEST_UTTERANCE).is_some_and(|at| now >= at) {
@@ -469,13 +488,22 @@ impl Conversation {
             }
             Floor::Thinking | Floor::Speaking if self.stuck_at().is_some_and(|at| now >= at) => {
                 let kind = self.speech.as_ref().map(|speech| speech.kind);
+                if let Some(speech) = &self.speech {
+                    self.recorder.failed(speech.turn);
+                }
                 self.interrupt(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
             Floor::Speaking if self.hearing.voicing() => self.pause(now),
             Floor::Paused { since } if now >= self.dispute_ends_at(since) => match self.hearing.voicing() {
-                true => self.interrupt(now),
-                false => self.resume(now),
+                true => {
+                    self.decided(Verdict::Interrupted, DisputeReason::Duration);
+                    self.interrupt(now);
+                }
+                false => {
+                    self.decided(Verdict::Resumed, DisputeReason::NoWords);
+                    self.resume(now);
+                }
             },
             _ => {}
         }
@@ -486,6 +514,7 @@ impl Conversation {
             return;
         }
         self.ends_at = Some(now + self.manners.max_duration);
+        self.recorder.answered();
         if self.manners.first_message.is_empty() {
             self.floor = Floor::Listening { since: now };
         } else {
