@@ -35,6 +35,9 @@ impl Conversation {
         if !self.may_be_paused(now) {
             return;
         }
+        if let Some(speech) = &self.speech {
+            self.recorder.disputed(speech.turn, self.hearing.onset());
+        }
         self.floor = Floor::Paused { since: now };
         self.actions.push_back(Action::Pause);
     }
