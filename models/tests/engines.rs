@@ -10,8 +10,8 @@ use models::local::LocalConfig;
 use models::process::{Order, Supervisor};
 use models::wire::{Synthesize, Task};
 use models::{
-    ChatMessage, Delta, Phrase, Priority, Prompt, Role, Sampling, SttError, Transcriber, Transcript,
-    TtsError, Utterance,
+    ChatMessage, Delta, EngineError, Phrase, Priority, Prompt, Role, Sampling, SttError, Transcriber,
+    Transcript, TtsError, Utterance,
 };
 
 /// Prompts without numbers, which have more than one way to be written.
