@@ -12,6 +12,7 @@ mod money;
 mod number;
 mod numbering;
 mod private;
+mod report;
 mod settings;
 mod turn;
 mod usage;
@@ -35,6 +36,7 @@ pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
+pub use report::{Achievement, CallBack, CallReport, Outcome, ReportStatus, Urgency};
 pub use settings::{
     ActionTool, AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Tools, Voicemail,
 };
