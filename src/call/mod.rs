@@ -17,6 +17,7 @@ mod messages;
 mod meter;
 mod prompt;
 mod queue;
+mod reporter;
 mod ringback;
 mod route;
 mod speaker;
