@@ -68,6 +68,11 @@ impl Machine {
         self.stage != Stage::Off
     }
 
+    /// Who is put through to somebody else has been talked with: nothing tells of a machine any more.
+    pub(super) fn close(&mut self) {
+        (self.stage, self.is_broken, self.turns) = (Stage::Off, true, self.turns.max(2));
+    }
+
     fn is_looked_for(&self, now: Instant) -> bool {
         let soon = self.answered_at.is_some_and(|at| now < at + LOOKED_FOR);
         soon && self.verdict.is_none() && self.turns < 2

@@ -551,6 +551,9 @@ impl Conversation {
         if !self.is_leaving() {
             self.machine_timed_out(now);
         }
+        if self.floor == Floor::Over {
+            return;
+        }
         if self.digits_until.is_some_and(|at| now >= at) {
             self.digits_until = None;
             self.take_turn(now);

@@ -231,6 +231,17 @@ fn a_menu_is_not_answered_in_its_pauses() {
 }
 
 #[test]
+fn who_is_put_through_is_no_machine_however_long_they_talk() {
+    let mut stage = calling(AtVoicemail::HangUp);
+    stage.voice_start();
+    stage.wait(ms(2000));
+    stage.tell(Input::Away);
+    stage.wait(ms(10_000));
+    assert!(clues(&stage).is_empty());
+    assert!(!stage.log.iter().any(|action| matches!(action, Action::HangUp(_))), "{:#?}", stage.log);
+}
+
+#[test]
 fn silence_tells_nothing() {
     let mut stage = calling(AtVoicemail::HangUp);
     stage.wait(ms(3000));
