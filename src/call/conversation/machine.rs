@@ -165,10 +165,10 @@ impl Conversation {
         match input {
             Input::VoiceStart { onset } => self.machine.voice_started(*onset),
             Input::VoiceEnd { since } => self.machine.voice_ended(*since),
-            Input::Heard { text, .. } | Input::Partial { text, .. } => {
-                if !self.machine.is_on() && self.machine.read(now, text) {
-                    self.is_machine(now, MachineClue::Words);
-                }
+            Input::Heard { text, .. } | Input::Partial { text, .. }
+                if !self.machine.is_on() && self.machine.read(now, text) =>
+            {
+                self.is_machine(now, MachineClue::Words);
             }
             Input::Beep => self.beep(now),
             // Machines press no keys: somebody has picked up.

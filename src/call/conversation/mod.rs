@@ -567,11 +567,7 @@ impl Conversation {
             self.voice_end(now, now);
         }
         match self.floor {
-            Floor::Listening { .. } if self.opening.is_held() => {
-                if self.held_until().is_some_and(|at| now >= at) {
-                    self.open(now);
-                }
-            }
+            Floor::Listening { .. } if self.held_until().is_some_and(|at| now >= at) => self.open(now),
             Floor::Listening { since } => {
                 if self.decide_at().is_some_and(|at| now >= at) {
                     self.take_turn(now);
