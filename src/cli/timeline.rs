@@ -95,6 +95,12 @@ impl Chart {
         Some(Self { from, to: to.max(from.saturating_add(1)), columns })
     }
 
+    /// With a margin on both sides, in which is seen what was before and what came after.
+    fn with_margin(self) -> Self {
+        let margin = ((self.to - self.from) / 8).max(20);
+        Self { from: self.from.saturating_sub(margin), to: self.to.saturating_add(margin), ..self }
+    }
+
     fn column(self, at: u64) -> usize {
         let (into, whole) =
             (u128::from(at.saturating_sub(self.from)), u128::from((self.to - self.from).max(1)));
@@ -107,6 +113,12 @@ impl Chart {
         // An end is where the next thing begins.
         let last = if last > first && last + 1 < self.columns { last - 1 } else { last };
         lane[first..=last].fill(with);
+        if began < self.from {
+            lane[0] = '<';
+        }
+        if ended > self.to {
+            lane[self.columns - 1] = '>';
+        }
     }
 }
 
@@ -152,11 +164,19 @@ fn instants(explanation: &Explanation) -> impl Iterator<Item = u64> {
     ends.into_iter().chain(stages).flatten()
 }
 
+/// The instants between the caller's last sound and the agent's first, and of everything that was done for the turn. None where nothing was.
+fn work(explanation: &Explanation) -> impl Iterator<Item = u64> {
+    let Explanation { stages, speech_ended_ms, sound_began_ms, .. } = explanation;
+    let sides = [*speech_ended_ms, *sound_began_ms].into_iter().filter(|_| !stages.is_empty());
+    let stages = stages.iter().flat_map(|stage| [Some(stage.began_ms), stage.ended_ms]);
+    stages.chain(sides).flatten()
+}
+
 /// Both lanes over the whole call, and the numbers of the turns where the agent begins to sound.
 fn overview(call: &Call, look: Look) -> Vec<String> {
     let columns = look.width.saturating_sub(NAMES).max(NARROWEST);
     let all = call.turns.iter().flat_map(|turn| instants(&turn.explanation));
-    let Some(chart) = Chart::over(all.chain([0]), columns) else { return Vec::new() };
+    let Some(chart) = Chart::over(all.chain([0, call.duration_ms]), columns) else { return Vec::new() };
     let blank = || vec![' '; columns];
     let (mut caller, mut agent, mut numbers) = (blank(), blank(), blank());
     for turn in &call.turns {
@@ -203,25 +223,26 @@ fn of_turn(turn: &Turn, look: Look) -> Vec<String> {
             lines.push(row(who, &cut(&plain(words), room), ""));
         }
     }
-    let Some(chart) = Chart::over(instants(told), look.chart()) else {
+    // What led to the turn is a matter of milliseconds; what was heard and said goes beyond both ends of the chart.
+    let closely = Chart::over(work(told), look.chart()).map(Chart::with_margin);
+    let Some(chart) = closely.or_else(|| Chart::over(instants(told), look.chart())) else {
         lines.push(row("", "its times were not kept", ""));
         return lines;
     };
     lines.push(row("", &scale(chart), ""));
     if let Some(began) = told.speech_began_ms {
         let ended = told.speech_ended_ms.unwrap_or(began);
-        lines.push(lane("caller", CALLER, Bar::Sound, (began, Some(ended)), &[], chart, look, ""));
+        lines.push(lane("caller", CALLER, Bar::Sound, (began, Some(ended)), chart, look, ""));
     }
     for stage in &told.stages {
         lines.push(of_stage(stage, chart, look));
     }
     if let Some(began) = told.sound_began_ms {
         let span = (began, told.sound_ended_ms);
-        lines.push(lane("agent", AGENT, Bar::Sound, span, &told.disputes, chart, look, ""));
+        lines.push(lane("agent", AGENT, Bar::Sound, span, chart, look, ""));
     }
     if let Some(end) = &told.end_of_turn {
-        let judged =
-            end.probability.map(|p| format!(", the model of turn ends says {p:.2}")).unwrap_or_default();
+        let judged = end.probability.map(|p| format!(" ({p:.2} by its sound)")).unwrap_or_default();
         let why = format!("{} after {} ms of silence{judged}", reason(end.because), end.waited_ms);
         lines.push(row("turn over", &cut(&why, look.width.saturating_sub(NAMES)), ""));
     }
@@ -241,23 +262,20 @@ fn of_stage(stage: &StageSpan, chart: Chart, look: Look) -> String {
     };
     let detail = stage.detail.as_ref().map(|detail| format!(" {}", plain(detail))).unwrap_or_default();
     let note = format!("{came_to}{detail}");
-    lane(name(stage.stage), colour, bar, (stage.began_ms, stage.ended_ms), &[], chart, look, &note)
+    lane(name(stage.stage), colour, bar, (stage.began_ms, stage.ended_ms), chart, look, &note)
 }
 
-#[expect(clippy::too_many_arguments, reason = "a line of a drawing has that many parts")]
 fn lane(
     name: &str,
     colour: &str,
     bar: Bar,
     (began, ended): (u64, Option<u64>),
-    disputes: &[Dispute],
     chart: Chart,
     look: Look,
     note: &str,
 ) -> String {
     let mut lane = vec![' '; chart.columns];
     chart.draw(&mut lane, began, ended.unwrap_or(chart.to), look.bar(bar));
-    marks(disputes, chart, &mut lane);
     let took = ended.map_or("no end".into(), |ended| format!("{} ms", ended.saturating_sub(began)));
     let words = cut(&format!("{took:>9}{note}"), WORDS - 1);
     let drawn = text(&lane);
@@ -316,7 +334,7 @@ fn quarrel(dispute: &Dispute) -> String {
         Verdict::Resumed => "the agent goes on",
     };
     format!(
-        "at {}: silent after {} ms; after {} ms more {verdict}: {because}",
+        "{verdict}: {because} (at {}, silent after {} ms, {} ms more)",
         clock(dispute.onset_ms),
         dispute.paused_ms.saturating_sub(dispute.onset_ms),
         dispute.decided_ms.saturating_sub(dispute.paused_ms),
