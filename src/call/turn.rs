@@ -143,7 +143,7 @@ impl TurnTask {
         let mut round = Round::first(prompt);
         loop {
             let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
-            if asked.calls.is_empty() {
+            if asked.calls.is_empty() || round.is_the_last() {
                 return Ok(());
             }
             self.released().await;

@@ -288,11 +288,10 @@ impl Toolbox {
         let _ = self.reports.send(Input::ToolOver { turn, deed, ok: outcome.ok, took }).await;
     }
 
-    /// Whether something is still being done.
-    pub(super) fn is_at_work(&self) -> bool {
-        let mut at_work = lock(&self.at_work);
-        while at_work.tasks.try_join_next().is_some() {}
-        !at_work.tasks.is_empty()
+    /// Returns when all that is being done has been reported. What is not when this is dropped is ended.
+    pub(super) async fn settle(&self) {
+        let mut tasks = std::mem::take(&mut lock(&self.at_work).tasks);
+        while tasks.join_next().await.is_some() {}
     }
 
     /// Ends what is under way, and waits for it.

@@ -30,6 +30,11 @@ impl Round {
         Self { n: 0, prompt, told: Vec::new(), thinks_again: false, ends: false }
     }
 
+    /// Whether the model has to talk now, whatever it asks for.
+    pub(in crate::call) fn is_the_last(&self) -> bool {
+        self.n >= MOST_ROUNDS
+    }
+
     /// What of this is done, in this order. The rest was too much.
     pub(in crate::call) fn begin(&mut self, asked: Asked) -> Vec<ToolCall> {
         let Asked { text, mut calls } = asked;
@@ -58,10 +63,10 @@ impl Round {
         }
         self.n += 1;
         self.prompt.messages.append(&mut self.told);
-        if self.n >= MOST_ROUNDS {
+        if self.is_the_last() {
             self.prompt.tools.clear();
         }
-        self.n <= MOST_ROUNDS
+        true
     }
 }
 
@@ -109,11 +114,8 @@ mod tests {
             let call = round.begin(asked(&["1"])).remove(0);
             round.told(&call, &outcome(Then::Think));
             assert!(round.next());
-            assert_eq!(round.prompt.tools.is_empty(), n == 4, "round {n}");
+            assert_eq!((round.prompt.tools.is_empty(), round.is_the_last()), (n == 4, n == 4), "round {n}");
         }
-        let call = round.begin(asked(&["1"])).remove(0);
-        round.told(&call, &outcome(Then::Think));
-        assert!(!round.next());
     }
 
     #[test]
