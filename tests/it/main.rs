@@ -39,6 +39,7 @@ mod numbers_are_taken_and_given_back;
 mod peers_send_calls_on;
 mod real_engines;
 mod real_engines_and_tools;
+mod reports_are_written;
 mod strangers_ask_the_api_anything;
 mod texts_are_spoken;
 mod the_contract_of_v1;

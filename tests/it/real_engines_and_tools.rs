@@ -22,7 +22,8 @@ struct Server {
 impl Server {
     async fn that_wants(name: &'static str, arguments: Value) -> Self {
         let asked: Arc<Mutex<Vec<Value>>> = Arc::default();
-        let answer = move |State(asked): State<Arc<Mutex<Vec<Value>>>>, axum::Json(request): axum::Json<Value>| {
+        let answer = move |State(asked): State<Arc<Mutex<Vec<Value>>>>,
+                           axum::Json(request): axum::Json<Value>| {
             asked.lock().unwrap().push(request);
             let call = json!({ "index": 0, "id": "call_a", "function": { "name": name, "arguments": arguments.to_string() } });
             let delta = json!({ "choices": [{ "delta": { "role": "assistant", "tool_calls": [call] } }] });
@@ -46,7 +47,8 @@ impl Drop for Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spoken_wish_is_understood_and_the_caller_is_handed_on_between_real_peers() {
-    let server = Server::that_wants("transfer", json!({ "to": "sales", "say": "I am putting you through." })).await;
+    let server =
+        Server::that_wants("transfer", json!({ "to": "sales", "say": "I am putting you through." })).await;
     let config = LocalConfig { engines_dir: engines(), llm: None, ..LocalConfig::default() };
     let Local { stt, turn, tts, supervisors, .. } =
         models::local::start(config).await.unwrap_or_else(|e| panic!("{e}"));
@@ -78,7 +80,8 @@ async fn a_spoken_wish_is_understood_and_the_caller_is_handed_on_between_real_pe
         panic!("{said:?}")
     };
     println!("heard {heard:?}");
-    let tool = events.iter().find_map(|e| if let EventKind::Tool(tool) = &e.kind { Some(tool) } else { None });
+    let tool =
+        events.iter().find_map(|e| if let EventKind::Tool(tool) = &e.kind { Some(tool) } else { None });
     assert!(tool.is_some_and(|tool| tool.ok && tool.name == "transfer"), "{tool:?}");
     {
         let asked = server.asked.lock().unwrap();

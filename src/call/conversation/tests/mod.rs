@@ -1,6 +1,7 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
 mod deeds;
+mod filler;
 mod partial;
 mod recorder;
 
