@@ -210,7 +210,7 @@ fn with_endpoint(brain: Arc<dyn Generator>, endpoint: &Endpoint) -> Setting {
 async fn a_clients_tool_is_asked_and_its_answer_is_thought_about() {
     let (brain, asked) = wanting("find_slot", json!({ "day": "monday" }));
     let endpoint = Endpoint::up();
-    endpoint.reply("{ \"slots\": [\"nine\"] }");
+    endpoint.says("{ \"slots\": [\"nine\"] }");
     let mut world = World::start(with_endpoint(brain, &endpoint)).await;
     let mut alice = alice_presses(&mut world, "alice").await;
     says(&mut world, "This is what I was told.").await;

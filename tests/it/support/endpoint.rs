@@ -41,7 +41,7 @@ struct Shared {
     came: Notify,
     answer: AtomicU16,
     location: Mutex<Option<String>>,
-    body: Mutex<String>,
+    says: Mutex<String>,
 }
 
 pub(crate) struct Endpoint {
@@ -79,9 +79,9 @@ impl Endpoint {
         self.shared.answer.store(status, Ordering::SeqCst);
     }
 
-    /// What it says from now on.
-    pub(crate) fn reply(&self, body: &str) {
-        body.clone_into(&mut self.shared.body.lock().unwrap());
+    /// The body of its answers from now on.
+    pub(crate) fn says(&self, body: &str) {
+        body.clone_into(&mut self.shared.says.lock().unwrap());
     }
 
     /// Sends on from now on.
@@ -136,5 +136,5 @@ async fn take(
         location.map(|to| (HeaderName::from_static("location"), HeaderValue::from_str(&to).unwrap()));
     let close = (HeaderName::from_static("connection"), HeaderValue::from_static("close"));
     let headers = HeaderMap::from_iter(location.into_iter().chain([close]));
-    (StatusCode::from_u16(status).unwrap(), headers, shared.body.lock().unwrap().clone())
+    (StatusCode::from_u16(status).unwrap(), headers, shared.says.lock().unwrap().clone())
 }
