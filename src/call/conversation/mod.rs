@@ -341,7 +341,7 @@ impl Conversation {
             Input::VoiceStart { onset } => self.voice_start(now, onset),
             Input::VoiceEnd { since } => self.voice_end(now, since),
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
-            Input::Partial { utterance, text } => self.partial(utterance, &text),
+            Input::Partial { utterance, text } => self.partial(now, utterance, &text),
             // The words alone decide.
             Input::TurnJudged { .. } => {}
             Input::Deaf { job } => self.deaf(now, job),
