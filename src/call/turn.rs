@@ -12,13 +12,15 @@ use futures_util::StreamExt;
 use media::net::Line;
 use media::{Mark, PlayChunk};
 use models::phrase::Phraser;
-use models::{Delta, Generator, LlmError, Pcm, Phrase, Priority, Prompt, Synthesizer, TtsError};
+use models::{Delta, Generator, LlmError, Pcm, Priority, Prompt, TtsError};
 use tokio::sync::mpsc;
 
 use super::Input;
 use super::ears::may_come_back;
 use super::gate::Gate;
 use super::stock::Slot;
+use super::tools::{Asked, Outcome, Round, Then, Toolbox};
+use super::voice::Voice;
 use crate::domain::CallUsage;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
@@ -31,35 +33,19 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 /// The voice of an agent, with the sentences that are synthesized before they are needed.
 #[derive(Clone)]
 pub struct Mouth {
-    synthesizer: Arc<dyn Synthesizer>,
-    voice: Option<String>,
-    speed: f32,
+    voice: Voice,
     ready: Arc<HashMap<String, Slot>>,
 }
 
 impl Mouth {
     /// `ready`: the sound of whole sentences, now or when it has come.
-    pub(super) fn new(
-        synthesizer: Arc<dyn Synthesizer>,
-        voice: Option<String>,
-        speed: f32,
-        ready: HashMap<String, Slot>,
-    ) -> Self {
-        Self { synthesizer, voice, speed, ready: Arc::new(ready) }
+    pub(super) fn new(voice: Voice, ready: HashMap<String, Slot>) -> Self {
+        Self { voice, ready: Arc::new(ready) }
     }
 
     #[cfg(test)]
     pub(super) fn ready(&self) -> &HashMap<String, Slot> {
         &self.ready
-    }
-
-    fn phrase(&self, text: &str) -> Phrase {
-        Phrase {
-            text: text.to_owned(),
-            voice: self.voice.clone(),
-            speed: self.speed,
-            priority: Priority::Reply,
-        }
     }
 }
 
@@ -99,6 +85,7 @@ pub(super) struct TurnTask {
     pub(super) line: Arc<Line>,
     pub(super) reports: mpsc::Sender<Input>,
     pub(super) meter: Arc<Meter>,
+    pub(super) toolbox: Arc<Toolbox>,
     /// What was used before the gate opened: the call has used it only if it opens.
     pub(super) spent: Meter,
     /// Until it opens, nothing of the turn is heard, done or written.
@@ -153,11 +140,55 @@ impl TurnTask {
         prompt: Prompt,
         clauses: mpsc::Sender<(String, Instant)>,
     ) -> Result<(), LlmError> {
+        let mut round = Round::first(prompt);
+        loop {
+            let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
+            if asked.calls.is_empty() {
+                return Ok(());
+            }
+            self.released().await;
+            for call in round.begin(asked) {
+                let outcome = self.toolbox.run(self.turn, &self.line, &call).await;
+                self.act_on(&outcome, &clauses).await;
+                if !round.told(&call, &outcome) {
+                    break;
+                }
+            }
+            if !round.next() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What a tool leads to is said and noted.
+    async fn act_on(&self, outcome: &Outcome, clauses: &mpsc::Sender<(String, Instant)>) {
+        let now = Instant::now();
+        let mut phraser = Phraser::new();
+        let mut said: Vec<_> = phraser.push(outcome.say.as_deref().unwrap_or_default()).collect();
+        said.extend(phraser.finish());
+        for clause in said {
+            let _ = clauses.send((clause, now)).await;
+        }
+        let turn = self.turn;
+        match outcome.then {
+            Then::Think => {}
+            Then::HangUp => self.report(Input::WantsHangUp { turn }).await,
+            Then::Transfer => self.report(Input::WantsTransfer { turn }).await,
+            Then::Quiet(quiet) => self.report(Input::WantsQuiet { turn, quiet }).await,
+        }
+    }
+
+    async fn think_a_round(
+        &self,
+        generator: &dyn Generator,
+        prompt: &Prompt,
+        clauses: &mpsc::Sender<(String, Instant)>,
+    ) -> Result<Asked, LlmError> {
         let asked = Instant::now();
         let mut attempt = 1;
         loop {
             let mut spoke = false;
-            match self.think_once(generator, prompt.clone(), &clauses, asked, &mut spoke).await {
+            match self.think_once(generator, prompt.clone(), clauses, asked, &mut spoke).await {
                 Err(LlmError::Engine(error)) if !spoke && attempt < TRIES && may_come_back(&error) => {
                     tracing::warn!(%error, attempt, "the local model failed; once more");
                     attempt += 1;
@@ -175,17 +206,21 @@ impl TurnTask {
         clauses: &mpsc::Sender<(String, Instant)>,
         asked: Instant,
         spoke: &mut bool,
-    ) -> Result<(), LlmError> {
+    ) -> Result<Asked, LlmError> {
         let mut deltas = generator.generate(prompt);
         let mut phraser = Phraser::new();
         let mut marks = MarkFilter::default();
         let mut first = true;
         let mut pieces = 0;
+        let mut wanted = Asked::default();
         while let Some(delta) = deltas.next().await {
             let text = match delta? {
                 Delta::Text(text) => text,
-                // None is offered to it yet.
-                Delta::ToolCall(_) | Delta::Fallback { .. } => continue,
+                Delta::ToolCall(call) => {
+                    wanted.calls.push(call);
+                    continue;
+                }
+                Delta::Fallback { .. } => continue,
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
@@ -198,10 +233,11 @@ impl TurnTask {
             if std::mem::take(&mut first) {
                 self.report(Input::FirstToken { turn: self.turn, after: asked.elapsed() }).await;
             }
+            wanted.text.push_str(&text);
             for clause in phraser.push(&marks.push(&text)) {
                 *spoke = true;
                 if clauses.send((clause, Instant::now())).await.is_err() {
-                    return Ok(());
+                    return Ok(Asked::default());
                 }
             }
         }
@@ -213,7 +249,7 @@ impl TurnTask {
             self.released().await;
             self.report(Input::WantsHangUp { turn: self.turn }).await;
         }
-        Ok(())
+        Ok(wanted)
     }
 
     async fn speak_all(&self, mut queue: mpsc::Receiver<(String, Instant)>) -> Result<(), TtsError> {
@@ -237,7 +273,7 @@ impl TurnTask {
         self.counter().characters(text);
         let mut attempt = 1;
         loop {
-            let sound = self.mouth.synthesizer.synthesize(self.mouth.phrase(text));
+            let sound = self.mouth.voice.sound(text, Priority::Reply);
             match self.play(mark, n, text, since, sound).await {
                 Ok(()) => return Ok(()),
                 Err((TtsError::Engine(error), false)) if attempt < TRIES && may_come_back(&error) => {
@@ -279,7 +315,8 @@ impl TurnTask {
                     break;
                 }
                 Some(Ok(pcm)) if pcm.samples.is_empty() => {}
-                Some(Ok(pcm)) => {
+                Some(Ok(mut pcm)) => {
+                    self.mouth.voice.gain().apply(&mut pcm.samples);
                     if duration.is_zero() && n == 0 {
                         self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
                     }
