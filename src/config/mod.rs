@@ -248,7 +248,7 @@ impl Default for Config {
                 pause_complete: Duration::from_millis(400),
                 pause_unsure: Duration::from_millis(800),
                 pause_trailing: Duration::from_millis(1500),
-                interrupt_after: Duration::from_millis(600),
+                interrupt_after: Duration::from_millis(900),
                 resume_after: Duration::from_millis(1000),
                 protect_greeting: Duration::from_millis(800),
                 idle: Duration::from_secs(12),

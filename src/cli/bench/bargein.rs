@@ -137,6 +137,8 @@ fn long_winded(file: &Path) -> anyhow::Result<PathBuf> {
     let agents = table.get_mut("agent").and_then(toml::Value::as_array_mut).context("there is no agent")?;
     for agent in agents.iter_mut().filter_map(toml::Value::as_table_mut) {
         agent.insert("first_message".into(), SPEECH.into());
+        // Nobody else shall use the machine.
+        agent.insert("report".into(), false.into());
     }
     let copy = file.with_file_name("bargein.toml");
     std::fs::write(&copy, toml::to_string(&table)?)?;
