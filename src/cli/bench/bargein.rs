@@ -229,6 +229,8 @@ struct Sides {
 const THRESHOLD: u16 = 260;
 /// A silence that is no pause between two words.
 const SILENT: usize = 450;
+/// Who says nothing for so long after a sound has lost the thread; in ms.
+const PATIENCE: usize = 4_500;
 /// In the recording and in the gateway's own times the same moment may differ by so much.
 const SLACK: u64 = 250;
 
@@ -281,8 +283,7 @@ fn judge(
         at = began + voiced + 300;
     }
     let mut explained = vec![false; disputes.len()];
-    for (n, (laid, &(began, ended))) in laid.iter().zip(&places).enumerate() {
-        let next = places.get(n + 1).map_or(sides.agent.len(), |next| next.0);
+    for (laid, &(began, ended)) in laid.iter().zip(&places) {
         let of_it = |dispute: &Dispute| {
             dispute.onset_ms + SLACK > began as u64 && dispute.onset_ms < ended as u64 + SLACK + 200
         };
@@ -293,7 +294,7 @@ fn judge(
         }
         let outcome = if !sides.speaks(began.saturating_sub(150), began + 20) {
             Outcome::Idle
-        } else if !sides.speaks(ended + 20, next) {
+        } else if sides.agent.len() >= ended + PATIENCE && !sides.speaks(ended + 20, ended + PATIENCE) {
             Outcome::Stuck
         } else if laid.kind == Kind::Interruption {
             match sides.silence(began, SILENT) {
@@ -328,8 +329,18 @@ fn went_on(sides: &Sides, disputes: &[&Dispute]) -> Outcome {
         return Outcome::Fooled;
     }
     let silences = disputes.iter().filter_map(|dispute| {
-        let (began, until) = sides.silence((dispute.paused_ms as usize).saturating_sub(100), 60)?;
-        until.checked_sub(began).filter(|_| until != usize::MAX)
+        // The longest that begins about then: between two words it may have been silent just before.
+        let paused = dispute.paused_ms as usize;
+        let mut at = paused.saturating_sub(100);
+        let mut longest = None;
+        while let Some((began, until)) = sides.silence(at, 60)
+            && began < paused + 350
+            && until != usize::MAX
+        {
+            longest = longest.max(Some(until - began));
+            at = until;
+        }
+        longest
     });
     silences.max().map_or(Outcome::SpokeOn, |silence| Outcome::WentOn(silence as u64))
 }
@@ -431,7 +442,8 @@ mod tests {
         let ignored = sides(&[(true, 7_000)], &caller);
         let judged = judge(&ignored, &one(Kind::Interruption), &[clip(1_000)], &[], false);
         assert_eq!(judged, [(Kind::Interruption, Outcome::SpokeOn)]);
-        let stuck = sides(&[(true, 2_140), (false, 4_860)], &caller);
+        let caller = [(false, 2_000), (true, 1_000), (false, 5_000)];
+        let stuck = sides(&[(true, 2_140), (false, 5_860)], &caller);
         let judged = judge(&stuck, &one(Kind::Interruption), &[clip(1_000)], &[], false);
         assert_eq!(judged, [(Kind::Interruption, Outcome::Stuck)]);
     }

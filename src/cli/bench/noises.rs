@@ -69,11 +69,11 @@ fn finished(sound: Vec<f32>, peak: f32) -> Vec<i16> {
     sound.into_iter().map(|value| (value / loudest * peak) as i16).collect()
 }
 
-/// A cough: one to three bursts of air through a throat.
+/// A cough: one or two bursts of air through a throat, 0.2 to 0.8 s.
 pub(super) fn cough(seed: u64) -> Vec<i16> {
     let mut chance = Chance::new(seed + 100);
     let mut sound = Vec::new();
-    for _ in 0..1 + seed % 3 {
+    for _ in 0..1 + seed % 2 {
         let throat = chance.between(450.0, 750.0);
         let resonances = [(throat, 250.0), (throat * 2.6, 400.0), (2_700.0, 600.0)];
         let (seconds, decay) = (chance.between(0.16, 0.28), chance.between(0.04, 0.08));
