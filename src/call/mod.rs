@@ -16,6 +16,7 @@ mod messages;
 mod meter;
 mod prompt;
 mod queue;
+mod reporter;
 mod ringback;
 mod route;
 mod speaker;
@@ -24,6 +25,7 @@ mod switchboard;
 mod tools;
 mod trunks;
 mod turn;
+mod voice;
 
 pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};

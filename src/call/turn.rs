@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use media::net::Line;
 use media::{Mark, PlayChunk};
 use models::phrase::Phraser;
-use models::{Delta, Generator, LlmError, Pcm, Phrase, Priority, Prompt, Synthesizer, TtsError};
+use models::{Delta, Generator, LlmError, Pcm, Priority, Prompt, TtsError};
 use tokio::sync::mpsc;
 
 use super::Input;
@@ -20,6 +20,7 @@ use super::ears::may_come_back;
 use super::gate::Gate;
 use super::stock::Slot;
 use super::tools::{Asked, Outcome, Round, Then, Toolbox};
+use super::voice::Voice;
 use crate::domain::CallUsage;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
@@ -32,35 +33,19 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 /// The voice of an agent, with the sentences that are synthesized before they are needed.
 #[derive(Clone)]
 pub struct Mouth {
-    synthesizer: Arc<dyn Synthesizer>,
-    voice: Option<String>,
-    speed: f32,
+    voice: Voice,
     ready: Arc<HashMap<String, Slot>>,
 }
 
 impl Mouth {
     /// `ready`: the sound of whole sentences, now or when it has come.
-    pub(super) fn new(
-        synthesizer: Arc<dyn Synthesizer>,
-        voice: Option<String>,
-        speed: f32,
-        ready: HashMap<String, Slot>,
-    ) -> Self {
-        Self { synthesizer, voice, speed, ready: Arc::new(ready) }
+    pub(super) fn new(voice: Voice, ready: HashMap<String, Slot>) -> Self {
+        Self { voice, ready: Arc::new(ready) }
     }
 
     #[cfg(test)]
     pub(super) fn ready(&self) -> &HashMap<String, Slot> {
         &self.ready
-    }
-
-    fn phrase(&self, text: &str) -> Phrase {
-        Phrase {
-            text: text.to_owned(),
-            voice: self.voice.clone(),
-            speed: self.speed,
-            priority: Priority::Reply,
-        }
     }
 }
 
@@ -288,7 +273,7 @@ impl TurnTask {
         self.counter().characters(text);
         let mut attempt = 1;
         loop {
-            let sound = self.mouth.synthesizer.synthesize(self.mouth.phrase(text));
+            let sound = self.mouth.voice.sound(text, Priority::Reply);
             match self.play(mark, n, text, since, sound).await {
                 Ok(()) => return Ok(()),
                 Err((TtsError::Engine(error), false)) if attempt < TRIES && may_come_back(&error) => {
@@ -330,7 +315,8 @@ impl TurnTask {
                     break;
                 }
                 Some(Ok(pcm)) if pcm.samples.is_empty() => {}
-                Some(Ok(pcm)) => {
+                Some(Ok(mut pcm)) => {
+                    self.mouth.voice.gain().apply(&mut pcm.samples);
                     if duration.is_zero() && n == 0 {
                         self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
                     }

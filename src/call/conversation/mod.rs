@@ -64,6 +64,8 @@ pub struct Manners {
     pub still_there: String,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
+    /// In which the agent's words are said.
+    pub language: String,
     pub max_duration: Duration,
 }
 
@@ -77,6 +79,7 @@ impl Manners {
             still_there: agent.still_there.clone(),
             transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
+            language: agent.language.clone(),
             max_duration,
         }
     }

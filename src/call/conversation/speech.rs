@@ -141,8 +141,8 @@ impl Speech {
         self.phrases.iter().fold(String::new(), |text, phrase| words::join(&text, &phrase.text))
     }
 
-    /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`.
-    pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration) -> (String, String) {
+    /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`. `language`: in which it is said.
+    pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration, language: &str) -> (String, String) {
         let (mut heard, mut unheard) = (String::new(), String::new());
         let reached =
             mark.and_then(|mark| self.phrases.iter().position(|phrase| phrase.mark == mark)).unwrap_or(0);
@@ -152,7 +152,7 @@ impl Speech {
             } else if Some(phrase.mark) == mark {
                 let whole =
                     phrase.duration.unwrap_or_else(|| words::estimated_duration(&phrase.text).max(cut));
-                words::heard_part(&phrase.text, cut, whole)
+                words::heard_part(&phrase.text, language, cut, whole)
             } else {
                 ""
             };
@@ -176,7 +176,7 @@ mod tests {
         speech.queue(now, 3, "Come in.".into());
         speech.played(now, 1);
         speech.measured(now, 2, Duration::from_secs(3));
-        let (heard, unheard) = speech.split_at(Some(2), Duration::from_millis(1500));
+        let (heard, unheard) = speech.split_at(Some(2), Duration::from_millis(1500), "en");
         assert_eq!(heard, "Good morning. We are open");
         assert_eq!(unheard, "from nine to five. Come in.");
         assert_eq!(words::join(&heard, &unheard), speech.text());
