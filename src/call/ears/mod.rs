@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use self::stream::{Ask, Known, Loudness, Stream};
 use super::Input;
 use crate::config::Agent;
+use crate::domain::ANY_LANGUAGE;
 
 mod stream;
 mod vocabulary;
@@ -26,8 +27,6 @@ const TELLS_LANGUAGE: usize = RATE * 3 / 2;
 /// Tries of one transcription, where the engine died under it.
 const TRIES: u32 = 3;
 const BETWEEN_TRIES: Duration = Duration::from_millis(400);
-/// The name of a language that is to be found out.
-pub(super) const ANY_LANGUAGE: &str = "auto";
 
 pub(super) struct Ears {
     listener: Listener,
