@@ -61,8 +61,8 @@ impl Cast {
         let generator = self.generator(&who.agent.brain)?;
         let agent = who.agent.clone();
         let voice = self.voice(&agent);
-        let language = voice.language().to_owned();
-        let manners = Manners { language, ..Manners::new(&agent, &self.timing, who.max_duration) };
+        let voice_language = voice.language().to_owned();
+        let manners = Manners { voice_language, ..Manners::new(&agent, &self.timing, who.max_duration) };
         let mouth = self.stock.mouth(voice, &manners.stock());
         let (transcriber, judge) = (self.transcriber.clone(), self.judge.clone());
         Ok(Persona { agent, manners, transcriber, judge, generator, mouth })

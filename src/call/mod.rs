@@ -4,6 +4,7 @@ mod actor;
 mod bridge;
 mod cast;
 mod conversation;
+mod course;
 mod directory;
 mod ears;
 mod exchange;
