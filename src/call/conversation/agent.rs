@@ -60,6 +60,7 @@ impl Conversation {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.turn == turn) else { return };
         speech.over = true;
         if failed {
+            speech.owes = speech.kind == Kind::Answer;
             self.recorder.failed(turn);
         }
         if !speech.is_empty() {
@@ -69,7 +70,7 @@ impl Conversation {
         self.floor = Floor::Listening { since: now };
         // Nothing to say is a failure too, unless the brain wants to leave, or to do something, without a word.
         let (kind, leaves, does) = (speech.kind, speech.then_hang_up, speech.does_something());
-        if failed || !does {
+        if !does {
             self.close(speech, String::new(), false);
             return self.unanswered(now, kind);
         }
@@ -82,15 +83,18 @@ impl Conversation {
     pub(super) fn unanswered(&mut self, now: Instant, kind: Kind) {
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Voicemail => self.hang_up(EndReason::AgentHungUp),
             Kind::Answer => {
                 self.failures += 1;
                 self.apologize(now, self.failures, EndReason::BrainFailed);
             }
             // Not even a sentence of ours could be said.
-            Kind::Greeting | Kind::Stock => {
+            Kind::Disclosure | Kind::Greeting | Kind::Stock => {
                 self.failures += 1;
                 if self.failures >= PATIENCE_WITH_FAILURE {
                     self.leave(now, EndReason::EngineFailed);
+                } else if kind == Kind::Disclosure {
+                    self.greet(now);
                 }
             }
         }
@@ -116,7 +120,7 @@ impl Conversation {
         if kind == Kind::Answer && !owes {
             self.failures = 0;
         }
-        // "One moment, please", and then nothing: the brain could not say what came of it.
+        // "One moment, please", and then nothing, or half an answer: the brain could not go on.
         if owes {
             return self.unanswered(now, kind);
         }
@@ -124,6 +128,8 @@ impl Conversation {
         let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Voicemail => self.message_left(),
+            Kind::Disclosure => self.greet(now),
             _ if then_hang_up || parting => self.hang_up(EndReason::AgentHungUp),
             _ => self.catch_up(now),
         }

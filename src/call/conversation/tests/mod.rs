@@ -1,6 +1,9 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod deeds;
 mod filler;
+mod machine;
+mod opening;
 mod partial;
 mod recorder;
 
@@ -33,9 +36,13 @@ fn manners() -> Manners {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(manners())
+    }
+
+    fn with(manners: Manners) -> Self {
         let now = Instant::now();
         Self {
-            conversation: Conversation::new(manners()),
+            conversation: Conversation::new(manners),
             now,
             start: now,
             log: Vec::new(),
