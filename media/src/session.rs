@@ -20,7 +20,7 @@ use crate::receive::Receiver;
 use crate::resample::{Double, Resampler};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
-use crate::vad::{Vad, VadConfig};
+use crate::vad::{Change, Vad, VadConfig};
 use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
@@ -411,8 +411,10 @@ impl MediaSession {
         pcm.copy_from_slice(&self.wide);
         let judgement = self.vad.judge(now, &pcm, self.presses.held());
         match judgement.change {
-            Some((true, at)) => self.events.push_back(Event::VoiceStart { at }),
-            Some((false, at)) => self.events.push_back(Event::VoiceEnd { at }),
+            Some((Change::Start, at)) => self.events.push_back(Event::VoiceStart { at }),
+            Some((Change::Dip, at)) => self.events.push_back(Event::VoiceDip { at }),
+            Some((Change::Back, at)) => self.events.push_back(Event::VoiceBack { at }),
+            Some((Change::End, at)) => self.events.push_back(Event::VoiceEnd { at }),
             None => {}
         }
         let frame = Event::Frame {
