@@ -7,7 +7,7 @@ fn turns(stage: &Stage) -> Vec<&Turn> {
     stage
         .notes()
         .into_iter()
-        .filter_map(|note| if let Note::Turn(turn) = note { Some(turn) } else { None })
+        .filter_map(|note| if let Note::Turn(turn) = note { Some(&**turn) } else { None })
         .collect()
 }
 
