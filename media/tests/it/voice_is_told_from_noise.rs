@@ -70,7 +70,7 @@ fn changes(pcm: &[i16]) -> Vec<(Change, u32)> {
     for (tick, frame) in (0..).zip(pcm.chunks_exact(320)) {
         let frame = <&[i16; 320]>::try_from(frame).expect("320 samples");
         let now = began + TICK * tick;
-        if let Some((change, since)) = vad.judge(now, frame, false).change {
+        if let Some((change, since)) = vad.judge(now, frame, || false).change {
             assert!(since <= now);
             if matches!(change, Change::Dip | Change::End) {
                 let config = VadConfig::default();
