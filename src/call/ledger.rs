@@ -258,6 +258,7 @@ impl Ledger {
                 self.call.turns.push((*turn).clone());
                 self.later(EventKind::Turn(*turn));
             }
+            Note::Tool(tool) => self.later(EventKind::Tool(tool)),
             Note::BargeIn { turn, stop, resumed } => {
                 self.later(EventKind::BargeIn { turn, stop_ms: millis(stop), resumed });
             }

@@ -19,6 +19,7 @@ use super::Input;
 use super::ears::may_come_back;
 use super::gate::Gate;
 use super::stock::Slot;
+use super::tools::{Asked, Outcome, Round, Then, Toolbox};
 use crate::domain::CallUsage;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
@@ -99,6 +100,7 @@ pub(super) struct TurnTask {
     pub(super) line: Arc<Line>,
     pub(super) reports: mpsc::Sender<Input>,
     pub(super) meter: Arc<Meter>,
+    pub(super) toolbox: Arc<Toolbox>,
     /// What was used before the gate opened: the call has used it only if it opens.
     pub(super) spent: Meter,
     /// Until it opens, nothing of the turn is heard, done or written.
@@ -153,11 +155,55 @@ impl TurnTask {
         prompt: Prompt,
         clauses: mpsc::Sender<(String, Instant)>,
     ) -> Result<(), LlmError> {
+        let mut round = Round::first(prompt);
+        loop {
+            let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
+            if asked.calls.is_empty() {
+                return Ok(());
+            }
+            self.released().await;
+            for call in round.begin(asked) {
+                let outcome = self.toolbox.run(self.turn, &self.line, &call).await;
+                self.act_on(&outcome, &clauses).await;
+                if !round.told(&call, &outcome) {
+                    break;
+                }
+            }
+            if !round.next() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What a tool leads to is said and noted.
+    async fn act_on(&self, outcome: &Outcome, clauses: &mpsc::Sender<(String, Instant)>) {
+        let now = Instant::now();
+        let mut phraser = Phraser::new();
+        let mut said: Vec<_> = phraser.push(outcome.say.as_deref().unwrap_or_default()).collect();
+        said.extend(phraser.finish());
+        for clause in said {
+            let _ = clauses.send((clause, now)).await;
+        }
+        let turn = self.turn;
+        match outcome.then {
+            Then::Think => {}
+            Then::HangUp => self.report(Input::WantsHangUp { turn }).await,
+            Then::Transfer => self.report(Input::WantsTransfer { turn }).await,
+            Then::Quiet(quiet) => self.report(Input::WantsQuiet { turn, quiet }).await,
+        }
+    }
+
+    async fn think_a_round(
+        &self,
+        generator: &dyn Generator,
+        prompt: &Prompt,
+        clauses: &mpsc::Sender<(String, Instant)>,
+    ) -> Result<Asked, LlmError> {
         let asked = Instant::now();
         let mut attempt = 1;
         loop {
             let mut spoke = false;
-            match self.think_once(generator, prompt.clone(), &clauses, asked, &mut spoke).await {
+            match self.think_once(generator, prompt.clone(), clauses, asked, &mut spoke).await {
                 Err(LlmError::Engine(error)) if !spoke && attempt < TRIES && may_come_back(&error) => {
                     tracing::warn!(%error, attempt, "the local model failed; once more");
                     attempt += 1;
@@ -175,17 +221,21 @@ impl TurnTask {
         clauses: &mpsc::Sender<(String, Instant)>,
         asked: Instant,
         spoke: &mut bool,
-    ) -> Result<(), LlmError> {
+    ) -> Result<Asked, LlmError> {
         let mut deltas = generator.generate(prompt);
         let mut phraser = Phraser::new();
         let mut marks = MarkFilter::default();
         let mut first = true;
         let mut pieces = 0;
+        let mut wanted = Asked::default();
         while let Some(delta) = deltas.next().await {
             let text = match delta? {
                 Delta::Text(text) => text,
-                // None is offered to it yet.
-                Delta::ToolCall(_) | Delta::Fallback { .. } => continue,
+                Delta::ToolCall(call) => {
+                    wanted.calls.push(call);
+                    continue;
+                }
+                Delta::Fallback { .. } => continue,
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
@@ -198,10 +248,11 @@ impl TurnTask {
             if std::mem::take(&mut first) {
                 self.report(Input::FirstToken { turn: self.turn, after: asked.elapsed() }).await;
             }
+            wanted.text.push_str(&text);
             for clause in phraser.push(&marks.push(&text)) {
                 *spoke = true;
                 if clauses.send((clause, Instant::now())).await.is_err() {
-                    return Ok(());
+                    return Ok(Asked::default());
                 }
             }
         }
@@ -213,7 +264,7 @@ impl TurnTask {
             self.released().await;
             self.report(Input::WantsHangUp { turn: self.turn }).await;
         }
-        Ok(())
+        Ok(wanted)
     }
 
     async fn speak_all(&self, mut queue: mpsc::Receiver<(String, Instant)>) -> Result<(), TtsError> {

@@ -60,13 +60,17 @@ impl Conversation {
         if !speech.is_empty() {
             return self.finish_if_done(now);
         }
-        // Nothing to say is a failure too, unless the brain wants to leave without a word.
-        let (kind, leaves) = (speech.kind, speech.then_hang_up && !failed);
-        if let Some(speech) = self.speech.take() {
-            self.close(speech, String::new(), false);
-        }
+        let Some(speech) = self.speech.take() else { return };
         self.floor = Floor::Listening { since: now };
-        if leaves { self.leave(now, EndReason::AgentHungUp) } else { self.unanswered(now, kind) }
+        // Nothing to say is a failure too, unless the brain wants to leave, or to do something, without a word.
+        let (kind, leaves, does) = (speech.kind, speech.then_hang_up, speech.does_something());
+        if failed || !does {
+            self.close(speech, String::new(), false);
+            return self.unanswered(now, kind);
+        }
+        self.failures = 0;
+        self.heard_out(now, speech, String::new());
+        if leaves { self.leave(now, EndReason::AgentHungUp) } else { self.catch_up(now) }
     }
 
     /// Nothing came of a speech.
@@ -101,10 +105,15 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
-        self.close(speech, text.clone(), false);
+        let owes = speech.owes && !speech.does_something();
         self.floor = Floor::Listening { since: now };
+        self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer {
             self.failures = 0;
+        }
+        // "One moment, please", and then nothing: the brain could not say what came of it.
+        if owes {
+            return self.unanswered(now, kind);
         }
         let lower = text.to_lowercase();
         let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));
@@ -133,7 +142,7 @@ impl Conversation {
             return;
         }
         if !heard.is_empty() {
-            self.history.push(Line { speaker: Speaker::Agent, text: heard.clone() });
+            self.history.push(Line::new(Speaker::Agent, heard.clone()));
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }

@@ -146,8 +146,9 @@ impl Conversation {
             false => EndOfTurnReason::Digits,
         };
         self.unsaid.clear();
+        self.quiet_until = None;
         self.note(Note::Heard { text: text.clone(), is_final: true });
-        self.history.push(Line { speaker: Speaker::Caller, text: text.clone() });
+        self.history.push(Line::new(Speaker::Caller, text.clone()));
         let speech = self.begin(now, Kind::Answer);
         speech.record.heard = Private::new(text);
         speech.record.stt_ms = stt.map(millis);

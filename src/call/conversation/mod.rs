@@ -22,12 +22,14 @@
 //! - No path is silent for ever: every state but `Over` has a deadline.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
-//! quarrel between them in `floor`, why it all went so in `recorder`, what a client has said in `prompted`, transfers in `away`, the end in `ending`; what words
+//! quarrel between them in `floor`, why it all went so in `recorder`, what the agent does besides talking in `deeds`, what a client has
+//! said in `prompted`, transfers in `away`, the end in `ending`; what words
 //! mean is in `words`.
 
 mod agent;
 mod away;
 mod caller;
+mod deeds;
 mod ending;
 mod floor;
 mod hearing;
@@ -48,7 +50,9 @@ use recorder::{Recorder, Scope};
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
-use crate::domain::{DisputeReason, EndReason, Speaker, StageKind, StageOutcome, Turn, Verdict, millis};
+use crate::domain::{
+    DisputeReason, EndReason, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
+};
 
 /// How this call is held.
 #[derive(Clone, Debug)]
@@ -142,6 +146,30 @@ pub enum Input {
     WantsHangUp {
         turn: u32,
     },
+    /// … or to hand the caller on to the target that its tools hold for this turn.
+    WantsTransfer {
+        turn: u32,
+    },
+    /// … or to say no more, and to wait for the caller so long.
+    WantsQuiet {
+        turn: u32,
+        quiet: Duration,
+    },
+    /// What the brain asked for is being done, and will be over within so long.
+    ToolBegan {
+        turn: u32,
+        name: String,
+        within: Duration,
+    },
+    /// It is done, or could not be. Never stale: what was done in the world was done.
+    ToolOver {
+        turn: u32,
+        deed: Deed,
+        ok: bool,
+        took: Duration,
+    },
+    /// The answer to [`Action::Transfer`] where it could not begin.
+    NotTransferred,
     /// No phrase will follow. `failed`: not because all was said.
     ReplyOver {
         turn: u32,
@@ -205,6 +233,10 @@ pub enum Action {
     Cancel {
         turn: u32,
     },
+    /// Hand the caller on to the target that the tools hold for this turn.
+    Transfer {
+        turn: u32,
+    },
     /// Stop sounding, keep the place.
     Pause,
     Resume,
@@ -225,6 +257,8 @@ pub enum Note {
     Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
+    /// The agent did something besides talking, or tried to.
+    Tool(ToolUse),
 }
 
 /// One line of the history that the brain is given.
@@ -232,6 +266,25 @@ pub enum Note {
 pub struct Line {
     pub speaker: Speaker,
     pub text: String,
+    /// What the agent did after these words.
+    pub deeds: Vec<Deed>,
+}
+
+impl Line {
+    pub fn new(speaker: Speaker, text: impl Into<String>) -> Self {
+        Self { speaker, text: text.into(), deeds: Vec::new() }
+    }
+}
+
+/// Something that the brain wanted done, and what it was told of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deed {
+    /// As the brain named this call of the tool.
+    pub id: String,
+    pub name: String,
+    /// A JSON object as text.
+    pub arguments: String,
+    pub result: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -284,6 +337,8 @@ pub struct Conversation {
     /// Utterances in a row that could not be heard.
     deafness: u32,
     idle_prompts: u32,
+    /// The agent has promised to wait until then.
+    quiet_until: Option<Instant>,
     ends_at: Option<Instant>,
     leave_by: Option<(Instant, EndReason)>,
     recorder: Recorder,
@@ -307,6 +362,7 @@ impl Conversation {
             failures: 0,
             deafness: 0,
             idle_prompts: 0,
+            quiet_until: None,
             ends_at: None,
             leave_by: None,
             recorder: Recorder::default(),
@@ -350,6 +406,11 @@ impl Conversation {
                 self.of_turn(turn, |speech| speech.measured(now, mark, duration))
             }
             Input::WantsHangUp { turn } => self.of_turn(turn, |speech| speech.then_hang_up = true),
+            Input::WantsTransfer { turn } => self.of_turn(turn, |speech| speech.then_transfer = true),
+            Input::WantsQuiet { turn, quiet } => self.of_turn(turn, |speech| speech.then_quiet = Some(quiet)),
+            Input::ToolBegan { turn, name, within } => self.tool_began(now, turn, &name, within),
+            Input::ToolOver { turn, deed, ok, took } => self.tool_over(now, turn, deed, ok, took),
+            Input::NotTransferred => self.not_transferred(now),
             Input::FirstToken { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
                 let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
