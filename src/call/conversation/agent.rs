@@ -8,6 +8,7 @@ use crate::domain::{EndReason, Private, Speaker, Turn};
 
 impl Conversation {
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
+        self.throw_away();
         self.turn += 1;
         self.recorder.turn_began(self.turn);
         self.floor = Floor::Thinking;
@@ -110,6 +111,7 @@ impl Conversation {
         self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer {
             self.failures = 0;
+            self.habit.held();
         }
         // "One moment, please", and then nothing: the brain could not say what came of it.
         if owes {

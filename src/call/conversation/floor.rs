@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::speech::{Kind, Speech};
 use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE};
-use crate::domain::millis;
+use crate::domain::{EndOfTurnReason, millis};
 
 impl Conversation {
     /// When voice over the protected start of the greeting may pause it after all.
@@ -21,8 +21,16 @@ impl Conversation {
 
     /// When the caller's turn counts as over; `None` while that may not be decided.
     pub(super) fn decide_at(&self) -> Option<Instant> {
-        let free = !self.is_leaving() && self.cut_off.is_empty();
-        self.hearing.decide_at(&self.manners.timing).filter(|_| free)
+        let free = self.hearing.is_known() && !self.is_leaving() && self.cut_off.is_empty();
+        let (wait, _) = self.wait().filter(|_| free)?;
+        Some(self.hearing.quiet_since()? + wait)
+    }
+
+    /// The silence that the words ask for, and what it means.
+    pub(super) fn wait(&self) -> Option<(Duration, EndOfTurnReason)> {
+        let (timing, patience) = (&self.manners.timing, self.manners.patience);
+        let (text, sound) = (self.hearing.completeness()?, self.hearing.probability());
+        Some(self.habit.wait(timing, patience, text, sound))
     }
 
     pub(super) fn may_be_paused(&self, now: Instant) -> bool {

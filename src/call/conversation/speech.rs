@@ -78,6 +78,12 @@ impl Speech {
         }
     }
 
+    /// It is the agent's turn: from here on it must move.
+    pub(super) fn released(&mut self, now: Instant) {
+        self.asked_at = now;
+        self.moved_at = now;
+    }
+
     /// The first sample left.
     pub(super) fn started(&mut self, now: Instant) {
         self.started_at = Some(now);
