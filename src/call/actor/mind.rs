@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::call::course::Course;
 use crate::call::ears::Ears;
 use crate::call::gate::{Gate, Key};
 use crate::call::ledger::Ledger;
@@ -59,6 +60,8 @@ struct Working {
     turn: u32,
     task: JoinHandle<()>,
     key: Key,
+    /// Takes what is to be said while it takes long.
+    fills: mpsc::Sender<String>,
 }
 
 /// What a decision of the conversation asks of the rest of the call.
@@ -171,11 +174,11 @@ impl Mind {
                 Action::Transcribe { job } => self.ears.transcribe(job),
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
-                    let (generator, prompt) =
-                        (self.persona.generator.clone(), self.prompt(self.conversation.question()));
-                    let (task, key) = self.turn_task(turn, line);
+                    let generator = self.persona.generator.clone();
+                    let prompt = self.prompt(self.conversation.question());
+                    let (task, key, fills) = self.turn_task(turn, line);
                     let task = tokio::spawn(task.reply(generator, prompt));
-                    self.turn = Some(Working { turn, task, key });
+                    self.turn = Some(Working { turn, task, key, fills });
                 }
                 Action::ReadAhead { text } => self.read_ahead(&text),
                 Action::Release { turn } => {
@@ -183,10 +186,16 @@ impl Mind {
                         working.key.open();
                     }
                 }
+                Action::Fill { turn, text } => {
+                    if let Some(working) = self.turn.as_ref().filter(|working| working.turn == turn) {
+                        // Where one waits already, another is too much.
+                        let _ = working.fills.try_send(text);
+                    }
+                }
                 Action::Say { turn, text } => {
-                    let (task, key) = self.turn_task(turn, line);
+                    let (task, key, fills) = self.turn_task(turn, line);
                     key.open();
-                    self.turn = Some(Working { turn, task: tokio::spawn(task.say(text)), key });
+                    self.turn = Some(Working { turn, task: tokio::spawn(task.say(text)), key, fills });
                 }
                 Action::Cancel { turn } => self.cancel(turn).await,
                 Action::Transfer { turn } => return Some(Wish::Transfer(turn)),
@@ -200,8 +209,9 @@ impl Mind {
         None
     }
 
-    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> (TurnTask, Key) {
+    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> (TurnTask, Key, mpsc::Sender<String>) {
         let (key, gate) = Gate::closed();
+        let (fills, asked) = mpsc::channel(1);
         let task = TurnTask {
             turn,
             mouth: self.persona.mouth.clone(),
@@ -211,8 +221,9 @@ impl Mind {
             toolbox: self.toolbox.clone(),
             spent: Meter::default(),
             gate,
+            course: Course::new(asked),
         };
-        (task, key)
+        (task, key, fills)
     }
 
     /// Ends the task of a turn, and returns when it can put no more sound on the line.

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::speech::{Kind, Speech};
-use super::{Action, Conversation, Floor, Line, Note, PATIENCE_WITH_FAILURE};
-use crate::domain::{EndReason, Private, Speaker, Turn};
+use super::{Action, Conversation, Floor, Line, Note, PATIENCE_WITH_FAILURE, Scope};
+use crate::domain::{EndReason, Private, Speaker, StageKind, StageOutcome, Turn};
 
 impl Conversation {
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
@@ -28,10 +28,11 @@ impl Conversation {
 
     pub(super) fn started(&mut self, now: Instant, mark: u64) {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.has(mark)) else { return };
-        if speech.started_at.is_some() {
+        let sounded = speech.started_at.is_some();
+        speech.started(now, mark);
+        if sounded {
             return;
         }
-        speech.started(now);
         self.recorder.sound_began(speech.turn);
         if self.floor == Floor::Thinking {
             self.floor = Floor::Speaking;
@@ -47,6 +48,10 @@ impl Conversation {
             speech.played(now, mark);
             if speech.has(mark) {
                 self.recorder.sound_ended(speech.turn);
+            }
+            if speech.is_filler(mark) {
+                let scope = Scope::Turn(speech.turn);
+                self.recorder.stage_ended(scope, StageKind::Filler, 0, StageOutcome::Used);
             }
         }
         self.finish_if_done(now);
@@ -106,10 +111,10 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
-        let owes = speech.owes && !speech.does_something();
+        let owes = (speech.owes || speech.is_hollow()) && !speech.does_something();
         self.floor = Floor::Listening { since: now };
         self.heard_out(now, speech, text.clone());
-        if kind == Kind::Answer {
+        if kind == Kind::Answer && !owes {
             self.failures = 0;
             self.habit.held();
         }
@@ -144,7 +149,10 @@ impl Conversation {
             return;
         }
         if !heard.is_empty() {
-            self.history.push(Line::new(Speaker::Agent, heard.clone()));
+            let own = speech.without_filler(&heard);
+            if !own.is_empty() {
+                self.history.push(Line::new(Speaker::Agent, own));
+            }
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }

@@ -90,7 +90,7 @@ impl Conversation {
 
     pub(super) fn close_cut(&mut self, mark: Option<u64>, played: Duration) {
         let Some(speech) = self.cut_off.pop_front() else { return };
-        let (heard, unheard) = speech.split_at(mark, played);
+        let (heard, unheard) = speech.split_at(mark, played, &self.manners.voice_language);
         if !matches!(speech.kind, Kind::Goodbye(_)) && !speech.withdrawn {
             self.unsaid = unheard;
         }

@@ -32,6 +32,7 @@ mod caller;
 mod completeness;
 mod deeds;
 mod ending;
+mod filler;
 mod floor;
 mod guess;
 mod hearing;
@@ -56,7 +57,7 @@ use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
 use crate::domain::{
-    DisputeReason, EndReason, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
+    DisputeReason, EndReason, Filler, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
 };
 
 /// How this call is held.
@@ -73,6 +74,9 @@ pub struct Manners {
     pub still_there: String,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
+    /// ISO 639-1: in which the agent's words are said.
+    pub voice_language: String,
+    pub filler: Filler,
     pub max_duration: Duration,
 }
 
@@ -88,13 +92,17 @@ impl Manners {
             still_there: agent.still_there.clone(),
             transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
+            voice_language: agent.language.clone(),
+            filler: agent.filler.clone(),
             max_duration,
         }
     }
 
-    /// The sentences known before the call: worth synthesizing ahead.
-    pub fn stock(&self) -> [&str; 5] {
-        [&self.first_message, &self.apology, &self.still_there, &self.transfer_failed, &self.goodbye]
+    /// The sentences known before the call: worth synthesizing ahead, the first one first.
+    pub fn stock(&self) -> Vec<&str> {
+        let sentences =
+            [&self.first_message, &self.apology, &self.still_there, &self.transfer_failed, &self.goodbye];
+        sentences.into_iter().chain(&self.filler.phrases).map(String::as_str).collect()
     }
 }
 
@@ -142,6 +150,12 @@ pub enum Input {
     },
     /// A phrase of the agent has its first sound in the queue.
     Phrase {
+        turn: u32,
+        mark: u64,
+        text: String,
+    },
+    /// So has the phrase that [`Action::Fill`] asked for.
+    Filler {
         turn: u32,
         mark: u64,
         text: String,
@@ -249,6 +263,11 @@ pub enum Action {
     },
     /// Say a sentence.
     Say {
+        turn: u32,
+        text: String,
+    },
+    /// Say this in front of what the turn will say next: it takes long.
+    Fill {
         turn: u32,
         text: String,
     },
@@ -366,6 +385,8 @@ pub struct Conversation {
     failures: u32,
     /// Utterances in a row that could not be heard.
     deafness: u32,
+    /// Fillers so far.
+    fillers: usize,
     idle_prompts: u32,
     /// The agent has promised to wait until then.
     quiet_until: Option<Instant>,
@@ -395,6 +416,7 @@ impl Conversation {
             prompted: VecDeque::new(),
             failures: 0,
             deafness: 0,
+            fillers: 0,
             idle_prompts: 0,
             quiet_until: None,
             ends_at: None,
@@ -438,6 +460,9 @@ impl Conversation {
             Input::TurnJudged { job, probability } => self.judged(now, job, probability),
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
+            Input::Filler { turn, mark, text } => {
+                self.of_turn(turn, |speech| speech.queue_filler(now, mark, text));
+            }
             Input::Measured { turn, mark, duration } => {
                 self.of_turn(turn, |speech| speech.measured(now, mark, duration))
             }
@@ -477,8 +502,10 @@ impl Conversation {
         let floor = match self.floor {
             Floor::Waiting | Floor::Away | Floor::Over => None,
             Floor::Listening { since } => self.decide_at().or_else(|| self.idle_at(since)),
-            Floor::Thinking => self.stuck_at(),
-            Floor::Speaking => [self.protected_until(), self.stuck_at()].into_iter().flatten().min(),
+            Floor::Thinking => [self.stuck_at(), self.filler_at()].into_iter().flatten().min(),
+            Floor::Speaking => {
+                [self.protected_until(), self.stuck_at(), self.filler_at()].into_iter().flatten().min()
+            }
             Floor::Paused { since } => Some(self.dispute_ends_at(since)),
         };
         let hearing = [self.hearing.deaf_at(STAGE_DEADLINE), self.hearing.breathless_at(LONGEST_UTTERANCE)];
@@ -536,6 +563,7 @@ impl Conversation {
                 self.interrupt(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
+            Floor::Thinking | Floor::Speaking if self.filler_at().is_some_and(|at| now >= at) => self.fill(),
             Floor::Speaking if self.hearing.voicing() => self.pause(now),
             Floor::Paused { since } if now >= self.dispute_ends_at(since) => match self.hearing.voicing() {
                 true => {

@@ -1,5 +1,6 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod filler;
 mod guess;
 mod partial;
 mod recorder;
