@@ -64,10 +64,10 @@ impl Conversation {
         match input {
             Input::Hushed { mark, played } => self.close_cut(mark, played),
             Input::ToolOver { turn, deed, ok, took } => self.remember(turn, deed, ok, took),
-            Input::Heard { job, text, stt } => {
-                if self.hearing.heard(job, &words::spoken(&text), stt, &self.manners.language) {
-                    self.write_last_words();
-                }
+            Input::Heard { job, text, stt }
+                if self.hearing.heard(job, &words::spoken(&text), stt, &self.manners.language) =>
+            {
+                self.write_last_words();
             }
             _ => {}
         }
