@@ -26,6 +26,7 @@ impl Conversation {
         self.throw_away();
         self.unsaid.clear();
         self.prompted.clear();
+        self.opening.close();
         self.digits.clear();
         self.digits_until = None;
         self.idle_prompts = 0;

@@ -78,6 +78,7 @@ impl Conversation {
             && !self.is_leaving()
             && self.cut_off.is_empty()
             && self.digits.is_empty()
+            && !self.opening.is_held()
             && self.guess.is_none()
             && self.guesses < MOST_GUESSES
             && self.hearing.stt().is_none_or(|stt| stt < OVERLOADED);

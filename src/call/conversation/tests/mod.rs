@@ -2,6 +2,8 @@
 
 mod filler;
 mod guess;
+mod machine;
+mod opening;
 mod partial;
 mod recorder;
 
@@ -34,9 +36,13 @@ fn manners() -> Manners {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(manners())
+    }
+
+    fn with(manners: Manners) -> Self {
         let now = Instant::now();
         Self {
-            conversation: Conversation::new(manners()),
+            conversation: Conversation::new(manners),
             now,
             start: now,
             log: Vec::new(),
