@@ -118,19 +118,23 @@ impl Conversation {
         let text = self.hearing.words().to_owned();
         let certain = !self.hearing.voicing();
         match self.floor {
-            // "Yeah, but …": more may come.
-            Floor::Paused { .. } if words::is_back_channel(&text) && !certain => return,
-            Floor::Paused { .. } if words::is_back_channel(&text) => {
-                self.decided(Verdict::Resumed, DisputeReason::BackChannel);
-                self.forget();
-                return self.resume(now);
-            }
-            Floor::Paused { .. } => {
-                self.decided(Verdict::Interrupted, DisputeReason::Words);
-                self.interrupt(now);
-            }
-            // The words came after the pause was given up: an interruption all the same.
-            Floor::Speaking if !words::is_back_channel(&text) && self.may_be_paused(now) => {
+            Floor::Paused { .. } => match self.no_interruption(&text) {
+                // "Yeah, but …": more may come.
+                Some(_) if !certain => return,
+                Some(because) => return self.go_on(now, because),
+                None => {
+                    self.decided(Verdict::Interrupted, DisputeReason::Words);
+                    self.interrupt(now);
+                }
+            },
+            // The words came after the pause was given up: an interruption all the same, unless they are none.
+            Floor::Speaking if self.may_be_paused(now) => {
+                if self.no_interruption(&text).is_some() {
+                    if certain {
+                        self.pass_over(now);
+                    }
+                    return;
+                }
                 self.decided(Verdict::Interrupted, DisputeReason::Words);
                 self.interrupt(now);
             }
@@ -197,7 +201,7 @@ impl Conversation {
                 self.decided(Verdict::Interrupted, DisputeReason::Digit);
                 self.interrupt(now);
             }
-            Floor::Thinking => self.caller_goes_on(now),
+            Floor::Thinking if !self.is_leaving() => self.drop_unheard(now),
             _ => {}
         }
         self.digits_until = Some(if digit == '#' { now } else { now + DIGIT_PAUSE });
@@ -253,15 +257,22 @@ impl Conversation {
         self.actions.push_back(Action::Forget);
     }
 
-    /// Words so far of a voice that goes on: they are told, and decide nothing.
-    pub(super) fn partial(&mut self, utterance: u64, text: &str) {
+    /// Words so far of a voice that goes on: they are told, and decide nothing but a dispute.
+    pub(super) fn partial(&mut self, now: Instant, utterance: u64, text: &str) {
         let text = words::spoken(text);
         if !self.hearing.heard_partly(utterance, &text) {
             return;
         }
-        if matches!(self.floor, Floor::Listening { .. }) {
-            self.note(Note::Heard { text: self.hearing.text_so_far(), is_final: false });
+        match self.floor {
+            Floor::Listening { .. } => {}
+            // Words decide a dispute as soon as they are there.
+            Floor::Paused { .. } if self.no_interruption(&text).is_none() => {
+                self.decided(Verdict::Interrupted, DisputeReason::Words);
+                self.interrupt(now);
+            }
+            _ => return,
         }
+        self.note(Note::Heard { text: self.hearing.text_so_far(), is_final: false });
         self.read_ahead();
     }
 }

@@ -500,7 +500,7 @@ impl Conversation {
                 self.hello_is_over(now);
             }
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
-            Input::Partial { utterance, text } => self.partial(utterance, &text),
+            Input::Partial { utterance, text } => self.partial(now, utterance, &text),
             Input::TurnJudged { job, probability } => self.judged(now, job, probability),
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
