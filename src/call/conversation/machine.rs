@@ -181,6 +181,8 @@ impl Conversation {
         let is_for_machine = matches!(
             input,
             Input::VoiceStart { .. }
+                | Input::VoiceDip { .. }
+                | Input::VoiceBack { .. }
                 | Input::VoiceEnd { .. }
                 | Input::Heard { .. }
                 | Input::Partial { .. }
