@@ -22,7 +22,7 @@ use crate::resample::{Double, Resampler};
 use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
-use crate::vad::{Vad, VadConfig};
+use crate::vad::{Change, Vad, VadConfig};
 use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
@@ -429,8 +429,10 @@ impl MediaSession {
         });
         self.stats.echo_frames += u64::from(echoes);
         match judgement.change {
-            Some((true, at)) => self.events.push_back(Event::VoiceStart { at }),
-            Some((false, at)) => self.events.push_back(Event::VoiceEnd { at }),
+            Some((Change::Start, at)) => self.events.push_back(Event::VoiceStart { at }),
+            Some((Change::Dip, at)) => self.events.push_back(Event::VoiceDip { at }),
+            Some((Change::Back, at)) => self.events.push_back(Event::VoiceBack { at }),
+            Some((Change::End, at)) => self.events.push_back(Event::VoiceEnd { at }),
             None => {}
         }
         let frame = Event::Frame {

@@ -8,6 +8,7 @@ use crate::domain::{EndReason, Private, Speaker, StageKind, StageOutcome, Turn};
 
 impl Conversation {
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
+        self.throw_away();
         self.turn += 1;
         self.recorder.turn_began(self.turn);
         self.floor = Floor::Thinking;
@@ -123,6 +124,7 @@ impl Conversation {
         self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer && !owes {
             self.failures = 0;
+            self.habit.held();
         }
         // "One moment, please", and then nothing, or half an answer: the brain could not go on.
         if owes {

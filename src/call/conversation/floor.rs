@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::speech::{Kind, Speech};
 use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE, words};
-use crate::domain::{DisputeReason, Verdict, millis};
+use crate::domain::{DisputeReason, EndOfTurnReason, Verdict, millis};
 
 /// A nod in so much of the end of a question is the answer to it.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
@@ -24,9 +24,19 @@ impl Conversation {
 
     /// When the caller's turn counts as over; `None` while that may not be decided.
     pub(super) fn decide_at(&self) -> Option<Instant> {
-        let free = !self.is_leaving() && self.cut_off.is_empty() && !self.opening.is_held();
-        let at = self.hearing.decide_at(&self.manners.timing).filter(|_| free)?;
-        Some(self.hearing.quiet_since().map_or(at, |quiet| at.max(quiet + self.machine.pause())))
+        let free = self.hearing.is_known()
+            && !self.is_leaving()
+            && self.cut_off.is_empty()
+            && !self.opening.is_held();
+        let (wait, _) = self.wait().filter(|_| free)?;
+        Some(self.hearing.quiet_since()? + wait.max(self.machine.pause()))
+    }
+
+    /// The silence that the words ask for, and what it means.
+    pub(super) fn wait(&self) -> Option<(Duration, EndOfTurnReason)> {
+        let (timing, patience) = (&self.manners.timing, self.manners.patience);
+        let (text, sound) = (self.hearing.completeness()?, self.hearing.probability());
+        Some(self.habit.wait(timing, patience, text, sound))
     }
 
     pub(super) fn may_be_paused(&self, now: Instant) -> bool {

@@ -90,6 +90,12 @@ impl Speech {
         }
     }
 
+    /// It is the agent's turn: from here on it must move.
+    pub(super) fn released(&mut self, now: Instant) {
+        self.asked_at = now;
+        self.moved_at = now;
+    }
+
     /// The first sample of a phrase left. A filler is no answer yet.
     pub(super) fn started(&mut self, now: Instant, mark: u64) {
         self.started_at.get_or_insert(now);

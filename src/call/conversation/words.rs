@@ -1,24 +1,8 @@
-//! What words tell about the floor: is the sentence finished, was it more than a nod, how much of it was heard.
+//! What words tell about the floor: was it more than a nod, how much of it was heard.
 
 use std::time::Duration;
 
 use models::spoken;
-
-/// How finished an utterance sounds, from its text alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Completeness {
-    Complete,
-    Unsure,
-    /// It ends in a way that asks for more: a conjunction, a filler, digits being dictated.
-    Trailing,
-}
-
-/// Words after which a speaker goes on.
-const OPEN_ENDED: &[&str] = &[
-    "and", "or", "but", "so", "because", "if", "when", "that", "with", "to", "for", "of", "the", "a", "an",
-    "my", "is", "um", "uh", "er", "hmm", "like", "then", "at", "in", "on", "from", "about", "than", "also",
-    "well",
-];
 
 /// What a listener says without wanting the floor.
 const BACK_CHANNELS: &[&str] = &[
@@ -234,27 +218,6 @@ pub(super) fn is_hello(text: &str) -> bool {
     !asks && greets && words.len() <= 20
 }
 
-pub(super) fn completeness(text: &str) -> Completeness {
-    let trimmed = text.trim_end();
-    let last = trimmed.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let bare = last.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-    let dictating = trimmed.split_whitespace().count() <= 4
-        && !trimmed.ends_with('?')
-        && bare.bytes().filter(u8::is_ascii_digit).count() * 2 > bare.len();
-    if trimmed.ends_with("...")
-        || trimmed.ends_with('…')
-        || trimmed.ends_with(',')
-        || trimmed.ends_with('-')
-        || dictating
-    {
-        return Completeness::Trailing;
-    }
-    if OPEN_ENDED.contains(&bare.as_str()) && !trimmed.ends_with('?') {
-        return Completeness::Trailing;
-    }
-    if trimmed.ends_with(['.', '!', '?']) { Completeness::Complete } else { Completeness::Unsure }
-}
-
 /// Sound that a transcriber puts in brackets or stars is no word.
 pub(super) fn spoken(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -337,23 +300,6 @@ pub(super) fn estimated_duration(text: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sentences_are_judged_by_how_they_end() {
-        for (text, expected) in [
-            ("What time do you open?", Completeness::Complete),
-            ("I would like an appointment.", Completeness::Complete),
-            ("I would like an appointment and", Completeness::Trailing),
-            ("I would like an appointment, um.", Completeness::Trailing),
-            ("My number is 415.", Completeness::Trailing),
-            ("555", Completeness::Trailing),
-            ("Well...", Completeness::Trailing),
-            ("I would like to", Completeness::Trailing),
-            ("on Monday morning", Completeness::Unsure),
-        ] {
-            assert_eq!(completeness(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn nods_and_noises_are_not_words() {

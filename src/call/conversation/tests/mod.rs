@@ -3,6 +3,7 @@
 mod deeds;
 mod filler;
 mod floor;
+mod guess;
 mod machine;
 mod opening;
 mod partial;

@@ -45,7 +45,7 @@ fn an_answered_question_is_explained_from_voice_to_voice() {
         stages(found),
         [
             (StageKind::Transcription, 3700, Some(3850), true, StageOutcome::Used),
-            (StageKind::FirstToken, 3900, Some(4150), false, StageOutcome::Used),
+            (StageKind::FirstToken, 3850, Some(4150), true, StageOutcome::Used),
             (StageKind::FirstSound, 4170, Some(4230), false, StageOutcome::Used),
         ]
     );
