@@ -212,6 +212,8 @@ mod traits {
         pub priority: Priority,
         /// One per call: a local model keeps what it has read of this conversation.
         pub session: u64,
+        /// So many messages at the beginning (persona, examples) stay where the conversation outgrows a local model's context.
+        pub pinned: usize,
         /// What the model may ask for.
         pub tools: Vec<ToolSpec>,
         /// JSON Schema that the whole reply must obey. `None`: free text.
@@ -228,6 +230,7 @@ mod traits {
                 stop: Vec::new(),
                 priority: Priority::Reply,
                 session: 0,
+                pinned: 0,
                 tools: Vec::new(),
                 schema: None,
             }

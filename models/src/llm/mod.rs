@@ -1,4 +1,6 @@
 //! Minds: one in a process of ours, or one behind an HTTP address.
 
+mod calls;
+mod grammar;
 pub mod local;
 pub mod remote;
