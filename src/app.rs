@@ -324,6 +324,7 @@ async fn start_models(config: &Config) -> anyhow::Result<Local> {
         engines_dir: config.engines.folder.clone().unwrap_or(defaults.engines_dir.clone()),
         models_dir: config.engines.models.clone().unwrap_or(defaults.models_dir.clone()),
         stt: Some(config.engines.stt.clone()),
+        turn: Some(config.engines.turn.clone()).filter(|name| !name.is_empty()),
         llm: config.thinks_here().then(|| config.engines.llm.clone()),
         tts: Some(config.engines.tts.clone()),
         voices,

@@ -122,6 +122,14 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|e| e.name == name)
 }
 
+/// The locale in the name of a voice: "en_US" of `piper-en_US-joe-medium`, or of a path of the operator's own.
+pub fn locale(voice: &str) -> Option<&str> {
+    let file = voice.rsplit('/').next().unwrap_or(voice).trim_start_matches("piper-");
+    let locale = file.split(['-', '.']).next()?;
+    let bytes = locale.as_bytes();
+    (bytes.len() == 5 && bytes[2] == b'_' && bytes[..2].iter().all(u8::is_ascii_lowercase)).then_some(locale)
+}
+
 /// The entries that together are enough for a conversation.
 pub fn starter() -> impl Iterator<Item = &'static Entry> {
     CATALOG.iter().filter(|e| e.starter)

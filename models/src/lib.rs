@@ -8,7 +8,8 @@
 //! protocol ([`wire`]): an engine that aborts costs the jobs it had, never the gateway. In front of each stands a
 //! bounded queue ordered by [`Priority`], and all share one pool of core permits ([`permits`]), because ggml's threads
 //! spin and starve one another when there are more of them than cores. The mind may also live elsewhere
-//! ([`llm::remote`]). [`phrase`] turns a stream of tokens into clauses that can be spoken; [`catalog`] and [`fetch`]
+//! ([`llm::remote`]). [`phrase`] turns a stream of tokens into clauses that can be spoken, and [`spoken`] what is written in them into the words
+//! that people say for it; [`catalog`] and [`fetch`]
 //! know where models come from and prove that they arrived whole; [`local::start`] puts it all together.
 //!
 //! With `default-features = false` only [`wire`], [`engine`] and [`phrase`] remain, on plain threads: what an engine binary
@@ -36,6 +37,8 @@ pub mod permits;
 pub mod phrase;
 #[cfg(feature = "gateway")]
 pub mod process;
+#[cfg(feature = "gateway")]
+pub mod spoken;
 #[cfg(feature = "gateway")]
 pub mod stt;
 #[cfg(feature = "gateway")]
@@ -313,6 +316,12 @@ mod traits {
 
         /// Sample rate of the default voice, Hz. Each [`Pcm`] carries its own, which counts.
         fn rate(&self) -> u32;
+
+        /// What a voice speaks (ISO 639-1), where that is known. `None`: the default voice.
+        fn language(&self, voice: Option<&str>) -> Option<String> {
+            let _ = voice;
+            None
+        }
     }
 
     #[derive(Clone, Debug)]

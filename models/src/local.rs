@@ -142,7 +142,8 @@ pub async fn start(config: LocalConfig) -> Result<Local, StartError> {
     });
     let mouth = tts.as_ref().map(|s| {
         let threads = choose(config.tts_threads, 1);
-        Arc::new(tts::local::Piper::new(s.handle(), threads)) as Arc<dyn Synthesizer>
+        Arc::new(tts::local::Piper::new(s.handle(), threads, config.tts.as_deref().unwrap_or_default()))
+            as Arc<dyn Synthesizer>
     });
     let supervisors = Supervisors { stt, turn, llm, tts };
     Ok(Local { stt: ear, turn: judge, llm: mind, tts: mouth, supervisors })

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::words::{self, Completeness};
 use crate::config::TurnTaking;
+use crate::domain::EndOfTurnReason;
 
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
@@ -41,6 +42,16 @@ impl Hearing {
 
     pub(super) fn quiet_since(&self) -> Option<Instant> {
         self.quiet_since
+    }
+
+    /// When the voice began that lasts or was the last.
+    pub(super) fn onset(&self) -> Option<Instant> {
+        self.onset
+    }
+
+    /// When the sound began that no turn has used yet.
+    pub(super) fn opened_at(&self) -> Option<Instant> {
+        self.opened_at
     }
 
     pub(super) fn stt(&self) -> Option<Duration> {
@@ -153,12 +164,25 @@ impl Hearing {
         if words.is_empty() && self.before.is_empty() {
             return None;
         }
-        let patience = match words::completeness(if words.is_empty() { &self.before } else { words }) {
+        let patience = match self.completeness(words) {
             Completeness::Complete => timing.pause_complete,
             Completeness::Unsure => timing.pause_unsure,
             Completeness::Trailing => timing.pause_trailing,
         };
         Some(self.quiet_since? + patience)
+    }
+
+    fn completeness(&self, words: &str) -> Completeness {
+        words::completeness(if words.is_empty() { &self.before } else { words })
+    }
+
+    /// Why the caller's turn is over, when it is.
+    pub(super) fn end_of_turn(&self) -> EndOfTurnReason {
+        match self.completeness(self.words.as_deref().unwrap_or_default()) {
+            Completeness::Complete => EndOfTurnReason::Complete,
+            Completeness::Unsure => EndOfTurnReason::Unsure,
+            Completeness::Trailing => EndOfTurnReason::Trailing,
+        }
     }
 
     pub(super) fn forget(&mut self) {
