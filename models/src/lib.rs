@@ -142,6 +142,12 @@ mod traits {
             drop(prompt);
             Box::pin(std::future::ready(Ok(())))
         }
+
+        /// Whether it may be asked about words that may turn out not to be all, and be asked again. Not who does something
+        /// about what it is told.
+        fn may_be_asked_ahead(&self) -> bool {
+            true
+        }
     }
 
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

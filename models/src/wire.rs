@@ -152,9 +152,11 @@ pub struct Generate {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Grammar {
     pub rules: String,
-    /// Absent: they hold for the whole reply. Else the reply is free until this text stands in it; it is not said, and what
-    /// follows it and a line break obeys the rules and is [`Generated::called`].
+    /// Absent: they hold for the whole reply. Else the reply is free until this text stands in it, which is not said: in its
+    /// place `begins` is written, and what follows that obeys the rules and is [`Generated::called`].
     pub trigger: Option<String>,
+    #[serde(default)]
+    pub begins: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -22,6 +22,7 @@ pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
         messages.push(ChatMessage::new(Role::User, example.user.clone()));
         messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
     }
+    let pinned = messages.len();
     let lines = &history[history.len().saturating_sub(HISTORY)..];
     // After examples a greeting would read as the end of the last one.
     if !agent.examples.is_empty() && lines.first().is_some_and(|line| line.speaker == Speaker::Agent) {
@@ -52,6 +53,7 @@ pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
             ..Sampling::default()
         },
         session,
+        pinned,
         ..Prompt::new(messages)
     }
 }

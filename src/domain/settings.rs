@@ -17,6 +17,11 @@ pub enum BrainChoice {
         /// `https://…`; inside the operator's networks only where the configuration allows it.
         url: String,
     },
+    /// A URL of the client's that is told each thing the caller says (`agent.message`), and answers what is said and done.
+    TurnWebhook {
+        /// As of a webhook.
+        url: String,
+    },
 }
 
 /// Settings of a call. Each layer says what it wants changed, and what it leaves out comes from the layer below: the call's

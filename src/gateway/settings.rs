@@ -121,20 +121,25 @@ impl Gateway {
                 ..Error::field(name(at, "tools"), format!("actions[{n}].url {refused}"))
             })?;
         }
-        match &settings.brain {
-            Some(BrainChoice::Webhook { url }) => {
+        self.check_brain(settings.brain.as_ref(), name(at, "brain")).await?;
+        self.check_brain(settings.fallback_brain.as_ref(), name(at, "fallback_brain")).await
+    }
+
+    async fn check_brain(&self, brain: Option<&BrainChoice>, field: &'static str) -> Result<(), Error> {
+        match brain {
+            Some(BrainChoice::Webhook { url } | BrainChoice::TurnWebhook { url }) => {
                 let judged = self.exchange.outside.check(url).await;
                 judged.map(drop).map_err(|refused| Error {
                     code: refused.code(),
-                    ..Error::field(name(at, "brain"), format!("the URL {refused}"))
+                    ..Error::field(field, format!("the URL {refused}"))
                 })
             }
-            Some(brain) => self.exchange.cast.generator(brain).map(drop).map_err(|error| {
+            Some(brain) => self.exchange.cast.can_think(brain).map_err(|error| {
                 let code = match error {
                     NoBrain::Local => "no_local_brain",
-                    NoBrain::Unknown(_) | NoBrain::Webhook(_) => "invalid",
+                    NoBrain::Unknown(_) | NoBrain::Webhook(_) | NoBrain::OnlyInCalls => "invalid",
                 };
-                Error { code, ..Error::field(name(at, "brain"), error.to_string()) }
+                Error { code, ..Error::field(field, error.to_string()) }
             }),
             None => Ok(()),
         }

@@ -19,6 +19,7 @@ mod a_killed_process_loses_nothing;
 mod a_real_phone_is_an_extension;
 mod a_thousand_listen;
 mod agentnumber_programs_run_unchanged;
+mod agents_think_elsewhere;
 mod both_families_meet;
 mod calls_are_queued_and_steered;
 mod calls_are_transferred;

@@ -4,12 +4,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::grammar::{CALL_BEGINS, CALL_ENDS};
+use super::grammar::{CALL_BEGINS, CALL_ENDS, TRIGGER};
 use crate::wire::Message;
 use crate::{ChatMessage, Prompt, Role, ToolCall, ToolSpec};
-
-/// What is not said by the model must not look like its calls, nor like their results.
-const MARKS: &str = "<tool_";
 
 /// How many tools the conversation has called already.
 pub(super) fn count(prompt: &Prompt) -> usize {
@@ -66,7 +63,8 @@ fn message(m: &ChatMessage) -> Message {
 }
 
 fn tame(text: &str) -> String {
-    text.replace(MARKS, "< tool_").replace("</tool_", "< /tool_")
+    // What is not said by the model must not look like its calls, nor like their results.
+    text.replace(TRIGGER, "< tool_").replace("</tool_", "< /tool_")
 }
 
 #[derive(Deserialize)]

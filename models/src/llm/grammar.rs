@@ -15,6 +15,8 @@ use crate::ToolSpec;
 /// Text that begins a call, and the one that ends it, as models of several families learned it.
 pub(super) const CALL_BEGINS: &str = "<tool_call>";
 pub(super) const CALL_ENDS: &str = "</tool_call>";
+/// What a reply that calls has in it: small models mix up the marks of calls and of results.
+pub(super) const TRIGGER: &str = "<tool_";
 /// Calls in one reply.
 const MOST_CALLS: usize = 4;
 /// Rules of one grammar, and how deep a schema may go.

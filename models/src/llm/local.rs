@@ -96,12 +96,18 @@ impl Generator for Llama {
 
 /// Whether the reply is free, free until it calls a tool, or bound to a schema.
 fn grammar(prompt: &Prompt) -> Result<Option<Grammar>, String> {
-    let (rules, trigger) = match (&prompt.schema, prompt.tools.is_empty()) {
-        (Some(schema), _) => (grammar::of_schema(schema)?, None),
-        (None, false) => (grammar::of_calls(&prompt.tools)?, Some(grammar::CALL_BEGINS.to_owned())),
-        (None, true) => return Ok(None),
-    };
-    Ok(Some(Grammar { rules, trigger }))
+    match (&prompt.schema, prompt.tools.is_empty()) {
+        (Some(schema), _) => {
+            let rules = grammar::of_schema(schema)?;
+            Ok(Some(Grammar { rules, ..Grammar::default() }))
+        }
+        (None, false) => {
+            let rules = grammar::of_calls(&prompt.tools)?;
+            let trigger = Some(grammar::TRIGGER.to_owned());
+            Ok(Some(Grammar { rules, trigger, begins: format!("{}\n", grammar::CALL_BEGINS) }))
+        }
+        (None, true) => Ok(None),
+    }
 }
 
 /// What remains to be told when the engine has done. `before`: tool calls of the conversation so far.

@@ -27,7 +27,6 @@ pub struct Persona {
     pub manners: Manners,
     pub transcriber: Arc<dyn Transcriber>,
     pub judge: Option<Arc<dyn TurnJudge>>,
-    pub generator: Arc<dyn Generator>,
     pub mouth: Mouth,
 }
 
@@ -41,6 +40,7 @@ const LAST_DEEDS: Duration = Duration::from_secs(2);
 pub(super) struct Mind {
     pub(super) conversation: Conversation,
     pub(super) persona: Persona,
+    generator: Arc<dyn Generator>,
     pub(super) inbox: mpsc::Receiver<Input>,
     ears: Ears,
     reports: mpsc::Sender<Input>,
@@ -76,10 +76,12 @@ impl Mind {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
         let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
+        let generator = kit.exchange.cast.mind(&persona.agent, &call);
         let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
             conversation: Conversation::new(persona.manners.clone()),
             persona,
+            generator,
             inbox,
             ears,
             reports,
@@ -138,7 +140,7 @@ impl Mind {
 
     /// Lets a local model read the agent's prompt while the greeting sounds.
     pub(super) fn warm_up(&mut self) {
-        let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
+        let (generator, prompt) = (self.generator.clone(), self.prompt());
         self.warming = Some(tokio::spawn(async move {
             if let Err(error) = generator.prefill(prompt).await {
                 debug!(%error, "the prompt could not be read ahead");
@@ -153,7 +155,7 @@ impl Mind {
                 Action::Transcribe { job } => self.ears.transcribe(job),
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
-                    let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
+                    let (generator, prompt) = (self.generator.clone(), self.prompt());
                     let (task, key) = self.turn_task(turn, line);
                     let task = tokio::spawn(task.reply(generator, prompt));
                     self.turn = Some(Working { turn, task, key });

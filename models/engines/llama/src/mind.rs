@@ -72,7 +72,7 @@ struct Work {
     pieces: Pieces,
     /// 0: only read the prompt.
     max_tokens: u32,
-    /// What begins the text that obeys rules, and the rules.
+    /// What is written in the place of the trigger, and the rules for what follows it.
     awaited: Option<(String, String)>,
     /// What was written so far, said or not, where a trigger is awaited.
     written: String,
@@ -169,12 +169,15 @@ impl Mind {
         };
         let prompt = fitted.tokens;
         let mut choice = Choice::new(self.model.n_vocab(), &task);
-        let mut awaited = None;
+        let (mut awaited, mut trigger) = (None, None);
         // Reading ahead writes nothing.
         match task.grammar.filter(|_| task.max_tokens > 0) {
             None => {}
-            Some(Grammar { rules, trigger: Some(trigger) }) => awaited = Some((trigger, rules)),
-            Some(Grammar { rules, trigger: None }) => {
+            Some(Grammar { rules, trigger: Some(text), begins }) => {
+                awaited = Some((begins, rules));
+                trigger = Some(text);
+            }
+            Some(Grammar { rules, trigger: None, .. }) => {
                 if let Err(failure) = choice.obey(self.model, &rules) {
                     return job.fail(failure);
                 }
@@ -201,7 +204,7 @@ impl Mind {
             next: None,
             result_at: None,
             choice,
-            pieces: Pieces::new(task.stop, awaited.as_ref().map(|(trigger, _)| trigger.clone())),
+            pieces: Pieces::new(task.stop, trigger),
             max_tokens: task.max_tokens,
             awaited,
             written: String::new(),
@@ -369,14 +372,14 @@ impl Mind {
     /// The token that ended the trigger may hold more than its end. So the reply is read anew as if it ended there, and
     /// under the rules it goes on.
     fn begin_call(&mut self, at: usize, mut work: Work) -> Option<Work> {
-        let (trigger, rules) = work.awaited.take()?;
+        let (begins, rules) = work.awaited.take()?;
         if let Err(failure) = work.choice.obey(self.model, &rules) {
             work.job.fail(failure);
             return None;
         }
         let vocab = self.model.vocab();
         work.prompt.extend(vocab.tokenize(work.written.as_bytes(), false, false));
-        work.prompt.extend(vocab.tokenize(format!("{trigger}\n").as_bytes(), false, true));
+        work.prompt.extend(vocab.tokenize(begins.as_bytes(), false, true));
         work.called = Some(Vec::new());
         work.max_tokens = work.made.completion_tokens + CALL;
         if work.prompt.len() >= self.room {
