@@ -16,6 +16,7 @@ mod messages;
 mod meter;
 mod prompt;
 mod queue;
+mod reporter;
 mod ringback;
 mod route;
 mod speaker;

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
-    NumberId, Private, Recording, Speaker, Status, ToolUse, TransferMode, Turn,
+    AccountId, AgentId, Call, CallId, CallReport, Direction, EndReason, Fault, Message, MessageId,
+    MessageStatus, Number, NumberId, Private, Recording, Speaker, Status, ToolUse, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -112,6 +112,9 @@ pub enum EventKind {
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
     RecordingReady { part: u32, bytes: u64, duration_ms: u64 },
+    /// It is written, or given up: `status` says which.
+    #[serde(rename = "call.report.ready")]
+    ReportReady(Box<CallReport>),
     /// The four of a message carry its record as it now stands.
     #[serde(rename = "message.received")]
     MessageReceived(Box<Message>),
@@ -188,6 +191,7 @@ impl EventKind {
         "call.ended",
         "call.transcript.ready",
         "call.recording.ready",
+        "call.report.ready",
         "message.received",
         "message.sent",
         "message.failed",
@@ -262,6 +266,7 @@ impl EventKind {
             EventKind::Ended { .. } => "call.ended",
             EventKind::TranscriptReady { .. } => "call.transcript.ready",
             EventKind::RecordingReady { .. } => "call.recording.ready",
+            EventKind::ReportReady(_) => "call.report.ready",
             EventKind::MessageReceived(_) => "message.received",
             EventKind::MessageSent(_) => "message.sent",
             EventKind::MessageFailed(_) => "message.failed",

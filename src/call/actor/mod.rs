@@ -521,6 +521,7 @@ impl Running {
                 let _ = mind.act(&self.near.line, &mut self.ledger).await;
             }
             mind.read_meter(&mut self.ledger.call.usage);
+            self.ledger.call.report = self.exchange.report_on(&self.ledger.call, &mind.persona.agent);
             mind.close().await;
         }
         drop((self.far, self.new));
