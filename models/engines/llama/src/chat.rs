@@ -7,7 +7,7 @@ use models::wire::{Failure, Message};
 /// For models that bring no template, or one that llama.cpp does not know.
 const CHATML: &str = "chatml";
 /// Messages that are left out at once.
-const BLOCK: usize = 4;
+const BLOCK: usize = 8;
 /// Messages of the caller that a note of what was left out tells of, and words of each.
 const NOTED: usize = 6;
 const NOTED_WORDS: usize = 8;
@@ -32,7 +32,7 @@ impl Chat {
 
     /// The prompt's tokens, at most `room`, whatever the conversation is. Where it is longer, its oldest messages go first,
     /// with a note of what the caller said in them; then the pinned ones but what the system says; then what is longest is
-    /// cut. Messages go by fours, so that the beginning stays the same for some turns, and what was read of it is kept.
+    /// cut. Messages go by eights, so that the beginning stays the same for some turns, and what was read of it is kept.
     pub(crate) fn fit(
         &self,
         model: &LlamaModel,
