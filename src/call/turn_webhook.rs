@@ -89,6 +89,12 @@ struct Said {
     to: Option<String>,
 }
 
+/// An object, and nothing else that could be taken for its fields in their order.
+fn object(text: &[u8]) -> Result<Said, serde_json::Error> {
+    let fields: serde_json::Map<String, Value> = serde_json::from_slice(text)?;
+    serde_json::from_value(Value::Object(fields))
+}
+
 struct Reply {
     webhook: Arc<Webhook>,
     messages: Vec<ChatMessage>,
@@ -182,7 +188,7 @@ impl Reply {
                 while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
                     let line: Vec<u8> = self.buffer.drain(..=end).collect();
                     // An object over several lines is whole only at the end.
-                    match serde_json::from_slice::<Said>(&line) {
+                    match object(&line) {
                         Ok(said) => self.take(said),
                         Err(_) if line.iter().all(u8::is_ascii_whitespace) => {}
                         Err(_) => {
@@ -199,7 +205,7 @@ impl Reply {
             Ok(None) => {
                 let rest = std::mem::take(&mut self.buffer);
                 if !rest.iter().all(u8::is_ascii_whitespace) {
-                    let said = serde_json::from_slice(&rest).map_err(|e| self.wrong(e))?;
+                    let said = object(&rest).map_err(|e| self.wrong(e))?;
                     self.take(said);
                 }
                 self.end();

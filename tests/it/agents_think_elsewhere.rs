@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Api, Caller, NUMBER, Setting, World, prompt};
 
-type Seen = Arc<Mutex<Vec<(HeaderMap, String)>>>;
+pub(crate) type Seen = Arc<Mutex<Vec<(HeaderMap, String)>>>;
 
 /// Answers everything with one status and one body.
-async fn server(status: u16, kind: &'static str, body: &'static str) -> (String, Seen) {
+pub(crate) async fn server(status: u16, kind: &'static str, body: &'static str) -> (String, Seen) {
     async fn answer(
         State((seen, status, kind, answer)): State<(Seen, u16, &'static str, &'static str)>,
         headers: HeaderMap,
@@ -44,7 +44,7 @@ async fn world() -> World {
 }
 
 /// A call out to a phone that asks one question; and its record.
-async fn asked(world: &mut World, settings: Settings) -> Call {
+pub(crate) async fn asked(world: &mut World, settings: Settings) -> Call {
     let callee = Caller::new().await;
     let order = PlaceCall {
         from: Private::new(NUMBER.into()),
@@ -61,7 +61,7 @@ async fn asked(world: &mut World, settings: Settings) -> Call {
 }
 
 /// What the agent said after the greeting.
-fn answers(call: &Call) -> Vec<&str> {
+pub(crate) fn answers(call: &Call) -> Vec<&str> {
     let said = call.transcript.iter().filter(|fragment| fragment.speaker == Speaker::Agent);
     said.skip(1).map(|fragment| fragment.text.reveal().as_str()).collect()
 }

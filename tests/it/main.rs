@@ -38,6 +38,7 @@ mod messages_come_and_go;
 mod numbers_are_taken_and_given_back;
 mod peers_send_calls_on;
 mod real_engines;
+mod real_engines_and_brains;
 mod reports_are_written;
 mod strangers_ask_the_api_anything;
 mod texts_are_spoken;

@@ -18,7 +18,7 @@ const AGENT: &str = "prompt = 'You answer the phone of a bakery. It opens at sev
 /// Words of the recorded prompt that the callers play.
 const QUESTION: &str = "Please check the number and dial again.";
 
-fn engines() -> PathBuf {
+pub(crate) fn engines() -> PathBuf {
     let beside = || std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
     let folder = std::env::var_os("OFFHOOK_ENGINES").map_or_else(beside, PathBuf::from);
     assert!(folder.join("offhook-whisper").exists(), "no engines in {}: make engines", folder.display());
