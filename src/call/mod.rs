@@ -3,7 +3,9 @@
 mod actor;
 mod bridge;
 mod cast;
+mod context;
 mod conversation;
+mod course;
 mod directory;
 mod ears;
 mod exchange;

@@ -26,6 +26,11 @@ pub(crate) fn engines() -> PathBuf {
 }
 
 async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
+    start_with(AGENT).await
+}
+
+/// With further lines of the agent's table.
+pub(crate) async fn start_with(agent: &'static str) -> (World, Supervisors, Arc<dyn Transcriber>) {
     let config = LocalConfig { engines_dir: engines(), ..LocalConfig::default() };
     let Local { stt, turn, llm, tts, supervisors } =
         models::local::start(config).await.unwrap_or_else(|e| panic!("{e}"));
@@ -35,7 +40,7 @@ async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
         judge: turn,
         generator: llm.unwrap(),
         synthesizer: tts.unwrap(),
-        agent: AGENT,
+        agent,
         ..Setting::default()
     };
     (World::start(setting).await, supervisors, transcriber)
@@ -46,7 +51,7 @@ fn question() -> String {
 }
 
 /// The words of 16 kHz sound.
-async fn words(transcriber: &dyn Transcriber, pcm: &[i16]) -> String {
+pub(crate) async fn words(transcriber: &dyn Transcriber, pcm: &[i16]) -> String {
     let utterance = Utterance {
         pcm: pcm.into(),
         language: Some("en".into()),
