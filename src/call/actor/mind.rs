@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::net::Line;
-use models::{Generator, Prompt, Transcriber, TurnJudge};
+use models::{Generator, Priority, Prompt, Transcriber, TurnJudge};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -20,7 +20,7 @@ use crate::call::tools::{Kit, Toolbox};
 use crate::call::turn::{Meter, Mouth, TurnTask};
 use crate::call::{Action, Conversation, Input, Manners};
 use crate::config::Agent;
-use crate::domain::{Call, CallUsage, EndReason};
+use crate::domain::{Call, CallUsage, EndReason, Speaker};
 use crate::outside::Outside;
 
 /// What an agent thinks and speaks with.
@@ -83,7 +83,7 @@ impl Mind {
     pub(super) fn new(persona: Persona, session: u64, kit: Kit, call: Call) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
-        let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
+        let ears = Ears::new(transcriber, judge, &persona.agent, reports.clone());
         let generator = kit.exchange.cast.mind(&persona.agent, &call);
         let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
@@ -114,8 +114,8 @@ impl Mind {
         // What the caller says to somebody else is not listened to.
         let away = self.conversation.is_away();
         match event {
-            media::Event::Frame { pcm, .. } if !away => {
-                self.ears.frame(&pcm);
+            media::Event::Frame { pcm, probability, level_dbfs, .. } if !away => {
+                self.ears.frame(&pcm, probability, level_dbfs);
                 if self.conversation.listens_for_beep(now) && self.beeps.judge(&pcm).is_some() {
                     self.conversation.handle(now, Input::Beep);
                 }
@@ -125,6 +125,8 @@ impl Mind {
                 self.ears.open();
                 self.conversation.handle(now, Input::VoiceStart { onset: at });
             }
+            media::Event::VoiceDip { at } => self.conversation.handle(now, Input::VoiceDip { since: at }),
+            media::Event::VoiceBack { at } => self.conversation.handle(now, Input::VoiceBack { onset: at }),
             media::Event::VoiceEnd { at } => {
                 self.voicing = false;
                 self.conversation.handle(now, Input::VoiceEnd { since: at });
@@ -148,9 +150,12 @@ impl Mind {
         }
     }
 
-    fn prompt(&self) -> Prompt {
+    /// `question`: what the caller says, where it is not in the history yet.
+    fn prompt(&self, question: Option<&str>) -> Prompt {
         let tools = self.toolbox.specs().to_vec();
-        Prompt { tools, ..prompt(&self.persona.agent, self.conversation.history(), self.session) }
+        let question = question.map(|text| crate::call::Line::new(Speaker::Caller, text.to_owned()));
+        let lines: Vec<_> = self.conversation.history().iter().cloned().chain(question).collect();
+        Prompt { tools, ..prompt(&self.persona.agent, &lines, self.session) }
     }
 
     /// Asks the agent's context webhook, if it has one, what is known of the call.
@@ -188,7 +193,20 @@ impl Mind {
 
     /// Lets a local model read the agent's prompt while the greeting sounds.
     pub(super) fn warm_up(&mut self) {
-        let (generator, prompt) = (self.generator.clone(), self.prompt());
+        self.prefill(self.prompt(None));
+    }
+
+    /// … and what the caller has said so far, while they go on. One at a time, and none while an answer is in the making.
+    fn read_ahead(&mut self, text: &str) {
+        let busy = self.warming.as_ref().is_some_and(|warming| !warming.is_finished())
+            || self.turn.as_ref().is_some_and(|working| !working.task.is_finished());
+        if !busy {
+            self.prefill(Prompt { priority: Priority::Partial, ..self.prompt(Some(text)) });
+        }
+    }
+
+    fn prefill(&mut self, prompt: Prompt) {
+        let generator = self.generator.clone();
         self.warming = Some(tokio::spawn(async move {
             if let Err(error) = generator.prefill(prompt).await {
                 debug!(%error, "the prompt could not be read ahead");
@@ -203,11 +221,13 @@ impl Mind {
                 Action::Transcribe { job } => self.ears.transcribe(job),
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
-                    let (generator, prompt) = (self.generator.clone(), self.prompt());
+                    let generator = self.generator.clone();
+                    let prompt = self.prompt(self.conversation.question());
                     let (task, key, fills) = self.turn_task(turn, line);
                     let task = tokio::spawn(task.reply(generator, prompt));
                     self.turn = Some(Working { turn, task, key, fills });
                 }
+                Action::ReadAhead { text } => self.read_ahead(&text),
                 Action::Release { turn } => {
                     if let Some(working) = self.turn.as_ref().filter(|working| working.turn == turn) {
                         working.key.open();

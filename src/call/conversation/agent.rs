@@ -8,6 +8,7 @@ use crate::domain::{EndReason, Private, Speaker, StageKind, StageOutcome, Turn};
 
 impl Conversation {
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
+        self.throw_away();
         self.turn += 1;
         self.recorder.turn_began(self.turn);
         self.floor = Floor::Thinking;
@@ -114,11 +115,16 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
+        if matches!(self.floor, Floor::Paused { .. }) {
+            // The voice came with the last sample. A line that stays paused would swallow the next speech.
+            self.actions.push_back(Action::Resume);
+        }
         let owes = (speech.owes || speech.is_hollow()) && !speech.does_something();
         self.floor = Floor::Listening { since: now };
         self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer && !owes {
             self.failures = 0;
+            self.habit.held();
         }
         // "One moment, please", and then nothing, or half an answer: the brain could not go on.
         if owes {

@@ -23,6 +23,7 @@ impl Conversation {
         if let Some(speech) = self.speech.take() {
             self.cut(speech);
         }
+        self.throw_away();
         self.unsaid.clear();
         self.prompted.clear();
         self.opening.close();

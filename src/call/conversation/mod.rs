@@ -29,11 +29,14 @@
 mod agent;
 mod away;
 mod caller;
+mod completeness;
 mod deeds;
 mod ending;
 mod filler;
 mod floor;
+mod guess;
 mod hearing;
+mod ladder;
 mod machine;
 mod opening;
 mod prompted;
@@ -47,7 +50,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use guess::Guess;
 use hearing::Hearing;
+use ladder::Habit;
 use machine::Machine;
 use opening::Opening;
 pub use prompted::Unsaid;
@@ -64,6 +69,10 @@ use crate::domain::{
 #[derive(Clone, Debug)]
 pub struct Manners {
     pub timing: TurnTaking,
+    /// Factor of the silences after which the agent answers.
+    pub patience: f32,
+    /// ISO 639-1, or "auto": of the caller's words.
+    pub language: String,
     pub first_message: String,
     pub goodbye: String,
     pub apology: String,
@@ -88,6 +97,8 @@ impl Manners {
     pub fn new(agent: &Agent, timing: &TurnTaking, max_duration: Duration) -> Self {
         Self {
             timing: TurnTaking { idle: agent.idle.unwrap_or(timing.idle), ..timing.clone() },
+            patience: agent.patience,
+            language: agent.language.clone(),
             first_message: agent.first_message.clone(),
             goodbye: agent.goodbye.clone(),
             apology: agent.apology.clone(),
@@ -131,6 +142,14 @@ pub enum Input {
     Answered,
     /// The ear has heard voice for long enough to call it voice; it began at `onset`.
     VoiceStart {
+        onset: Instant,
+    },
+    /// Within a voice there is silence for a moment; it began at `since`. It may be the end, or a stop within a word.
+    VoiceDip {
+        since: Instant,
+    },
+    /// It was not the end: the voice has been back since `onset`.
+    VoiceBack {
         onset: Instant,
     },
     /// … and silence for long enough; it began at `since`.
@@ -270,6 +289,10 @@ pub enum Action {
     Reply {
         turn: u32,
     },
+    /// The caller is still speaking, with these words so far: a brain that can may read them.
+    ReadAhead {
+        text: String,
+    },
     /// The turn that is being worked for is the agent's: what waits of it may go on.
     Release {
         turn: u32,
@@ -379,8 +402,15 @@ pub struct Conversation {
     manners: Manners,
     floor: Floor,
     hearing: Hearing,
+    habit: Habit,
     /// What the agent says or is about to say.
     speech: Option<Speech>,
+    /// What it may be about to say, if the caller has finished.
+    guess: Option<Guess>,
+    /// How many of these there were since the last turn.
+    guesses: u32,
+    /// Words of the utterance that a brain has read ahead.
+    read: usize,
     /// Hushed, and their cuts not yet known: one for each `Action::Hush` that has no `Input::Hushed` yet.
     cut_off: VecDeque<Speech>,
     /// The rest of what noise cut off, to be said after all when no words come.
@@ -414,7 +444,11 @@ impl Conversation {
             manners,
             floor: Floor::Waiting,
             hearing: Hearing::default(),
+            habit: Habit::default(),
             speech: None,
+            guess: None,
+            guesses: 0,
+            read: 0,
             cut_off: VecDeque::new(),
             unsaid: String::new(),
             turn: 0,
@@ -457,20 +491,22 @@ impl Conversation {
             self.take(now, input);
         }
         self.say_prompted(now);
+        self.guess_ahead(now);
     }
 
     fn take(&mut self, now: Instant, input: Input) {
         match input {
             Input::Answered => self.answered(now),
             Input::VoiceStart { onset } => self.voice_start(now, onset),
+            Input::VoiceDip { since } => self.voice_dip(now, since),
+            Input::VoiceBack { onset } => self.voice_back(now, onset),
             Input::VoiceEnd { since } => {
                 self.voice_end(now, since);
                 self.hello_is_over(now);
             }
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
-            Input::Partial { utterance, text } => self.partial(utterance, &text),
-            // The words alone decide.
-            Input::TurnJudged { .. } => {}
+            Input::Partial { utterance, text } => self.partial(now, utterance, &text),
+            Input::TurnJudged { job, probability } => self.judged(now, job, probability),
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
             Input::Filler { turn, mark, text } => {
@@ -486,7 +522,7 @@ impl Conversation {
             Input::ToolOver { turn, deed, ok, took } => self.tool_over(now, turn, deed, ok, took),
             Input::NotTransferred => self.not_transferred(now),
             Input::FirstToken { turn, after } => {
-                self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
+                self.of_any_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
                 let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
                 self.recorder.stage_ended(scope, stage, 0, StageOutcome::Used);
                 self.recorder.stage_ended(scope, StageKind::Fallback, 0, StageOutcome::Used);
@@ -497,7 +533,7 @@ impl Conversation {
                 self.recorder.stage_detail(scope, stage, 0, &because);
             }
             Input::FirstAudio { turn, after } => {
-                self.of_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
+                self.of_any_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
                 self.recorder.stage_took(Scope::Turn(turn), StageKind::FirstSound, after);
             }
             Input::ReplyOver { turn, failed } => self.reply_over(now, turn, failed),
@@ -531,19 +567,17 @@ impl Conversation {
         };
         let hearing = [self.hearing.deaf_at(STAGE_DEADLINE), self.hearing.breathless_at(LONGEST_UTTERANCE)];
         let leave = self.leave_by.map(|(at, _)| at);
+        let guess = [self.guess_at(), self.doubt_ends_at()];
         let manners = [self.warn_at(), self.machine.due_at().filter(|_| !self.is_leaving())];
-        [floor, self.digits_until, self.ends_at, leave]
-            .into_iter()
-            .chain(manners)
-            .chain(hearing)
-            .flatten()
-            .min()
+        let others = [floor, self.digits_until, self.ends_at, leave];
+        others.into_iter().chain(manners).chain(hearing).chain(guess).flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
         self.recorder.at_time(now);
         self.time_out(now);
         self.say_prompted(now);
+        self.guess_ahead(now);
     }
 
     fn time_out(&mut self, now: Instant) {
@@ -555,6 +589,9 @@ impl Conversation {
         if self.ends_at.is_some_and(|at| now >= at) {
             self.ends_at = None;
             self.leave(now, EndReason::MaxDuration);
+        }
+        if self.doubt_ends_at().is_some_and(|at| now >= at) {
+            self.throw_away();
         }
         if self.warn_at().is_some_and(|at| now >= at) {
             self.warn();

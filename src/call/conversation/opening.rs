@@ -75,6 +75,10 @@ impl Conversation {
         if self.opening.is_held() && !self.hearing.voicing() {
             self.open(now);
             self.opening.hello = self.hearing.pending();
+            // Its words may have come while it was not certain yet that nothing follows.
+            if let Some(text) = self.hearing.paused_text().filter(|text| words::is_hello(text)) {
+                self.answer_with_greeting(text);
+            }
         }
     }
 
@@ -108,14 +112,18 @@ impl Conversation {
         {
             return false;
         }
-        if self.hearing.heard(*job, &text, *stt) {
-            self.forget();
-            if !text.is_empty() {
-                self.history.push(Line::new(Speaker::Caller, text.clone()));
-                self.note(Note::Heard { text, is_final: true });
-            }
+        if self.hearing.heard(*job, &text, *stt, &self.manners.language) {
+            self.answer_with_greeting(text);
         }
         true
+    }
+
+    fn answer_with_greeting(&mut self, hello: String) {
+        self.forget();
+        if !hello.is_empty() {
+            self.history.push(Line::new(Speaker::Caller, hello.clone()));
+            self.note(Note::Heard { text: hello, is_final: true });
+        }
     }
 
     /// When the caller is to be told that time is nearly up.

@@ -90,6 +90,12 @@ impl Speech {
         }
     }
 
+    /// It is the agent's turn: from here on it must move.
+    pub(super) fn released(&mut self, now: Instant) {
+        self.asked_at = now;
+        self.moved_at = now;
+    }
+
     /// The first sample of a phrase left. A filler is no answer yet.
     pub(super) fn started(&mut self, now: Instant, mark: u64) {
         self.started_at.get_or_insert(now);
@@ -163,6 +169,17 @@ impl Speech {
             phrase.played = true;
             self.silent_since = Some(now);
         }
+    }
+
+    /// Its sound stood still for so long: all that follows is so much later.
+    pub(super) fn paused_for(&mut self, duration: Duration) {
+        self.moved_at += duration;
+    }
+
+    /// All of it is queued, and at most `rest` of it had not sounded at `at`.
+    pub(super) fn is_nearly_said(&self, at: Instant, rest: Duration) -> bool {
+        let measured = self.phrases.iter().all(|phrase| phrase.duration.is_some());
+        self.over && measured && self.moved_at.saturating_duration_since(at) <= rest
     }
 
     /// Whether it was worth a turn although not a word of it was said.

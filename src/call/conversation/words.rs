@@ -1,24 +1,8 @@
-//! What words tell about the floor: is the sentence finished, was it more than a nod, how much of it was heard.
+//! What words tell about the floor: was it more than a nod, how much of it was heard.
 
 use std::time::Duration;
 
 use models::spoken;
-
-/// How finished an utterance sounds, from its text alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Completeness {
-    Complete,
-    Unsure,
-    /// It ends in a way that asks for more: a conjunction, a filler, digits being dictated.
-    Trailing,
-}
-
-/// Words after which a speaker goes on.
-const OPEN_ENDED: &[&str] = &[
-    "and", "or", "but", "so", "because", "if", "when", "that", "with", "to", "for", "of", "the", "a", "an",
-    "my", "is", "um", "uh", "er", "hmm", "like", "then", "at", "in", "on", "from", "about", "than", "also",
-    "well",
-];
 
 /// What a listener says without wanting the floor.
 const BACK_CHANNELS: &[&str] = &[
@@ -234,27 +218,6 @@ pub(super) fn is_hello(text: &str) -> bool {
     !asks && greets && words.len() <= 20
 }
 
-pub(super) fn completeness(text: &str) -> Completeness {
-    let trimmed = text.trim_end();
-    let last = trimmed.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let bare = last.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-    let dictating = trimmed.split_whitespace().count() <= 4
-        && !trimmed.ends_with('?')
-        && bare.bytes().filter(u8::is_ascii_digit).count() * 2 > bare.len();
-    if trimmed.ends_with("...")
-        || trimmed.ends_with('…')
-        || trimmed.ends_with(',')
-        || trimmed.ends_with('-')
-        || dictating
-    {
-        return Completeness::Trailing;
-    }
-    if OPEN_ENDED.contains(&bare.as_str()) && !trimmed.ends_with('?') {
-        return Completeness::Trailing;
-    }
-    if trimmed.ends_with(['.', '!', '?']) { Completeness::Complete } else { Completeness::Unsure }
-}
-
 /// Sound that a transcriber puts in brackets or stars is no word.
 pub(super) fn spoken(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -284,6 +247,22 @@ pub(super) fn is_back_channel(text: &str) -> bool {
     let bare = lower.trim_matches(|c: char| !c.is_alphanumeric());
     let nod = |words: &str| BACK_CHANNELS.contains(&words.trim_matches(|c: char| !c.is_alphanumeric()));
     bare.is_empty() || nod(bare) || bare.split([' ', ',', '.']).filter(|word| !word.is_empty()).all(nod)
+}
+
+/// A nod that was heard.
+pub(super) fn is_nod(text: &str) -> bool {
+    !text.trim().is_empty() && is_back_channel(text)
+}
+
+/// Whether these words, three or more, stand so in what the agent says: its own voice has come back. Who repeats what they hear says less, or
+/// waits for its end.
+pub(super) fn repeats(text: &str, ours: &str) -> bool {
+    let bare = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
+        words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    };
+    let (text, ours) = (bare(text), bare(ours));
+    text.len() >= 3 && ours.windows(text.len()).any(|words| words == text)
 }
 
 /// Joins what was said before a pause to what was said after it.
@@ -323,23 +302,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_are_judged_by_how_they_end() {
-        for (text, expected) in [
-            ("What time do you open?", Completeness::Complete),
-            ("I would like an appointment.", Completeness::Complete),
-            ("I would like an appointment and", Completeness::Trailing),
-            ("I would like an appointment, um.", Completeness::Trailing),
-            ("My number is 415.", Completeness::Trailing),
-            ("555", Completeness::Trailing),
-            ("Well...", Completeness::Trailing),
-            ("I would like to", Completeness::Trailing),
-            ("on Monday morning", Completeness::Unsure),
-        ] {
-            assert_eq!(completeness(text), expected, "{text}");
-        }
-    }
-
-    #[test]
     fn nods_and_noises_are_not_words() {
         for text in ["Mm-hmm.", "Yeah.", "Okay, yeah.", "", " . ", "Uh-huh", "I see."] {
             assert!(is_back_channel(&spoken(text)), "{text}");
@@ -349,6 +311,17 @@ mod tests {
         }
         assert_eq!(spoken("[BLANK_AUDIO]"), "");
         assert_eq!(spoken("(coughing) Hello *sigh* there"), "Hello there");
+    }
+
+    #[test]
+    fn an_echo_is_known_by_its_words() {
+        let ours = "We are open every day, from eight to six. Shall I book you in?";
+        for text in ["from eight to six", "every day from eight", "Shall I book you in?"] {
+            assert!(repeats(text, ours), "{text}");
+        }
+        for text in ["to six", "from eight to five", "", "Can you book me in?", "six"] {
+            assert!(!repeats(text, ours), "{text}");
+        }
     }
 
     #[test]
