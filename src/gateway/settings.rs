@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Error, Gateway};
 use crate::call::NoBrain;
-use crate::domain::{BrainChoice, Metadata, Settings, Tools};
+use crate::domain::{BrainChoice, Filler, Metadata, Settings, Tools};
 
 /// Characters of a prompt.
 const LONGEST_PROMPT: usize = 32_000;
@@ -200,6 +200,9 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
     if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
         return wrong("tools", reason);
     }
+    if let Some(Err(reason)) = settings.filler.as_ref().map(Filler::check) {
+        return wrong("filler", reason);
+    }
     let phrases = settings.end_call_phrases.as_deref().unwrap_or_default();
     let is_fit = |phrase: &String| (1..=LONGEST_PHRASE).contains(&phrase.trim().chars().count());
     if phrases.len() > MOST_PHRASES || !phrases.iter().all(is_fit) {
@@ -241,6 +244,10 @@ mod tests {
             (serde_json::json!({ "prompt": "a".repeat(32_001) }), "inbound.prompt"),
             (serde_json::json!({ "language": "English" }), "inbound.language"),
             (serde_json::json!({ "end_call_phrases": [""] }), "inbound.end_call_phrases"),
+            (serde_json::json!({ "volume_db": 7 }), "inbound.volume_db"),
+            (serde_json::json!({ "filler": { "after_ms": 10 } }), "inbound.filler"),
+            (serde_json::json!({ "filler": { "phrases": [" "] } }), "inbound.filler"),
+            (serde_json::json!({ "filler": { "phrases": [] } }), "inbound.filler"),
             (serde_json::json!({ "tools": { "transfer": { "sales": "" } } }), "inbound.tools"),
         ] {
             assert_eq!(wrong(json), field);
