@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beep;
 mod bridge;
 mod codec;
 mod conceal;
@@ -46,6 +47,7 @@ mod stats;
 pub mod vad;
 pub mod wav;
 
+pub use beep::{Beep, BeepDetector};
 pub use bridge::Passed;
 pub use codec::g711;
 pub use error::{DigitsError, PlayError};

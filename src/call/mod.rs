@@ -3,6 +3,7 @@
 mod actor;
 mod bridge;
 mod cast;
+mod context;
 mod conversation;
 mod course;
 mod directory;

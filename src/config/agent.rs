@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::file::Section;
-use crate::domain::{BrainChoice, ContextWebhook, Filler, Tools, Voicemail};
+use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Tools, Voicemail};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Example {
@@ -131,6 +131,16 @@ pub(super) fn agent(s: Section) -> Agent {
         objective: s.text("objective"),
         report: s.flag("report", default.report),
     };
+    let voicemail = &agent.voicemail;
+    if voicemail.then == AtVoicemail::LeaveMessage && voicemail.message.trim().is_empty() {
+        s.wrong("voicemail.message", "is empty, and then = \"leave_message\" needs one to leave");
+    }
+    if let Some(timeout) = agent.context_webhook.as_ref().map(|webhook| webhook.timeout_ms)
+        && !ContextWebhook::TIMEOUT_MS.contains(&timeout)
+    {
+        let (least, most) = ContextWebhook::TIMEOUT_MS.into_inner();
+        s.wrong("context_webhook.timeout_ms", format!("is {timeout}, and must be from {least} to {most}"));
+    }
     s.finish();
     agent
 }

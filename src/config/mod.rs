@@ -448,6 +448,19 @@ mod tests {
     }
 
     #[test]
+    fn what_an_agent_asks_and_leaves_must_be_whole() {
+        let found = mistakes(
+            "[[agent]]\nname = 'a'\n[agent.voicemail]\nthen = 'leave_message'\n\
+             [agent.context_webhook]\nurl = 'https://crm.example/x'\ntimeout_ms = 60000\n",
+        );
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found.iter().any(|line| line.contains("agent[0].voicemail.message: is empty")));
+        assert!(
+            found.iter().any(|line| line.contains("timeout_ms: is 60000, and must be from 100 to 10000"))
+        );
+    }
+
+    #[test]
     fn a_broken_file_names_its_line() {
         assert!(mistakes("[sip]\nlisten = \n")[0].contains("line 2 is no TOML"));
     }

@@ -116,6 +116,28 @@ pub enum Attestation {
     Gateway,
 }
 
+/// Who took a call that we placed, as far as it was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    Human,
+    /// It has a voicemail, or announces that nobody is there.
+    Machine,
+    /// Nobody said anything that told.
+    Unknown,
+}
+
+/// What gave an answering machine away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineClue {
+    /// "Leave a message", "after the tone".
+    Words,
+    /// A talk that left no pause for an answer.
+    Cadence,
+    Beep,
+}
+
 /// What a call used that an operator may charge for, besides its minutes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CallUsage {
@@ -201,6 +223,12 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub diverted_from: Option<Private<String>>,
+    /// Of an outbound call that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
+    /// The agent's message was left after the beep, to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voicemail_left: bool,
     /// What became of it, written after its end; absent where none is to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Box<CallReport>>,
@@ -244,6 +272,8 @@ impl Call {
             cost: None,
             attestation: None,
             diverted_from: None,
+            answered_by: None,
+            voicemail_left: false,
             report: None,
         }
     }

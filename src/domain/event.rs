@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountId, AgentId, Call, CallId, CallReport, Direction, EndReason, Fault, Message, MessageId,
-    MessageStatus, Number, NumberId, Private, Recording, Speaker, Status, ToolUse, TransferMode, Turn,
+    AccountId, AgentId, AtVoicemail, Call, CallId, CallReport, Direction, EndReason, Fault, MachineClue,
+    Message, MessageId, MessageStatus, Number, NumberId, Private, Recording, Speaker, Status, ToolUse,
+    TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -94,6 +95,9 @@ pub enum EventKind {
     /// The caller spoke over the agent. `stop_ms`: onset of the voice to the last sample sent.
     #[serde(rename = "call.barge_in")]
     BargeIn { turn: u32, stop_ms: u64, resumed: bool },
+    /// An answering machine has taken the call: what told, and what it gets. Told again when the message was `left`.
+    #[serde(rename = "call.voicemail")]
+    Voicemail { clue: MachineClue, then: AtVoicemail, left: bool },
     /// The agent did something besides talking, or tried to.
     #[serde(rename = "call.tool")]
     Tool(ToolUse),
@@ -184,6 +188,7 @@ impl EventKind {
         "call.turn",
         "call.dtmf",
         "call.barge_in",
+        "call.voicemail",
         "call.tool",
         "call.transferring",
         "call.transferred",
@@ -259,6 +264,7 @@ impl EventKind {
             EventKind::Turn(_) => "call.turn",
             EventKind::Dtmf { .. } => "call.dtmf",
             EventKind::BargeIn { .. } => "call.barge_in",
+            EventKind::Voicemail { .. } => "call.voicemail",
             EventKind::Tool(_) => "call.tool",
             EventKind::Transferring { .. } => "call.transferring",
             EventKind::Transferred { .. } => "call.transferred",

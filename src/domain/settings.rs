@@ -1,5 +1,7 @@
 //! What an agent is like: settings that resolve in layers.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Tools;
@@ -175,14 +177,14 @@ impl Filler {
 #[serde(default, deny_unknown_fields)]
 pub struct Voicemail {
     pub then: AtVoicemail,
-    /// What is left after the beep.
+    /// What is left after the beep. `leave_message` needs one.
     pub message: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AtVoicemail {
-    /// Nobody looks for a machine.
+    /// The record tells that it was one, and the agent talks on.
     #[default]
     Ignore,
     HangUp,
@@ -194,8 +196,14 @@ pub enum AtVoicemail {
 #[serde(deny_unknown_fields)]
 pub struct ContextWebhook {
     pub url: String,
+    /// From 100 to 10,000.
     #[serde(default = "usual_deadline")]
     pub timeout_ms: u32,
+}
+
+impl ContextWebhook {
+    /// What `timeout_ms` may be.
+    pub const TIMEOUT_MS: RangeInclusive<u32> = 100..=10_000;
 }
 
 fn usual_deadline() -> u32 {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Error, Gateway};
 use crate::call::NoBrain;
-use crate::domain::{BrainChoice, Filler, Metadata, Settings, Tools};
+use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Metadata, Settings, Tools, Voicemail};
 
 /// Characters of a prompt.
 const LONGEST_PROMPT: usize = 32_000;
@@ -115,6 +115,13 @@ impl Gateway {
             let reason = format!("is {voice:?}, and must be one of the voices of this box: {voices}");
             return Err(Error::field(name(at, "voice"), reason));
         }
+        if let Some(webhook) = &settings.context_webhook {
+            let judged = self.exchange.outside.check(&webhook.url).await;
+            judged.map_err(|refused| Error {
+                code: refused.code(),
+                ..Error::field(name(at, "context_webhook"), format!("the URL {refused}"))
+            })?;
+        }
         for (n, action) in settings.tools.iter().flat_map(|tools| &tools.actions).enumerate() {
             self.exchange.outside.check(&action.url).await.map_err(|refused| Error {
                 code: refused.code(),
@@ -189,6 +196,21 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
             return wrong(field, format!("is {value}, and must be a whole number from 1 to {most}"));
         }
     }
+    if let Some(idle) = settings.idle_s.filter(|idle| !(3..=600).contains(idle)) {
+        return wrong("idle_s", format!("is {idle}, and must be a whole number from 3 to 600"));
+    }
+    if let Some(reason) = settings.voicemail.as_ref().and_then(voicemail_mistake) {
+        return wrong("voicemail", reason);
+    }
+    if let Some(timeout) = settings.context_webhook.as_ref().map(|webhook| webhook.timeout_ms)
+        && !ContextWebhook::TIMEOUT_MS.contains(&timeout)
+    {
+        let (least, most) = ContextWebhook::TIMEOUT_MS.into_inner();
+        return wrong(
+            "context_webhook",
+            format!("has timeout_ms {timeout}, which must be from {least} to {most}"),
+        );
+    }
     if let Some(language) = &settings.language
         && !(language.len() == 2 && language.bytes().all(|b| b.is_ascii_lowercase()))
     {
@@ -210,6 +232,18 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         return wrong("end_call_phrases", reason);
     }
     Ok(())
+}
+
+/// What is wrong with what a machine is to get.
+fn voicemail_mistake(voicemail: &Voicemail) -> Option<String> {
+    let length = voicemail.message.chars().count();
+    if length > LONGEST_SENTENCE {
+        return Some(format!(
+            "has a message of {length} characters; at most {LONGEST_SENTENCE} are said at once"
+        ));
+    }
+    let is_missing = voicemail.then == AtVoicemail::LeaveMessage && voicemail.message.trim().is_empty();
+    is_missing.then(|| "has no message, and \"leave_message\" needs one to leave".into())
 }
 
 /// What a client hangs on its things is bounded.
@@ -248,6 +282,13 @@ mod tests {
             (serde_json::json!({ "filler": { "after_ms": 10 } }), "inbound.filler"),
             (serde_json::json!({ "filler": { "phrases": [" "] } }), "inbound.filler"),
             (serde_json::json!({ "filler": { "phrases": [] } }), "inbound.filler"),
+            (serde_json::json!({ "idle_s": 2 }), "inbound.idle_s"),
+            (serde_json::json!({ "voicemail": { "then": "leave_message" } }), "inbound.voicemail"),
+            (serde_json::json!({ "voicemail": { "message": "a".repeat(1001) } }), "inbound.voicemail"),
+            (
+                serde_json::json!({ "context_webhook": { "url": "https://crm.example", "timeout_ms": 1 } }),
+                "inbound.context_webhook",
+            ),
             (serde_json::json!({ "tools": { "transfer": { "sales": "" } } }), "inbound.tools"),
         ] {
             assert_eq!(wrong(json), field);

@@ -103,6 +103,7 @@ async fn a_brain_that_takes_long_is_bridged_by_a_sentence_that_it_does_not_hear_
     assert_eq!(said[2], (Speaker::Agent, "Let me look. Yes.".to_owned()), "{said:#?}");
     assert!(call.turns[1].voice_to_voice_ms.unwrap() >= 1500, "a filler is no answer");
     let asked = generator.asked.all();
-    let read = |text: &str| asked.iter().any(|prompt| prompt.messages.iter().any(|m| m.content.contains(text)));
+    let read =
+        |text: &str| asked.iter().any(|prompt| prompt.messages.iter().any(|m| m.content.contains(text)));
     assert!(read("Yes.") && !read("Let me look"));
 }

@@ -26,6 +26,11 @@ fn engines() -> PathBuf {
 }
 
 async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
+    start_with(AGENT).await
+}
+
+/// With further lines of the agent's table.
+pub(crate) async fn start_with(agent: &'static str) -> (World, Supervisors, Arc<dyn Transcriber>) {
     let config = LocalConfig { engines_dir: engines(), ..LocalConfig::default() };
     let Local { stt, turn, llm, tts, supervisors } =
         models::local::start(config).await.unwrap_or_else(|e| panic!("{e}"));
@@ -35,7 +40,7 @@ async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
         judge: turn,
         generator: llm.unwrap(),
         synthesizer: tts.unwrap(),
-        agent: AGENT,
+        agent,
         ..Setting::default()
     };
     (World::start(setting).await, supervisors, transcriber)
@@ -46,7 +51,7 @@ fn question() -> String {
 }
 
 /// The words of 16 kHz sound.
-async fn words(transcriber: &dyn Transcriber, pcm: &[i16]) -> String {
+pub(crate) async fn words(transcriber: &dyn Transcriber, pcm: &[i16]) -> String {
     let utterance = Utterance {
         pcm: pcm.into(),
         language: Some("en".into()),
@@ -188,8 +193,11 @@ async fn money_and_times_are_understood_as_they_are_written() {
     let heard = words(&*ear, &media::resample::convert(&narrow, 8_000, 16_000)).await;
     let errors = word_error_rate("doctor smith owes three dollars and fifty cents at ten thirty", &heard);
     println!("written {text:?}, heard {heard:?}: word error rate {errors:.2}");
-    let plain =
-        heard.to_lowercase().replace("three dollars and fifty cents", "$3.50").replace("ten thirty", "10:30").replace("10.30", "10:30");
+    let plain = heard
+        .to_lowercase()
+        .replace("three dollars and fifty cents", "$3.50")
+        .replace("ten thirty", "10:30")
+        .replace("10.30", "10:30");
     for part in ["smith", "$3.50", "10:30"] {
         assert!(plain.contains(part), "{part:?} was heard as {heard:?}");
     }

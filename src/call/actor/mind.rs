@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::call::context::{self, Asking};
 use crate::call::course::Course;
 use crate::call::ears::Ears;
 use crate::call::gate::{Gate, Key};
@@ -20,6 +21,7 @@ use crate::call::turn::{Meter, Mouth, TurnTask};
 use crate::call::{Action, Conversation, Input, Manners};
 use crate::config::Agent;
 use crate::domain::{Call, CallUsage, EndReason};
+use crate::outside::Outside;
 
 /// What an agent thinks and speaks with.
 #[derive(Clone)]
@@ -48,7 +50,10 @@ pub(super) struct Mind {
     turn: Option<Working>,
     /// Reads the prompt ahead.
     warming: Option<JoinHandle<()>>,
+    /// Asks a client what is known of the call.
+    asking: Option<Asking>,
     voicing: bool,
+    beeps: media::BeepDetector,
     /// Chosen at random per call: what a local model files its memory of the conversation under.
     session: u64,
     meter: Arc<Meter>,
@@ -88,7 +93,9 @@ impl Mind {
             reports,
             turn: None,
             warming: None,
+            asking: None,
             voicing: false,
+            beeps: media::BeepDetector::default(),
             session,
             meter: Arc::default(),
             toolbox,
@@ -105,7 +112,12 @@ impl Mind {
         // What the caller says to somebody else is not listened to.
         let away = self.conversation.is_away();
         match event {
-            media::Event::Frame { pcm, .. } if !away => self.ears.frame(&pcm),
+            media::Event::Frame { pcm, .. } if !away => {
+                self.ears.frame(&pcm);
+                if self.conversation.listens_for_beep(now) && self.beeps.judge(&pcm).is_some() {
+                    self.conversation.handle(now, Input::Beep);
+                }
+            }
             media::Event::VoiceStart { at } if !away => {
                 self.voicing = true;
                 self.ears.open();
@@ -137,6 +149,39 @@ impl Mind {
     fn prompt(&self) -> Prompt {
         let tools = self.toolbox.specs().to_vec();
         Prompt { tools, ..prompt(&self.persona.agent, self.conversation.history(), self.session) }
+    }
+
+    /// Asks the agent's context webhook, if it has one, what is known of the call.
+    pub(super) fn ask_for_context(&mut self, outside: &Outside, call: &Call) {
+        let webhook = self.persona.agent.context_webhook.as_ref();
+        self.asking = webhook.map(|webhook| context::ask(outside, call, webhook));
+    }
+
+    /// The next report of a stage. What a context webhook answers meanwhile is put into the prompt.
+    async fn report(&mut self) -> Input {
+        loop {
+            tokio::select! {
+                biased;
+                known = context::known(self.asking.as_mut()) => {
+                    self.asking = None;
+                    self.knows(known);
+                }
+                input = self.inbox.recv() => match input {
+                    Some(input) => return input,
+                    None => std::future::pending().await,
+                },
+            }
+        }
+    }
+
+    fn knows(&mut self, known: Option<String>) {
+        let Some(known) = known else { return };
+        self.persona.agent.prompt = context::merged(&self.persona.agent.prompt, &known);
+        // What was read ahead is another prompt now.
+        if let Some(warming) = self.warming.take() {
+            warming.abort();
+            self.warm_up();
+        }
     }
 
     /// Lets a local model read the agent's prompt while the greeting sounds.
@@ -255,6 +300,10 @@ impl Mind {
             warming.abort();
             let _ = warming.await;
         }
+        if let Some(asking) = self.asking {
+            asking.abort();
+            let _ = asking.await;
+        }
         self.toolbox.close().await;
         self.ears.close().await;
     }
@@ -263,10 +312,7 @@ impl Mind {
 /// The next report of a stage; never, where there is no mind.
 pub(super) async fn report(mind: Option<&mut Mind>) -> Input {
     match mind {
-        Some(mind) => match mind.inbox.recv().await {
-            Some(input) => input,
-            None => std::future::pending().await,
-        },
+        Some(mind) => mind.report().await,
         None => std::future::pending().await,
     }
 }

@@ -82,15 +82,18 @@ impl Conversation {
     pub(super) fn unanswered(&mut self, now: Instant, kind: Kind) {
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Voicemail => self.hang_up(EndReason::AgentHungUp),
             Kind::Answer => {
                 self.failures += 1;
                 self.apologize(now, self.failures, EndReason::BrainFailed);
             }
             // Not even a sentence of ours could be said.
-            Kind::Greeting | Kind::Stock => {
+            Kind::Disclosure | Kind::Greeting | Kind::Stock => {
                 self.failures += 1;
                 if self.failures >= PATIENCE_WITH_FAILURE {
                     self.leave(now, EndReason::EngineFailed);
+                } else if kind == Kind::Disclosure {
+                    self.greet(now);
                 }
             }
         }
@@ -124,6 +127,8 @@ impl Conversation {
         let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Voicemail => self.message_left(),
+            Kind::Disclosure => self.greet(now),
             _ if then_hang_up || parting => self.hang_up(EndReason::AgentHungUp),
             _ => self.catch_up(now),
         }

@@ -25,6 +25,7 @@ impl Conversation {
         }
         self.unsaid.clear();
         self.prompted.clear();
+        self.opening.close();
         self.digits.clear();
         self.digits_until = None;
         self.idle_prompts = 0;

@@ -126,7 +126,8 @@ impl Conversation {
     /// The caller's turn is over: what was heard and pressed goes to the brain.
     pub(super) fn take_turn(&mut self, now: Instant) {
         // A cut comes first, so that the history is in order; `hushed` comes back here.
-        if !matches!(self.floor, Floor::Listening { .. }) || self.is_leaving() || !self.cut_off.is_empty() {
+        let is_held = self.opening.is_held() || self.is_leaving() || !self.cut_off.is_empty();
+        if !matches!(self.floor, Floor::Listening { .. }) || is_held {
             return;
         }
         let (spoken, stt) = (self.hearing.text(), self.hearing.stt());

@@ -8,7 +8,8 @@ use crate::domain::{EndReason, Speaker};
 
 impl Conversation {
     pub(super) fn idle_at(&self, since: Instant) -> Option<Instant> {
-        let waiting = !self.hearing.is_open() && self.digits_until.is_none() && !self.is_leaving();
+        let answers = self.digits_until.is_some() || self.is_leaving() || self.machine.is_on();
+        let waiting = !self.hearing.is_open() && !answers;
         let usual = since + self.manners.timing.idle;
         waiting.then(|| self.quiet_until.map_or(usual, |until| until.max(usual)))
     }
@@ -55,6 +56,7 @@ impl Conversation {
             self.cut(speech);
         }
         self.floor = Floor::Over;
+        self.close_machine();
     }
 
     /// The last truths: where the sound was cut, and the words that the caller left with.

@@ -21,11 +21,16 @@ impl Conversation {
 
     /// When the caller's turn counts as over; `None` while that may not be decided.
     pub(super) fn decide_at(&self) -> Option<Instant> {
-        let free = !self.is_leaving() && self.cut_off.is_empty();
-        self.hearing.decide_at(&self.manners.timing).filter(|_| free)
+        let free = !self.is_leaving() && self.cut_off.is_empty() && !self.opening.is_held();
+        let at = self.hearing.decide_at(&self.manners.timing).filter(|_| free)?;
+        Some(self.hearing.quiet_since().map_or(at, |quiet| at.max(quiet + self.machine.pause())))
     }
 
     pub(super) fn may_be_paused(&self, now: Instant) -> bool {
+        let whole = |speech: &Speech| matches!(speech.kind, Kind::Disclosure | Kind::Voicemail);
+        if self.speech.as_ref().is_some_and(whole) {
+            return false;
+        }
         let started =
             self.speech.as_ref().filter(|speech| speech.kind == Kind::Greeting).and_then(|s| s.started_at);
         !self.is_leaving() && started.is_none_or(|at| now >= at + self.manners.timing.protect_greeting)
@@ -83,6 +88,10 @@ impl Conversation {
     pub(super) fn close_cut(&mut self, mark: Option<u64>, played: Duration) {
         let Some(speech) = self.cut_off.pop_front() else { return };
         let (heard, unheard) = speech.split_at(mark, played, &self.manners.voice_language);
+        // A key cuts this too; but it must be said, whatever comes of the key.
+        if speech.kind == Kind::Disclosure && !unheard.is_empty() && !self.is_leaving() {
+            self.prompted.push_front(self.manners.disclosure.clone());
+        }
         if !matches!(speech.kind, Kind::Goodbye(_)) && !speech.withdrawn {
             self.unsaid = unheard;
         }

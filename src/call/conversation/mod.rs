@@ -7,7 +7,7 @@
 //!
 //! | state | who has the floor | leaves it when |
 //! |---|---|---|
-//! | `Waiting` | nobody yet | the call is answered: the greeting is asked for |
+//! | `Waiting` | nobody yet | the call is answered: who has called is greeted, who was called is listened to for a "hello" first |
 //! | `Listening` | the caller, or nobody | an utterance is finished → `Thinking`; long silence → a prompt |
 //! | `Thinking` | the agent, not sounding yet | first sample left → `Speaking`; the caller goes on → `Listening` |
 //! | `Speaking` | the agent | all was said → `Listening`; voice over it → `Paused` |
@@ -23,8 +23,8 @@
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
 //! quarrel between them in `floor`, why it all went so in `recorder`, what the agent does besides talking in `deeds`, what a client has
-//! said in `prompted`, transfers in `away`, the end in `ending`; what words
-//! mean is in `words`.
+//! said in `prompted`, transfers in `away`; the beginning in `opening`, whether a machine has answered in `machine`, the end in `ending`;
+//! what words mean is in `words`.
 
 mod agent;
 mod away;
@@ -34,6 +34,8 @@ mod ending;
 mod filler;
 mod floor;
 mod hearing;
+mod machine;
+mod opening;
 mod prompted;
 mod recorder;
 mod speech;
@@ -46,13 +48,16 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use hearing::Hearing;
+use machine::Machine;
+use opening::Opening;
 pub use prompted::Unsaid;
 use recorder::{Recorder, Scope};
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
 use crate::domain::{
-    DisputeReason, EndReason, Filler, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
+    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Speaker, StageKind, StageOutcome,
+    ToolUse, Turn, Verdict, Voicemail, millis,
 };
 
 /// How this call is held.
@@ -69,12 +74,20 @@ pub struct Manners {
     pub voice_language: String,
     pub filler: Filler,
     pub max_duration: Duration,
+    /// Whether we have called, and who answers may speak first, if it is anybody.
+    pub is_outbound: bool,
+    /// Said before anything else; empty: nothing.
+    pub disclosure: String,
+    /// Said when a minute is left; empty: nothing.
+    pub time_warning: String,
+    /// What a machine that answers gets.
+    pub voicemail: Voicemail,
 }
 
 impl Manners {
     pub fn new(agent: &Agent, timing: &TurnTaking, max_duration: Duration) -> Self {
         Self {
-            timing: timing.clone(),
+            timing: TurnTaking { idle: agent.idle.unwrap_or(timing.idle), ..timing.clone() },
             first_message: agent.first_message.clone(),
             goodbye: agent.goodbye.clone(),
             apology: agent.apology.clone(),
@@ -84,14 +97,30 @@ impl Manners {
             voice_language: agent.language.clone(),
             filler: agent.filler.clone(),
             max_duration,
+            is_outbound: false,
+            disclosure: String::new(),
+            time_warning: agent.time_warning.clone(),
+            voicemail: agent.voicemail.clone(),
         }
     }
 
-    /// The sentences known before the call: worth synthesizing ahead, the first one first.
+    /// The call is recorded: that is said first, unless the greeting says so.
+    #[must_use]
+    pub fn recorded(mut self, agent: &Agent) -> Self {
+        if !words::tells_of_recording(&self.first_message) {
+            self.disclosure.clone_from(&agent.disclosure);
+        }
+        self
+    }
+
+    /// The sentences known before the call: worth synthesizing ahead, those first that are said first.
     pub fn stock(&self) -> Vec<&str> {
-        let sentences =
-            [&self.first_message, &self.apology, &self.still_there, &self.transfer_failed, &self.goodbye];
-        sentences.into_iter().chain(&self.filler.phrases).map(String::as_str).collect()
+        let leaves_message = self.voicemail.then == AtVoicemail::LeaveMessage;
+        let message = Some(&self.voicemail.message).filter(|_| leaves_message);
+        let said = [&self.disclosure, &self.first_message, &self.apology, &self.still_there];
+        let last = [&self.transfer_failed, &self.goodbye, &self.time_warning];
+        let sentences = said.into_iter().chain(last).chain(message).chain(&self.filler.phrases);
+        sentences.map(String::as_str).filter(|sentence| !sentence.is_empty()).collect()
     }
 }
 
@@ -203,6 +232,8 @@ pub enum Input {
         played: Duration,
     },
     Digit(char),
+    /// A tone has ended that may be an answering machine's.
+    Beep,
     /// A client wants this said: at once, or when whoever speaks has finished.
     Say {
         text: String,
@@ -276,6 +307,10 @@ pub enum Note {
     Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
+    /// Who has taken a call that we placed.
+    AnsweredBy(AnsweredBy),
+    /// An answering machine: what told, what it gets, and whether it has the message.
+    Voicemail { clue: MachineClue, then: AtVoicemail, left: bool },
     /// The agent did something besides talking, or tried to.
     Tool(ToolUse),
 }
@@ -358,6 +393,8 @@ pub struct Conversation {
     /// Fillers so far.
     fillers: usize,
     idle_prompts: u32,
+    opening: Opening,
+    machine: Machine,
     /// The agent has promised to wait until then.
     quiet_until: Option<Instant>,
     ends_at: Option<Instant>,
@@ -384,6 +421,8 @@ impl Conversation {
             deafness: 0,
             fillers: 0,
             idle_prompts: 0,
+            opening: Opening::default(),
+            machine: Machine::default(),
             quiet_until: None,
             ends_at: None,
             leave_by: None,
@@ -409,7 +448,9 @@ impl Conversation {
         if self.floor == Floor::Away {
             return self.while_away(now, input);
         }
-        self.take(now, input);
+        if !self.with_machine(now, &input) && !self.was_hello(&input) {
+            self.take(now, input);
+        }
         self.say_prompted(now);
     }
 
@@ -417,7 +458,10 @@ impl Conversation {
         match input {
             Input::Answered => self.answered(now),
             Input::VoiceStart { onset } => self.voice_start(now, onset),
-            Input::VoiceEnd { since } => self.voice_end(now, since),
+            Input::VoiceEnd { since } => {
+                self.voice_end(now, since);
+                self.hello_is_over(now);
+            }
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
             Input::Partial { utterance, text } => self.partial(utterance, &text),
             // The words alone decide.
@@ -452,7 +496,8 @@ impl Conversation {
             Input::Digit(digit) => self.digit(now, digit),
             Input::Say { text, interrupt } => self.prompt(now, text, interrupt),
             Input::Away => self.away(),
-            Input::Back { .. } => {}
+            // Looked at before.
+            Input::Beep | Input::Back { .. } => {}
             Input::Leave(reason) => self.leave(now, reason),
             Input::Gone => self.over(),
         }
@@ -465,6 +510,7 @@ impl Conversation {
         }
         let floor = match self.floor {
             Floor::Waiting | Floor::Away | Floor::Over => None,
+            Floor::Listening { .. } if self.opening.is_held() => self.held_until(),
             Floor::Listening { since } => self.decide_at().or_else(|| self.idle_at(since)),
             Floor::Thinking => [self.stuck_at(), self.filler_at()].into_iter().flatten().min(),
             Floor::Speaking => {
@@ -474,7 +520,13 @@ impl Conversation {
         };
         let hearing = [self.hearing.deaf_at(STAGE_DEADLINE), self.hearing.breathless_at(LONGEST_UTTERANCE)];
         let leave = self.leave_by.map(|(at, _)| at);
-        [floor, self.digits_until, self.ends_at, leave].into_iter().chain(hearing).flatten().min()
+        let manners = [self.warn_at(), self.machine.due_at().filter(|_| !self.is_leaving())];
+        [floor, self.digits_until, self.ends_at, leave]
+            .into_iter()
+            .chain(manners)
+            .chain(hearing)
+            .flatten()
+            .min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -493,6 +545,12 @@ impl Conversation {
             self.ends_at = None;
             self.leave(now, EndReason::MaxDuration);
         }
+        if self.warn_at().is_some_and(|at| now >= at) {
+            self.warn();
+        }
+        if !self.is_leaving() {
+            self.machine_timed_out(now);
+        }
         if self.digits_until.is_some_and(|at| now >= at) {
             self.digits_until = None;
             self.take_turn(now);
@@ -506,6 +564,11 @@ impl Conversation {
             self.voice_end(now, now);
         }
         match self.floor {
+            Floor::Listening { .. } if self.opening.is_held() => {
+                if self.held_until().is_some_and(|at| now >= at) {
+                    self.open(now);
+                }
+            }
             Floor::Listening { since } => {
                 if self.decide_at().is_some_and(|at| now >= at) {
                     self.take_turn(now);
@@ -537,21 +600,11 @@ impl Conversation {
         }
     }
 
-    fn answered(&mut self, now: Instant) {
-        if self.floor != Floor::Waiting {
-            return;
-        }
-        self.ends_at = Some(now + self.manners.max_duration);
-        self.recorder.answered();
-        if self.manners.first_message.is_empty() {
-            self.floor = Floor::Listening { since: now };
-        } else {
-            let text = self.manners.first_message.clone();
-            self.say(now, Kind::Greeting, text);
-        }
-    }
-
     fn note(&mut self, note: Note) {
+        let is_turn = matches!(&note, Note::Heard { is_final: true, .. });
         self.actions.push_back(Action::Note(note));
+        if is_turn && self.machine.turn_taken() {
+            self.is_answered_by(AnsweredBy::Human);
+        }
     }
 }

@@ -8,7 +8,11 @@ use crate::domain::{EndReason, Turn, millis};
 /// Why the agent speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
+    /// That the call is recorded: said whole, before the greeting.
+    Disclosure,
     Greeting,
+    /// What an answering machine gets.
+    Voicemail,
     /// The brain's answer to the caller.
     Answer,
     /// A sentence of ours: an apology, "are you still there?", the rest of an answer that noise cut off.

@@ -1,6 +1,8 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
 mod filler;
+mod machine;
+mod opening;
 mod partial;
 mod recorder;
 
@@ -33,9 +35,13 @@ fn manners() -> Manners {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(manners())
+    }
+
+    fn with(manners: Manners) -> Self {
         let now = Instant::now();
         Self {
-            conversation: Conversation::new(manners()),
+            conversation: Conversation::new(manners),
             now,
             start: now,
             log: Vec::new(),
