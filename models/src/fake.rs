@@ -27,6 +27,11 @@ impl<T: Clone> Asked<T> {
     pub fn count(&self) -> usize {
         lock(&self.0).len()
     }
+
+    /// For a model of a test's own.
+    pub fn push(&self, asked: T) {
+        lock(&self.0).push(asked);
+    }
 }
 
 impl<T> Clone for Asked<T> {

@@ -20,7 +20,7 @@ use super::course::Course;
 use super::ears::may_come_back;
 use super::gate::Gate;
 use super::stock::Slot;
-use super::tools::{Asked, Outcome, Round, Then, Toolbox};
+use super::tools::{Asked, Outcome, Round, Then, Thought, Toolbox};
 use super::voice::Voice;
 use crate::domain::CallUsage;
 
@@ -122,7 +122,8 @@ impl TurnTask {
         if let Err(error) = &said {
             tracing::error!(%error, turn = self.turn, "an answer could not be said");
         }
-        self.finish(thought.is_err() || said.is_err()).await;
+        let is_silent = matches!(thought, Ok(Thought::Silent));
+        self.finish(is_silent || thought.is_err() || said.is_err()).await;
     }
 
     async fn finish(&self, failed: bool) {
@@ -146,12 +147,12 @@ impl TurnTask {
         generator: &dyn Generator,
         prompt: Prompt,
         clauses: mpsc::Sender<(String, Instant)>,
-    ) -> Result<(), LlmError> {
+    ) -> Result<Thought, LlmError> {
         let mut round = Round::first(prompt);
         loop {
             let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
-            if asked.calls.is_empty() {
-                return Ok(());
+            if asked.calls.is_empty() || round.is_the_last() {
+                return Ok(round.conclude(&asked));
             }
             self.released().await;
             for call in round.begin(asked) {
@@ -162,7 +163,7 @@ impl TurnTask {
                 }
             }
             if !round.next() {
-                return Ok(());
+                return Ok(Thought::Whole);
             }
         }
     }

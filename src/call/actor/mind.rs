@@ -262,11 +262,12 @@ impl Mind {
 
     /// Waits for what the agent's tools are still doing, so that the record has it.
     pub(super) async fn last_deeds(&mut self) {
-        let deadline = tokio::time::Instant::now() + LAST_DEEDS;
-        while self.toolbox.is_at_work() {
-            match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
-                Ok(Some(input)) => self.conversation.handle(Instant::now(), input),
-                Ok(None) | Err(_) => return,
+        let toolbox = self.toolbox.clone();
+        let mut settled = std::pin::pin!(timeout(LAST_DEEDS, toolbox.settle()));
+        loop {
+            tokio::select! {
+                _ = &mut settled => break,
+                Some(input) = self.inbox.recv() => self.conversation.handle(Instant::now(), input),
             }
         }
         self.catch_up_with_reports();

@@ -60,6 +60,7 @@ impl Conversation {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.turn == turn) else { return };
         speech.over = true;
         if failed {
+            speech.owes = speech.kind == Kind::Answer;
             self.recorder.failed(turn);
         }
         if !speech.is_empty() {
@@ -69,7 +70,7 @@ impl Conversation {
         self.floor = Floor::Listening { since: now };
         // Nothing to say is a failure too, unless the brain wants to leave, or to do something, without a word.
         let (kind, leaves, does) = (speech.kind, speech.then_hang_up, speech.does_something());
-        if failed || !does {
+        if !does {
             self.close(speech, String::new(), false);
             return self.unanswered(now, kind);
         }
@@ -119,7 +120,7 @@ impl Conversation {
         if kind == Kind::Answer && !owes {
             self.failures = 0;
         }
-        // "One moment, please", and then nothing: the brain could not say what came of it.
+        // "One moment, please", and then nothing, or half an answer: the brain could not go on.
         if owes {
             return self.unanswered(now, kind);
         }

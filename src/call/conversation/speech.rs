@@ -44,7 +44,7 @@ pub(super) struct Speech {
     pub(super) over: bool,
     /// Hang up when it has been said.
     pub(super) then_hang_up: bool,
-    /// A tool was done, and the caller has heard nothing of it yet.
+    /// The brain failed before it had said all.
     pub(super) owes: bool,
     /// Hand the caller on when it has been said.
     pub(super) then_transfer: bool,
@@ -113,7 +113,6 @@ impl Speech {
 
     pub(super) fn queue(&mut self, now: Instant, mark: u64, text: String) {
         self.moved_at = self.moved_at.max(now);
-        self.owes = false;
         self.phrases.push(Phrase { mark, text, duration: None, played: false, filler: false });
     }
 

@@ -1,5 +1,6 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod deeds;
 mod filler;
 mod machine;
 mod opening;
