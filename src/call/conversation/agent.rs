@@ -114,6 +114,10 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
+        if matches!(self.floor, Floor::Paused { .. }) {
+            // The voice came with the last sample. A line that stays paused would swallow the next speech.
+            self.actions.push_back(Action::Resume);
+        }
         let owes = (speech.owes || speech.is_hollow()) && !speech.does_something();
         self.floor = Floor::Listening { since: now };
         self.heard_out(now, speech, text.clone());

@@ -54,17 +54,18 @@ impl Conversation {
         self.recorder.stage_ended(Scope::Utterance, StageKind::Transcription, job, StageOutcome::Used);
         self.deafness = 0;
         match self.floor {
-            Floor::Paused { .. } if words::is_back_channel(&text) => {
-                self.decided(Verdict::Resumed, DisputeReason::BackChannel);
-                self.forget();
-                return self.resume(now);
-            }
-            Floor::Paused { .. } => {
-                self.decided(Verdict::Interrupted, DisputeReason::Words);
-                self.interrupt(now);
-            }
-            // The words came after the pause was given up: an interruption all the same.
-            Floor::Speaking if !words::is_back_channel(&text) && self.may_be_paused(now) => {
+            Floor::Paused { .. } => match self.no_interruption(&text) {
+                Some(because) => return self.go_on(now, because),
+                None => {
+                    self.decided(Verdict::Interrupted, DisputeReason::Words);
+                    self.interrupt(now);
+                }
+            },
+            // The words came after the pause was given up: an interruption all the same, unless they are none.
+            Floor::Speaking if self.may_be_paused(now) => {
+                if self.no_interruption(&text).is_some() {
+                    return self.pass_over(now);
+                }
                 self.decided(Verdict::Interrupted, DisputeReason::Words);
                 self.interrupt(now);
             }
@@ -117,7 +118,7 @@ impl Conversation {
                 self.decided(Verdict::Interrupted, DisputeReason::Digit);
                 self.interrupt(now);
             }
-            Floor::Thinking => self.caller_goes_on(now),
+            Floor::Thinking if !self.is_leaving() => self.drop_unheard(now),
             _ => {}
         }
         self.digits_until = Some(if digit == '#' { now } else { now + DIGIT_PAUSE });
@@ -173,15 +174,22 @@ impl Conversation {
         self.actions.push_back(Action::Forget);
     }
 
-    /// Words so far of a voice that goes on: they are told, and decide nothing.
-    pub(super) fn partial(&mut self, utterance: u64, text: &str) {
+    /// Words so far of a voice that goes on: they are told, and decide nothing but a dispute.
+    pub(super) fn partial(&mut self, now: Instant, utterance: u64, text: &str) {
         let text = words::spoken(text);
         if !self.hearing.heard_partly(utterance, &text) {
             return;
         }
-        if matches!(self.floor, Floor::Listening { .. }) {
-            self.note(Note::Heard { text: self.hearing.text_so_far(), is_final: false });
+        match self.floor {
+            Floor::Listening { .. } => {}
+            // Words decide a dispute as soon as they are there.
+            Floor::Paused { .. } if self.no_interruption(&text).is_none() => {
+                self.decided(Verdict::Interrupted, DisputeReason::Words);
+                self.interrupt(now);
+            }
+            _ => return,
         }
+        self.note(Note::Heard { text: self.hearing.text_so_far(), is_final: false });
     }
 }
 

@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::speech::{Kind, Speech};
-use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE};
-use crate::domain::millis;
+use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE, words};
+use crate::domain::{DisputeReason, Verdict, millis};
+
+/// A nod in so much of the end of a question is the answer to it.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 impl Conversation {
     /// When voice over the protected start of the greeting may pause it after all.
@@ -27,8 +30,7 @@ impl Conversation {
     }
 
     pub(super) fn may_be_paused(&self, now: Instant) -> bool {
-        let whole = |speech: &Speech| matches!(speech.kind, Kind::Disclosure | Kind::Voicemail);
-        if self.speech.as_ref().is_some_and(whole) {
+        if self.speech.as_ref().is_some_and(is_said_whole) {
             return false;
         }
         let started =
@@ -56,9 +58,56 @@ impl Conversation {
         }
     }
 
+    /// Why what was heard over the agent does not take the floor; `None` where it does.
+    pub(super) fn no_interruption(&self, text: &str) -> Option<DisputeReason> {
+        let ours = self.speech.as_ref().map(Speech::text).unwrap_or_default();
+        if text.is_empty() {
+            Some(DisputeReason::NoWords)
+        } else if words::is_back_channel(text) {
+            Some(DisputeReason::BackChannel)
+        } else if words::repeats(text, &ours) {
+            Some(DisputeReason::Echo)
+        } else {
+            None
+        }
+    }
+
+    /// The dispute was none: the agent goes on from the same sample.
+    pub(super) fn go_on(&mut self, now: Instant, because: DisputeReason) {
+        self.decided(Verdict::Resumed, because);
+        self.pass_over(now);
+        self.resume(now);
+    }
+
+    /// What was heard counts for nothing; but a "yes" on the last words of a question answers it.
+    pub(super) fn pass_over(&mut self, now: Instant) {
+        let since = if let Floor::Paused { since } = self.floor { since } else { now };
+        let asked = self.speech.as_ref().is_some_and(|speech| {
+            speech.is_nearly_said(since, LAST_WORDS) && speech.text().trim_end().ends_with('?')
+        });
+        if !asked || !words::is_nod(&self.hearing.text()) {
+            self.forget();
+        }
+    }
+
+    /// Keys were pressed while the agent was about to say something.
+    pub(super) fn drop_unheard(&mut self, now: Instant) {
+        self.caller_goes_on(now);
+        // What must be said is said first, and then the keys are answered.
+        if let Some(mut speech) = self.speech.take_if(|speech| !is_said_whole(speech)) {
+            speech.withdrawn = true;
+            self.recorder.withdrawn(speech.turn);
+            self.cut(speech);
+            self.floor = Floor::Listening { since: now };
+        }
+    }
+
     pub(super) fn resume(&mut self, now: Instant) {
         if let Floor::Paused { since } = self.floor {
             self.floor = Floor::Speaking;
+            if let Some(speech) = &mut self.speech {
+                speech.paused_for(now.saturating_duration_since(since));
+            }
             self.note(Note::BargeIn { turn: self.turn, stop: Duration::ZERO, resumed: true });
             tracing::debug!(paused_ms = millis(now - since), "a false interruption");
         }
@@ -104,4 +153,9 @@ impl Conversation {
         self.actions.push_back(Action::Hush);
         self.cut_off.push_back(speech);
     }
+}
+
+/// No voice stops it.
+fn is_said_whole(speech: &Speech) -> bool {
+    matches!(speech.kind, Kind::Disclosure | Kind::Voicemail)
 }

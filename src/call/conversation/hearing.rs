@@ -68,6 +68,11 @@ impl Hearing {
         words::join(&self.before, &self.partial)
     }
 
+    #[cfg(test)]
+    pub(super) fn utterance(&self) -> u64 {
+        self.utterance
+    }
+
     pub(super) fn next_utterance(&mut self) {
         self.utterance += 1;
         self.partial.clear();

@@ -463,7 +463,7 @@ impl Conversation {
                 self.hello_is_over(now);
             }
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
-            Input::Partial { utterance, text } => self.partial(utterance, &text),
+            Input::Partial { utterance, text } => self.partial(now, utterance, &text),
             // The words alone decide.
             Input::TurnJudged { .. } => {}
             Input::Deaf { job } => self.deaf(now, job),

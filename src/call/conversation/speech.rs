@@ -165,6 +165,17 @@ impl Speech {
         }
     }
 
+    /// Its sound stood still for so long: all that follows is so much later.
+    pub(super) fn paused_for(&mut self, duration: Duration) {
+        self.moved_at += duration;
+    }
+
+    /// All of it is queued, and at most `rest` of it had not sounded at `at`.
+    pub(super) fn is_nearly_said(&self, at: Instant, rest: Duration) -> bool {
+        let measured = self.phrases.iter().all(|phrase| phrase.duration.is_some());
+        self.over && measured && self.moved_at.saturating_duration_since(at) <= rest
+    }
+
     /// Whether it was worth a turn although not a word of it was said.
     pub(super) fn does_something(&self) -> bool {
         self.then_hang_up || self.then_transfer || self.then_quiet.is_some()

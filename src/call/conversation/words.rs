@@ -286,6 +286,22 @@ pub(super) fn is_back_channel(text: &str) -> bool {
     bare.is_empty() || nod(bare) || bare.split([' ', ',', '.']).filter(|word| !word.is_empty()).all(nod)
 }
 
+/// A nod that was heard.
+pub(super) fn is_nod(text: &str) -> bool {
+    !text.trim().is_empty() && is_back_channel(text)
+}
+
+/// Whether these words, three or more, stand so in what the agent says: its own voice has come back. Who repeats what they hear says less, or
+/// waits for its end.
+pub(super) fn repeats(text: &str, ours: &str) -> bool {
+    let bare = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
+        words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    };
+    let (text, ours) = (bare(text), bare(ours));
+    text.len() >= 3 && ours.windows(text.len()).any(|words| words == text)
+}
+
 /// Joins what was said before a pause to what was said after it.
 pub(super) fn join(before: &str, after: &str) -> String {
     match (before.trim(), after.trim()) {
@@ -349,6 +365,17 @@ mod tests {
         }
         assert_eq!(spoken("[BLANK_AUDIO]"), "");
         assert_eq!(spoken("(coughing) Hello *sigh* there"), "Hello there");
+    }
+
+    #[test]
+    fn an_echo_is_known_by_its_words() {
+        let ours = "We are open every day, from eight to six. Shall I book you in?";
+        for text in ["from eight to six", "every day from eight", "Shall I book you in?"] {
+            assert!(repeats(text, ours), "{text}");
+        }
+        for text in ["to six", "from eight to five", "", "Can you book me in?", "six"] {
+            assert!(!repeats(text, ours), "{text}");
+        }
     }
 
     #[test]
