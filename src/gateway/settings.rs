@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Error, Gateway};
 use crate::call::NoBrain;
 use crate::domain::{
-    AtVoicemail, BrainChoice, ContextWebhook, Metadata, Settings, Tools, Voicemail, is_language,
+    AtVoicemail, BrainChoice, ContextWebhook, Filler, Metadata, Settings, Tools, Voicemail, is_language,
 };
 
 /// Characters of a prompt.
@@ -236,6 +236,9 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
     if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
         return wrong("tools", reason);
     }
+    if let Some(Err(reason)) = settings.filler.as_ref().map(Filler::check) {
+        return wrong("filler", reason);
+    }
     let phrases = settings.end_call_phrases.as_deref().unwrap_or_default();
     let is_fit = |phrase: &String| (1..=LONGEST_PHRASE).contains(&phrase.trim().chars().count());
     if phrases.len() > MOST_PHRASES || !phrases.iter().all(is_fit) {
@@ -291,6 +294,10 @@ mod tests {
             (serde_json::json!({ "vocabulary": ["Yealink", ""] }), "inbound.vocabulary"),
             (serde_json::json!({ "vocabulary": vec!["Snom"; 101] }), "inbound.vocabulary"),
             (serde_json::json!({ "end_call_phrases": [""] }), "inbound.end_call_phrases"),
+            (serde_json::json!({ "volume_db": 7 }), "inbound.volume_db"),
+            (serde_json::json!({ "filler": { "after_ms": 10 } }), "inbound.filler"),
+            (serde_json::json!({ "filler": { "phrases": [" "] } }), "inbound.filler"),
+            (serde_json::json!({ "filler": { "phrases": [] } }), "inbound.filler"),
             (serde_json::json!({ "idle_s": 2 }), "inbound.idle_s"),
             (serde_json::json!({ "voicemail": { "then": "leave_message" } }), "inbound.voicemail"),
             (serde_json::json!({ "voicemail": { "message": "a".repeat(1001) } }), "inbound.voicemail"),
