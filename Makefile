@@ -17,7 +17,7 @@ PHASE := scripts/phase.sh
 HEARTS := -p sip -p media
 MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
-ENGINES := -p offhook-whisper -p offhook-llama -p offhook-piper
+ENGINES := -p offhook-whisper -p offhook-turn -p offhook-llama -p offhook-piper
 
 .PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-compare bench-sip bench-api fuzz-smoke fuzz clean logs
 

@@ -3,7 +3,7 @@
 # of the programs that are built, only the Piper engine needs espeak-ng (GPL-3).
 set -eu
 cd "$(dirname "$0")/.."
-for program in offhook offhook-whisper offhook-llama; do
+for program in offhook offhook-whisper offhook-turn offhook-llama; do
     built=${CARGO_TARGET_DIR:-target}/release/$program
     if [ -e "$built" ] && readelf --dynamic "$built" | grep -q 'NEEDED.*espeak'; then
         echo "$built needs espeak-ng; only offhook-piper may" >&2

@@ -18,7 +18,7 @@ use models::llm::remote::{ChatCompletions, Timeouts};
 use models::local::{Local, LocalConfig, Supervisors};
 use models::permits::Permits;
 use models::process::{EngineHandle, Supervisor};
-use models::{Generator, Synthesizer, Transcriber};
+use models::{Generator, Synthesizer, Transcriber, TurnJudge};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -132,6 +132,8 @@ impl Premises {
 /// What hears, thinks and speaks.
 pub struct Minds {
     pub transcriber: Arc<dyn Transcriber>,
+    /// Hears whether a caller has finished. Without it the words decide alone.
+    pub judge: Option<Arc<dyn TurnJudge>>,
     pub synthesizer: Arc<dyn Synthesizer>,
     /// By the name of the brain; `None` is the local model.
     pub generators: HashMap<Option<String>, Arc<dyn Generator>>,
@@ -162,7 +164,7 @@ impl Appliance {
         let (journal, journal_task) = Journal::start(store.clone());
         let trunks = Trunks::new(&config);
         let directory = Directory::open(&config, &store, chrono::Utc::now())?;
-        let outside = Outside::new(&config.outside);
+        let outside = Outside::new(&config.outside).signing(store.secret("requests_of_calls", chance::<32>)?);
         let engines = minds.engines.clone();
         let cast = cast(&config, minds, outside.clone()).await?;
         let exchange = Arc::new(Exchange {
@@ -322,6 +324,7 @@ async fn start_models(config: &Config) -> anyhow::Result<Local> {
         engines_dir: config.engines.folder.clone().unwrap_or(defaults.engines_dir.clone()),
         models_dir: config.engines.models.clone().unwrap_or(defaults.models_dir.clone()),
         stt: Some(config.engines.stt.clone()),
+        turn: Some(config.engines.turn.clone()).filter(|name| !name.is_empty()),
         llm: config.thinks_here().then(|| config.engines.llm.clone()),
         tts: Some(config.engines.tts.clone()),
         voices,
@@ -338,6 +341,7 @@ fn minds(config: &Config, local: Local) -> anyhow::Result<(Minds, Supervisors)> 
     generators.extend(local.llm.map(|llm| (None, llm)));
     let minds = Minds {
         transcriber: local.stt.ok_or_else(|| missing("hearing"))?,
+        judge: local.turn,
         synthesizer: local.tts.ok_or_else(|| missing("speaking"))?,
         generators,
         engines: local.supervisors.iter().map(Supervisor::handle).collect(),
@@ -347,8 +351,9 @@ fn minds(config: &Config, local: Local) -> anyhow::Result<(Minds, Supervisors)> 
 
 /// Everybody who can speak, with the stock sentences of the configuration's agents synthesized.
 async fn cast(config: &Config, minds: Minds, outside: Outside) -> anyhow::Result<Cast> {
-    let Minds { transcriber, synthesizer, generators, .. } = minds;
-    let cast = Cast::new(transcriber, synthesizer, generators, config.turn_taking.clone(), outside);
+    let Minds { transcriber, judge, synthesizer, generators, .. } = minds;
+    let ear = (transcriber, judge);
+    let cast = Cast::new(ear, synthesizer, generators, config.turn_taking.clone(), outside);
     for agent in &config.agents {
         cast.generator(&agent.brain).with_context(|| format!("agent {:?}", agent.name))?;
         info!(agent = agent.name, "synthesizing the stock sentences");

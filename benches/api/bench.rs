@@ -138,6 +138,7 @@ impl Running {
         let premises = Premises::take(config).await?;
         let minds = Minds {
             transcriber: Arc::new(FakeTranscriber::says(["Hello?"])),
+            judge: None,
             synthesizer: Arc::new(FakeSynthesizer::default()),
             generators: HashMap::from([(None, Arc::new(FakeGenerator::says(["Yes."])) as _)]),
             engines: Vec::new(),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)]
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,9 @@ fn speech(rate: u32, seconds: u32) -> Vec<i16> {
 struct Call {
     session: MediaSession,
     packet: Vec<u8>,
+    /// The peer gives back what it hears.
+    echoes: bool,
+    returned: VecDeque<Vec<u8>>,
 }
 
 impl Call {
@@ -67,18 +71,26 @@ impl Call {
                 session.play(chunk).expect("room");
             }
         }
-        Call { session, packet: vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7] }
+        let packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+        Call { session, packet, echoes: false, returned: VecDeque::new() }
     }
 
     fn step(&mut self, now: Instant, tick: u32, heard: &[u8]) {
         self.packet.truncate(12);
         self.packet[2..4].copy_from_slice(&(tick as u16).to_be_bytes());
         self.packet[4..8].copy_from_slice(&(tick * 160).to_be_bytes());
-        self.packet.extend_from_slice(heard);
+        match self.returned.len() {
+            // What was sent a quarter of a second ago.
+            13.. => self.packet.extend(self.returned.pop_front().expect("13 at least")),
+            _ => self.packet.extend_from_slice(heard),
+        }
         let from = "192.0.2.1:4000".parse().expect("an address");
         self.session.handle_packet(now, from, &self.packet);
         self.session.tick(now + Duration::from_millis(10));
         while let Some(packet) = self.session.poll_transmit() {
+            if self.echoes {
+                self.returned.push_back(packet.bytes[12..].to_vec());
+            }
             black_box(packet.bytes);
         }
         while let Some(event) = self.session.poll_event() {
@@ -91,6 +103,9 @@ impl Call {
 fn calls(name: &str, count: u64, heard: &[u8], speaks: bool, record: bool) {
     let began = Instant::now();
     let mut calls: Vec<Call> = (0..count).map(|seed| Call::new(began, seed, speaks, record)).collect();
+    for call in &mut calls {
+        call.echoes = name.contains("echo");
+    }
     let mut tick = 0;
     let each = time(name, 3_000 / count as u32 * 10 / 10, || {
         let now = began + Duration::from_millis(20) * tick;
@@ -109,6 +124,7 @@ fn main() {
     calls("one call, both sides silent", 1, &silent, false, false);
     calls("one call, the peer speaks", 1, &spoken, false, false);
     calls("one call, both speak (22,050 Hz)", 1, &spoken, true, false);
+    calls("one call, we speak and hear our echo", 1, &silent, true, false);
     calls("one call, both speak, recorded", 1, &spoken, true, true);
     calls("100 calls, the peer speaks", 100, &spoken, false, false);
     calls("100 calls, both speak", 100, &spoken, true, false);
@@ -134,7 +150,7 @@ fn main() {
     let mut at = 0;
     time("voice detector, 20 ms of speech", 20_000, || {
         let frame = <&[i16; 320]>::try_from(&wide[at..at + 320]).expect("320");
-        black_box(vad.judge(now, frame, false));
+        black_box(vad.judge(now, frame, || false));
         at = (at + 320) % (wide.len() - 320);
     });
     println!(

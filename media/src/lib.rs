@@ -25,6 +25,7 @@ mod bridge;
 mod codec;
 mod conceal;
 pub mod dtmf;
+mod echo;
 mod error;
 mod event;
 #[doc(hidden)]

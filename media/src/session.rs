@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::bridge::{self, Feed, Passed};
 use crate::dtmf::event::{Payload, Presses};
 use crate::dtmf::{Dialler, Dialling, MAX_QUEUED_DIGITS, tone};
+use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
@@ -90,6 +91,7 @@ pub struct MediaSession {
     presses: Presses,
     lift: Double,
     vad: Vad,
+    echo: Echo,
     playout: Playout,
     dialler: Dialler,
     /// Timestamp of the key that is being sent.
@@ -128,6 +130,7 @@ impl MediaSession {
             presses: Presses::default(),
             lift: Double::new(),
             vad: Vad::new(config.vad),
+            echo: Echo::new(),
             playout: Playout::new(config.max_queue),
             dialler: Dialler::new(config.digit_length, config.digit_gap),
             key_timestamp: 0,
@@ -266,6 +269,7 @@ impl MediaSession {
             self.listen(now, &mut theirs);
         }
         self.speak(now, &agreed, &mut ours);
+        self.echo.sent(&ours);
         self.sender.advance();
         if now >= self.next_report {
             self.report(now, &agreed);
@@ -409,7 +413,15 @@ impl MediaSession {
         self.lift.process(theirs, &mut self.wide);
         let mut pcm = [0; FRAME];
         pcm.copy_from_slice(&self.wide);
-        let judgement = self.vad.judge(now, &pcm, self.presses.held());
+        self.echo.heard(theirs);
+        let (held, echo) = (self.presses.held(), &mut self.echo);
+        let mut echoes = false;
+        let judgement = self.vad.judge(now, &pcm, || {
+            // Two people who talk with one another may do so over their own echo.
+            echoes = !held && !self.bridged && echo.explains();
+            held || echoes
+        });
+        self.stats.echo_frames += u64::from(echoes);
         match judgement.change {
             Some((true, at)) => self.events.push_back(Event::VoiceStart { at }),
             Some((false, at)) => self.events.push_back(Event::VoiceEnd { at }),

@@ -68,6 +68,8 @@ pub struct Stats {
     pub recorded_blocks: u64,
     /// 20 ms blocks that the recording lacks (they are silence there), because the disk was slow.
     pub recording_gaps: u64,
+    /// Frames that sounded like voice and were what we had sent, come back.
+    pub echo_frames: u64,
     /// Why the recording is incomplete, if it is.
     pub recording_error: Option<String>,
 }

@@ -100,8 +100,9 @@ impl Vad {
         }
     }
 
-    /// Judges a frame that was taken at `now`. If `never` is set, it is not voice whatever it sounds like.
-    pub fn judge(&mut self, now: Instant, pcm: &[i16; FRAME], never: bool) -> Judgement {
+    /// Judges a frame that was taken at `now`. Where it sounds like voice, `excused` is asked whether it is none nevertheless: a key, an
+    /// echo.
+    pub fn judge(&mut self, now: Instant, pcm: &[i16; FRAME], excused: impl FnOnce() -> bool) -> Judgement {
         let level_dbfs = level(pcm);
         let floor = self.floor(level_dbfs);
         self.gate = if level_dbfs > ABSOLUTE_GATE { GATE_HOLD } else { self.gate.saturating_sub(1) };
@@ -119,7 +120,7 @@ impl Vad {
             }
         }
         self.level = level_dbfs;
-        let voiced = !never && probability >= self.config.threshold;
+        let voiced = probability >= self.config.threshold && !excused();
         let change = self.debounce(now, voiced);
         Judgement { probability, level_dbfs, speaking: self.speaking, change }
     }

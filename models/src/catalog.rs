@@ -2,7 +2,7 @@
 //! that it arrived whole.
 //!
 //! The *starter set* comes out of Python packages and needs no model hub: a fresh machine can talk after three
-//! downloads of 60 to 90 MB. The rest is for operators who want to be understood better and answered wisely, and comes
+//! downloads of 60 to 90 MB and two smaller ones. The rest is for operators who want to be understood better and answered wisely, and comes
 //! from the hub where such models usually lie. Digests stand here only where we have seen the bytes; for the others the
 //! hub's own published digest is taken when they are pulled, and pinned beside them.
 
@@ -11,6 +11,8 @@
 pub enum Purpose {
     /// An ear: Whisper weights in ggml's format.
     Stt,
+    /// A judge of turns: ONNX.
+    Turn,
     /// A mind: GGUF.
     Llm,
     /// A mouth: a Piper voice (ONNX and its JSON).
@@ -23,6 +25,7 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Purpose::Stt => "stt",
+            Purpose::Turn => "turn",
             Purpose::Llm => "llm",
             Purpose::Tts => "tts",
             Purpose::Runtime => "runtime",
@@ -103,8 +106,9 @@ impl Entry {
     }
 }
 
-/// The ear, mind and mouth of the starter set, and what the mouth needs.
+/// The ear, the judge of turns, the mind and the mouth of the starter set, and what judge and mouth need.
 pub const STARTER_STT: &str = "whisper-tiny.en";
+pub const STARTER_TURN: &str = "smart-turn-v3.2";
 pub const STARTER_LLM: &str = "smollm2-135m-instruct";
 pub const STARTER_TTS: &str = "piper-en_US-joe-medium";
 pub const RUNTIME: &str = "onnxruntime";
@@ -116,6 +120,14 @@ pub fn catalog() -> &'static [Entry] {
 
 pub fn find(name: &str) -> Option<&'static Entry> {
     CATALOG.iter().find(|e| e.name == name)
+}
+
+/// The locale in the name of a voice: "en_US" of `piper-en_US-joe-medium`, or of a path of the operator's own.
+pub fn locale(voice: &str) -> Option<&str> {
+    let file = voice.rsplit('/').next().unwrap_or(voice).trim_start_matches("piper-");
+    let locale = file.split(['-', '.']).next()?;
+    let bytes = locale.as_bytes();
+    (bytes.len() == 5 && bytes[2] == b'_' && bytes[..2].iter().all(u8::is_ascii_lowercase)).then_some(locale)
 }
 
 /// The entries that together are enough for a conversation.
@@ -151,6 +163,28 @@ static CATALOG: &[Entry] = &[
             size: 77_704_698,
             sha256: Some("e275c0026972c73455d88a4095f1543c09505144163546ddae9fcdf963de79b1"),
             made: Made::WhisperGgml,
+        }],
+        starter: true,
+    },
+    Entry {
+        name: STARTER_TURN,
+        purpose: Purpose::Turn,
+        about: "smart-turn v3.2, 8 bits: hears whether a caller has finished, in 23 languages",
+        licence: "BSD-2-Clause",
+        source: Source::Package {
+            package: "pipecat-ai",
+            version: "1.14.0",
+            wheel: "pipecat_ai-1.14.0-py3-none-any.whl",
+            size: 12_109_725,
+            sha256: "0352f504b44e78bdf524e45af4bc759601c835b9b7dc195efe5e03384b974a44",
+            select: &[],
+        },
+        files: &[File {
+            name: "smart-turn-v3.2-cpu.onnx",
+            from: "pipecat/audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx",
+            size: 8_679_182,
+            sha256: Some("2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"),
+            made: Made::AsIs,
         }],
         starter: true,
     },
@@ -402,7 +436,7 @@ const fn runtime(
     Entry {
         name: RUNTIME,
         purpose: Purpose::Runtime,
-        about: "ONNX Runtime 1.31.1 for the CPU: what Piper voices run on",
+        about: "ONNX Runtime 1.31.1 for the CPU: what Piper voices and smart-turn run on",
         licence: "MIT",
         source: Source::Package { package: "onnxruntime", version: "1.31.1", wheel, size, sha256, select },
         files,

@@ -1,4 +1,4 @@
-//! Scripted models, for tests of whoever uses the three traits: no engine, no file, no time but what the script says.
+//! Scripted models, for tests of whoever uses the traits: no engine, no file, no time but what the script says.
 //!
 //! Each takes what it is asked from a script, in order, and keeps what it was asked. A script that has run out goes
 //! on with its last line.
@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::{
-    Delta, FinishReason, Generator, LlmError, Pcm, Phrase, Prompt, SttError, Synthesizer, Transcriber,
-    Transcript, TtsError, Usage, Utterance,
+    Delta, EngineError, FinishReason, Generator, LlmError, Pcm, Phrase, Prompt, SttError, Synthesizer,
+    ToolCall, Transcriber, Transcript, TtsError, TurnJudge, Usage, Utterance,
 };
 
 /// What has been asked so far, oldest first.
@@ -77,6 +77,54 @@ impl Transcriber for FakeTranscriber {
             line
         })
     }
+}
+
+/// Finds each utterance as finished as the script says.
+#[derive(Debug, Default)]
+pub struct FakeTurnJudge {
+    pub asked: Asked<Arc<[i16]>>,
+    script: Mutex<VecDeque<Result<f32, EngineError>>>,
+    delay: Duration,
+}
+
+impl FakeTurnJudge {
+    /// One probability per question.
+    pub fn says(probabilities: impl IntoIterator<Item = f32>) -> FakeTurnJudge {
+        FakeTurnJudge::script(probabilities.into_iter().map(Ok))
+    }
+
+    pub fn script(answers: impl IntoIterator<Item = Result<f32, EngineError>>) -> FakeTurnJudge {
+        FakeTurnJudge { script: Mutex::new(answers.into_iter().collect()), ..FakeTurnJudge::default() }
+    }
+
+    /// Each answer takes this long.
+    pub fn delayed(self, delay: Duration) -> FakeTurnJudge {
+        FakeTurnJudge { delay, ..self }
+    }
+}
+
+impl TurnJudge for FakeTurnJudge {
+    fn judge(&self, pcm: Arc<[i16]>) -> BoxFuture<'static, Result<f32, EngineError>> {
+        lock(&self.asked.0).push(pcm);
+        let answer = next(&self.script).unwrap_or(Ok(0.5));
+        let delay = self.delay;
+        Box::pin(async move {
+            tokio::time::sleep(delay).await;
+            answer
+        })
+    }
+}
+
+/// A line of [`FakeGenerator::script`]: it says this, and then wants tools called, by name and arguments. Their ids are
+/// `call_1` and so on within the line.
+pub fn calling(said: &str, calls: &[(&str, serde_json::Value)]) -> Vec<Result<Delta, LlmError>> {
+    let words = said.split_inclusive(' ').map(|w| Ok(Delta::Text(w.to_owned())));
+    let calls = calls.iter().enumerate().map(|(i, (name, arguments))| {
+        let (id, name) = (format!("call_{}", i + 1), (*name).to_owned());
+        Ok(Delta::ToolCall(ToolCall { id, name, arguments: arguments.to_string() }))
+    });
+    let done = Delta::Done { reason: FinishReason::Stop, usage: Usage::default() };
+    words.chain(calls).chain([Ok(done)]).collect()
 }
 
 /// Answers what the script says, word by word.

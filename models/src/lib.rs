@@ -1,14 +1,15 @@
-//! Ears, mind and mouth of a call: speech recognition, language and speech models behind three small traits.
+//! Ears, mind and mouth of a call: speech recognition, language and speech models behind four small traits.
 //!
-//! The rest of the product sees [`Transcriber`], [`Generator`] and [`Synthesizer`], and nothing of the engines behind
-//! them. A job is a future or a stream, and dropping it *is* the cancellation: nothing has to be called, and nothing
+//! The rest of the product sees [`Transcriber`], [`TurnJudge`], [`Generator`] and [`Synthesizer`], and nothing of the
+//! engines behind them. A job is a future or a stream, and dropping it *is* the cancellation: nothing has to be called, and nothing
 //! can be forgotten.
 //!
 //! The local engines are C++ and run in processes of their own ([`process`]), one per engine, behind one framed
 //! protocol ([`wire`]): an engine that aborts costs the jobs it had, never the gateway. In front of each stands a
 //! bounded queue ordered by [`Priority`], and all share one pool of core permits ([`permits`]), because ggml's threads
 //! spin and starve one another when there are more of them than cores. The mind may also live elsewhere
-//! ([`llm::remote`]). [`phrase`] turns a stream of tokens into clauses that can be spoken; [`catalog`] and [`fetch`]
+//! ([`llm::remote`]). [`phrase`] turns a stream of tokens into clauses that can be spoken, and [`spoken`] what is written in them into the words
+//! that people say for it; [`catalog`] and [`fetch`]
 //! know where models come from and prove that they arrived whole; [`local::start`] puts it all together.
 //!
 //! With `default-features = false` only [`wire`], [`engine`] and [`phrase`] remain, on plain threads: what an engine binary
@@ -37,9 +38,13 @@ pub mod phrase;
 #[cfg(feature = "gateway")]
 pub mod process;
 #[cfg(feature = "gateway")]
+pub mod spoken;
+#[cfg(feature = "gateway")]
 pub mod stt;
 #[cfg(feature = "gateway")]
 pub mod tts;
+#[cfg(feature = "gateway")]
+pub mod turn;
 
 #[cfg(feature = "gateway")]
 pub use error::{EngineError, LlmError, Stage, SttError, TtsError};
@@ -68,7 +73,7 @@ mod traits {
 
     use futures_util::{future::BoxFuture, stream::BoxStream};
 
-    use crate::{LlmError, Priority, SttError, TtsError};
+    use crate::{EngineError, LlmError, Priority, SttError, TtsError};
 
     /// An ear: sound in, words out.
     pub trait Transcriber: Send + Sync {
@@ -116,6 +121,14 @@ mod traits {
         pub text: String,
         /// "no-speech", "repetition", "phrase-of-silence", "low-confidence".
         pub guard: String,
+    }
+
+    /// A judge of turns: sound in, the probability out that whoever speaks has finished.
+    pub trait TurnJudge: Send + Sync {
+        /// 0 (in the middle of something) to 1 (has finished), by how the voice sounds and not by what it says. `pcm`:
+        /// 16 kHz mono, the utterance up to now with the silence behind it; only the last
+        /// [`crate::turn::SECONDS`] count. Dropping the future cancels the work.
+        fn judge(&self, pcm: Arc<[i16]>) -> BoxFuture<'static, Result<f32, EngineError>>;
     }
 
     /// A mind: a conversation in, the next thing to say out, piece by piece.
@@ -261,6 +274,10 @@ mod traits {
         Text(String),
         /// The model wants this done; it may have said something before. Then comes `Done`.
         ToolCall(ToolCall),
+        /// The mind that was asked failed or is late, before it said anything; another has been asked.
+        Fallback {
+            because: String,
+        },
         Done {
             reason: FinishReason,
             usage: Usage,
@@ -296,6 +313,12 @@ mod traits {
 
         /// Sample rate of the default voice, Hz. Each [`Pcm`] carries its own, which counts.
         fn rate(&self) -> u32;
+
+        /// What a voice speaks (ISO 639-1), where that is known. `None`: the default voice.
+        fn language(&self, voice: Option<&str>) -> Option<String> {
+            let _ = voice;
+            None
+        }
     }
 
     #[derive(Clone, Debug)]

@@ -8,17 +8,20 @@ use crate::catalog::{self, Purpose};
 use crate::fetch::{self, VerifyError};
 use crate::permits::Permits;
 use crate::process::{self, Command, Cores, Limits, Supervisor};
-use crate::{Generator, Synthesizer, Transcriber, llm, stt, tts};
+use crate::{Generator, Synthesizer, Transcriber, TurnJudge, llm, stt, tts, turn};
 
 /// What to start. The default is the starter set with engines beside this executable.
 #[derive(Clone, Debug)]
 pub struct LocalConfig {
-    /// Where `offhook-whisper`, `offhook-llama` and `offhook-piper` lie.
+    /// Where `offhook-whisper`, `offhook-turn`, `offhook-llama` and `offhook-piper` lie.
     pub engines_dir: PathBuf,
     /// Where models lie, see [`fetch::models_dir`].
     pub models_dir: PathBuf,
     /// A name of the catalogue or a path to a file (a path has a `/`). `None`: this engine is not started.
     pub stt: Option<String>,
+    /// The judge of turns. The one thing that a call does without: where the model of the starter set or its engine is
+    /// not there, that is logged and nothing judges.
+    pub turn: Option<String>,
     pub llm: Option<String>,
     /// The default voice.
     pub tts: Option<String>,
@@ -46,6 +49,7 @@ impl Default for LocalConfig {
             engines_dir: beside.unwrap_or_else(|| PathBuf::from(".")),
             models_dir: fetch::models_dir(),
             stt: Some(catalog::STARTER_STT.into()),
+            turn: Some(catalog::STARTER_TURN.into()),
             llm: Some(catalog::STARTER_LLM.into()),
             tts: Some(catalog::STARTER_TTS.into()),
             voices: Vec::new(),
@@ -65,6 +69,7 @@ impl Default for LocalConfig {
 #[derive(Default)]
 pub struct Local {
     pub stt: Option<Arc<dyn Transcriber>>,
+    pub turn: Option<Arc<dyn TurnJudge>>,
     pub llm: Option<Arc<dyn Generator>>,
     pub tts: Option<Arc<dyn Synthesizer>>,
     pub supervisors: Supervisors,
@@ -74,13 +79,14 @@ pub struct Local {
 #[derive(Debug, Default)]
 pub struct Supervisors {
     pub stt: Option<Supervisor>,
+    pub turn: Option<Supervisor>,
     pub llm: Option<Supervisor>,
     pub tts: Option<Supervisor>,
 }
 
 impl Supervisors {
     pub fn iter(&self) -> impl Iterator<Item = &Supervisor> {
-        [&self.stt, &self.llm, &self.tts].into_iter().flatten()
+        [&self.stt, &self.turn, &self.llm, &self.tts].into_iter().flatten()
     }
 
     /// Ends all engines, together, and waits for it.
@@ -90,7 +96,7 @@ impl Supervisors {
                 s.shutdown().await;
             }
         };
-        tokio::join!(end(self.stt), end(self.llm), end(self.tts));
+        tokio::join!(end(self.stt), end(self.turn), end(self.llm), end(self.tts));
     }
 }
 
@@ -124,35 +130,51 @@ pub async fn start(config: LocalConfig) -> Result<Local, StartError> {
         None => Ok(None),
     };
     // On an error the others are dropped, and so ended.
-    let (stt, llm, tts) = tokio::try_join!(up(plan.stt), up(plan.llm), up(plan.tts))?;
+    let (stt, turn, llm, tts) = tokio::try_join!(up(plan.stt), up(plan.turn), up(plan.llm), up(plan.tts))?;
     let ear = stt.as_ref().map(|s| {
         let threads = choose(config.stt_threads, cores / 4);
         Arc::new(stt::local::Whisper::new(s.handle(), threads)) as Arc<dyn Transcriber>
     });
+    let judge = turn.as_ref().map(|s| Arc::new(turn::SmartTurn::new(s.handle())) as Arc<dyn TurnJudge>);
     let mind = llm.as_ref().map(|s| {
         let threads = llm_threads(&config);
         Arc::new(llm::local::Llama::new(s.handle(), threads)) as Arc<dyn Generator>
     });
     let mouth = tts.as_ref().map(|s| {
         let threads = choose(config.tts_threads, 1);
-        Arc::new(tts::local::Piper::new(s.handle(), threads)) as Arc<dyn Synthesizer>
+        Arc::new(tts::local::Piper::new(s.handle(), threads, config.tts.as_deref().unwrap_or_default()))
+            as Arc<dyn Synthesizer>
     });
-    Ok(Local { stt: ear, llm: mind, tts: mouth, supervisors: Supervisors { stt, llm, tts } })
+    let supervisors = Supervisors { stt, turn, llm, tts };
+    Ok(Local { stt: ear, turn: judge, llm: mind, tts: mouth, supervisors })
 }
 
+#[derive(Default)]
 struct Plan {
     stt: Option<Command>,
+    turn: Option<Command>,
     llm: Option<Command>,
     tts: Option<Command>,
 }
 
 async fn plan(config: &LocalConfig) -> Result<Plan, StartError> {
     let cores = config.permits.cores();
-    let mut plan = Plan { stt: None, llm: None, tts: None };
+    let mut plan = Plan::default();
     if let Some(name) = &config.stt {
         let model = model(config, name, Purpose::Stt).await?;
         let args = [arg("--model"), model.into(), arg("--lanes"), arg(cores.min(4))];
         plan.stt = Some(command(config, "whisper", Cores::PerJob, args.into())?);
+    }
+    if let Some(name) = &config.turn {
+        plan.turn = match judge(config, name).await {
+            Err(error @ (StartError::MissingModel { .. } | StartError::MissingEngine(_)))
+                if name == catalog::STARTER_TURN =>
+            {
+                tracing::warn!(%error, "nothing judges by sound whether a caller has finished; the words must do");
+                None
+            }
+            command => Some(command?),
+        };
     }
     if let Some(name) = &config.llm {
         let model = model(config, name, Purpose::Llm).await?;
@@ -179,6 +201,13 @@ async fn plan(config: &LocalConfig) -> Result<Plan, StartError> {
         plan.tts = Some(command(config, "piper", Cores::PerJob, args)?);
     }
     Ok(plan)
+}
+
+async fn judge(config: &LocalConfig, name: &str) -> Result<Command, StartError> {
+    let runtime = model(config, catalog::RUNTIME, Purpose::Runtime).await?;
+    let model = model(config, name, Purpose::Turn).await?;
+    let args = [arg("--runtime"), runtime.into(), arg("--model"), model.into()];
+    command(config, "turn", Cores::PerJob, args.into())
 }
 
 fn arg(value: impl ToString) -> OsString {

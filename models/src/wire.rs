@@ -79,6 +79,7 @@ pub enum Task {
     Transcribe(Transcribe),
     Generate(Generate),
     Synthesize(Synthesize),
+    Judge(Judge),
 }
 
 impl Task {
@@ -88,6 +89,7 @@ impl Task {
             Task::Transcribe(t) => t.threads,
             Task::Generate(t) => t.threads,
             Task::Synthesize(t) => t.threads,
+            Task::Judge(t) => t.threads,
         }
     }
 
@@ -96,6 +98,7 @@ impl Task {
             Task::Transcribe(t) => t.threads = threads,
             Task::Generate(t) => t.threads = threads,
             Task::Synthesize(t) => t.threads = threads,
+            Task::Judge(t) => t.threads = threads,
         }
     }
 }
@@ -105,6 +108,13 @@ impl Task {
 pub struct Transcribe {
     pub language: Option<String>,
     pub prompt: Option<String>,
+    #[serde(default)]
+    pub threads: u32,
+}
+
+/// Has whoever speaks finished? The sound comes behind it: 16 kHz.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Judge {
     #[serde(default)]
     pub threads: u32,
 }
@@ -151,6 +161,7 @@ pub enum Outcome {
     Transcribed(Transcribed),
     Generated(Generated),
     Synthesized(Synthesized),
+    Judged(Judged),
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
@@ -180,6 +191,13 @@ pub struct Generated {
     pub cached_tokens: u32,
     pub completion_tokens: u32,
     pub first_token_us: Option<u64>,
+    pub elapsed_us: u64,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Judged {
+    /// 0 to 1.
+    pub probability: f32,
     pub elapsed_us: u64,
 }
 

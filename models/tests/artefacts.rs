@@ -24,6 +24,7 @@ fn the_two_ggmls_never_meet_and_the_gateway_has_none() {
         ("offhook-whisper", true, false, false),
         ("offhook-llama", false, true, false),
         ("offhook-piper", false, false, true),
+        ("offhook-turn", false, false, true),
         ("models", false, false, false),
         ("offhook", false, false, false),
     ] {
@@ -36,7 +37,7 @@ fn the_two_ggmls_never_meet_and_the_gateway_has_none() {
 
 #[test]
 fn an_engine_carries_no_runtime_and_no_http() {
-    for package in ["offhook-whisper", "offhook-llama", "offhook-piper"] {
+    for package in ["offhook-whisper", "offhook-turn", "offhook-llama", "offhook-piper"] {
         let tree = tree(package, &[]);
         for unwanted in ["tokio", "reqwest", "rustls"] {
             assert!(!has(&tree, unwanted), "{package} depends on {unwanted}");

@@ -51,7 +51,7 @@ fn digests_are_digests_and_packages_are_pinned_by_them() {
 #[test]
 fn the_starter_set_is_enough_for_a_conversation_and_needs_no_hub() {
     let purposes: Vec<_> = starter().map(|e| e.purpose).collect();
-    for purpose in [Purpose::Stt, Purpose::Llm, Purpose::Tts, Purpose::Runtime] {
+    for purpose in [Purpose::Stt, Purpose::Turn, Purpose::Llm, Purpose::Tts, Purpose::Runtime] {
         assert_eq!(purposes.iter().filter(|p| **p == purpose).count(), 1, "{purpose:?}");
     }
     assert!(starter().all(|e| matches!(e.source, Source::Package { .. })));

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use models::process::Supervisor;
+use models::local::LocalConfig;
+use models::process::{Order, Supervisor};
+use models::wire::{Synthesize, Task};
 use models::{
-    ChatMessage, Delta, Phrase, Priority, Prompt, Role, Sampling, SttError, Transcriber, Transcript,
-    TtsError, Utterance,
+    ChatMessage, Delta, EngineError, Phrase, Priority, Prompt, Role, Sampling, SttError, Transcriber,
+    Transcript, TtsError, Utterance,
 };
 
 /// Prompts without numbers, which have more than one way to be written.
@@ -316,5 +318,83 @@ async fn dropping_a_job_frees_its_engine_soon() {
     let begun = Instant::now();
     support::speech(&*mouth, Phrase::new("Yes.")).await.unwrap();
     assert!(begun.elapsed() < alone * 10, "{:?}, a sentence {alone:?}", begun.elapsed());
+    local.supervisors.shutdown().await;
+}
+
+/// Prompts, and what the network makes of each in 8 s that end 200 ms behind it; and cut at 55 % of it, with 200 ms of
+/// silence behind the cut. Computed by onnxruntime 1.31.1 in Python, on features of the front end that the network's
+/// makers publish beside it.
+const JUDGED: [(&str, f32, f32); 12] = [
+    ("agent-pass", 0.9697, 0.9557),
+    ("conf-invalid", 0.9634, 0.1142),
+    ("conf-waitforleader", 0.9719, 0.0091),
+    ("invalid", 0.9574, 0.1142),
+    ("please-try-call-later", 0.987, 0.0199),
+    ("privacy-prompt", 0.9446, 0.805),
+    ("queue-thankyou", 0.954, 0.086),
+    ("vm-dialout", 0.5972, 0.017),
+    ("vm-invalidpassword", 0.9256, 0.8935),
+    ("tt-monkeysintro", 0.9486, 0.0992),
+    ("conf-onlyperson", 0.9875, 0.5098),
+    ("agent-alreadyon", 0.917, 0.9486),
+];
+const SILENCE: usize = 16_000 / 5;
+
+fn judge_only() -> LocalConfig {
+    LocalConfig { stt: None, llm: None, tts: None, ..LocalConfig::default() }
+}
+
+/// From its first to its last loud sample.
+fn spoken(name: &str) -> Vec<i16> {
+    let pcm = support::prompt(name);
+    let loud = |s: &i16| s.unsigned_abs() > 400;
+    let (first, last) = (pcm.iter().position(loud).unwrap(), pcm.iter().rposition(loud).unwrap());
+    pcm[first..=last].to_vec()
+}
+
+#[tokio::test]
+async fn recorded_sentences_are_judged_as_the_reference_judges_them() {
+    let _alone = support::alone().await;
+    let local = support::start(judge_only()).await;
+    let judge = local.turn.unwrap();
+    let mut took = Vec::new();
+    for (name, whole, cut) in JUDGED {
+        let pcm = spoken(name);
+        let silent = |pcm: &[i16]| [pcm, &[0; SILENCE]].concat();
+        for (pcm, expected) in [(silent(&pcm), whole), (silent(&pcm[..pcm.len() * 55 / 100]), cut)] {
+            let begun = Instant::now();
+            let found = judge.judge(pcm.into()).await.unwrap();
+            took.push(begun.elapsed());
+            assert!((found - expected).abs() < 0.02, "{name}: {found}, not {expected}");
+        }
+    }
+    took.sort();
+    println!(
+        "judged {} times, median {:?}, longest {:?}",
+        took.len(),
+        took[took.len() / 2],
+        took[took.len() - 1]
+    );
+    local.supervisors.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_judge_takes_any_sound_and_says_what_it_cannot_do() {
+    let _alone = support::alone().await;
+    let local = support::start(judge_only()).await;
+    let judge = local.turn.unwrap();
+    for pcm in [vec![], vec![0; 7], vec![i16::MIN; 500], vec![3; 16_000 * 20]] {
+        let found = judge.judge(pcm.into()).await.unwrap();
+        assert!((0.0..=1.0).contains(&found), "{found}");
+    }
+    let engine = local.supervisors.turn.as_ref().map(Supervisor::handle).unwrap();
+    let order = Order {
+        task: Task::Synthesize(Synthesize { text: "No.".into(), ..Synthesize::default() }),
+        pcm: [].into(),
+        priority: Priority::Background,
+        threads: 1..=1,
+    };
+    let refused = engine.submit(order).unwrap().next().await.unwrap().unwrap_err();
+    assert!(matches!(refused, EngineError::Failed { kind, .. } if kind == "unsupported"));
     local.supervisors.shutdown().await;
 }

@@ -12,7 +12,10 @@ use axum::response::Response;
 use axum::routing::post;
 use futures_util::{StreamExt, stream};
 use models::llm::remote::{ChatCompletions, Timeouts};
-use models::{ChatMessage, Delta, FinishReason, Generator, LlmError, Prompt, Role, Stage, Usage};
+use models::{
+    ChatMessage, Delta, FinishReason, Generator, LlmError, Prompt, Role, Stage, ToolCall, ToolSpec, Usage,
+};
+use serde_json::json;
 
 /// What the server does: a status, a content type, and pieces with the pause before each.
 #[derive(Clone)]
@@ -23,6 +26,8 @@ struct Script {
     /// Ends the body with an error instead of an end.
     breaks: bool,
     seen: Arc<Mutex<Vec<(HeaderMap, serde_json::Value)>>>,
+    /// The first so many are answered with 503.
+    refused: usize,
 }
 
 fn streamed(text: &str) -> Script {
@@ -32,6 +37,7 @@ fn streamed(text: &str) -> Script {
         pieces: vec![(0, text.as_bytes().to_vec())],
         breaks: false,
         seen: Arc::default(),
+        refused: 0,
     }
 }
 
@@ -45,6 +51,7 @@ async fn start(script: &Script) -> String {
 
 async fn answer(State(script): State<Script>, headers: HeaderMap, body: Bytes) -> Response {
     script.seen.lock().unwrap().push((headers, serde_json::from_slice(&body).unwrap()));
+    let is_refused = script.seen.lock().unwrap().len() <= script.refused;
     let mut pieces: Vec<Option<(u64, Vec<u8>)>> = script.pieces.into_iter().map(Some).collect();
     if script.breaks {
         pieces.push(None);
@@ -59,9 +66,9 @@ async fn answer(State(script): State<Script>, headers: HeaderMap, body: Bytes) -
         }
     });
     Response::builder()
-        .status(StatusCode::from_u16(script.status).unwrap())
+        .status(StatusCode::from_u16(if is_refused { 503 } else { script.status }).unwrap())
         .header("content-type", script.kind)
-        .header("retry-after", "7")
+        .header("retry-after", if is_refused { "0" } else { "7" })
         .body(Body::from_stream(body))
         .unwrap()
 }
@@ -102,6 +109,7 @@ async fn run(mind: &ChatCompletions) -> Result<(Vec<String>, FinishReason, Usage
         match delta? {
             Delta::Text(text) => pieces.push(text),
             Delta::Done { reason, usage } => done = Some((reason, usage)),
+            other => panic!("{other:?}"),
         }
     }
     let (reason, usage) = done.expect("Done comes last");
@@ -269,4 +277,133 @@ async fn dropping_the_stream_closes_the_connection() {
     drop(stream);
     let silence = tokio::time::timeout(Duration::from_secs(30), silence).await;
     assert!(silence.expect("the server still speaks").is_err(), "nothing is ever sent on it");
+}
+
+/// A prompt of a conversation in which a tool has been called once.
+fn equipped() -> Prompt {
+    let asked =
+        ToolCall { id: "call_1".into(), name: "stock".into(), arguments: "{\"item\":\"rye\"}".into() };
+    let mut wanted = ChatMessage::new(Role::Assistant, "");
+    wanted.tool_calls.push(asked.clone());
+    let messages = vec![
+        ChatMessage::new(Role::User, "Have you rye bread?"),
+        wanted,
+        ChatMessage::result(&asked, "{\"left\":2}"),
+        ChatMessage::new(Role::Assistant, "Two are left."),
+        ChatMessage::new(Role::User, "And a baguette?"),
+    ];
+    let parameters = json!({ "type": "object", "properties": { "item": { "type": "string" } } });
+    let tool = ToolSpec { name: "stock".into(), description: "What is left.".into(), parameters };
+    Prompt { tools: vec![tool], ..Prompt::new(messages) }
+}
+
+async fn deltas(mind: &ChatCompletions, prompt: Prompt) -> Vec<Result<Delta, LlmError>> {
+    mind.generate(prompt).collect().await
+}
+
+/// Text, tool calls, and that `Done` comes last.
+fn told(deltas: Vec<Result<Delta, LlmError>>) -> (String, Vec<(String, String, String)>) {
+    let (mut text, mut calls, mut done) = (String::new(), Vec::new(), false);
+    for delta in deltas {
+        assert!(!done, "nothing comes after Done");
+        match delta.unwrap() {
+            Delta::Text(more) => text += &more,
+            Delta::ToolCall(ToolCall { id, name, arguments }) => calls.push((id, name, arguments)),
+            Delta::Done { reason, .. } => {
+                assert_eq!(reason, FinishReason::Stop);
+                done = true;
+            }
+            Delta::Fallback { because } => panic!("{because}"),
+        }
+    }
+    assert!(done);
+    (text, calls)
+}
+
+fn triple(id: &str, name: &str, arguments: &str) -> (String, String, String) {
+    (id.into(), name.into(), arguments.into())
+}
+
+#[tokio::test]
+async fn tools_are_offered_and_their_calls_put_together_from_fragments() {
+    let stream = "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"One moment.\",\"tool_calls\":null}}]}\n\n\
+        data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"call_a\",\"type\":\"function\",\"function\":{\"name\":\"stock\",\"arguments\":\"\"}}]}}]}\n\n\
+        data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"item\\\":\"}}]}}]}\n\n\
+        data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"\\\"baguette\\\"}\"}},{\"index\":1,\"id\":\"call_b\",\"function\":{\"name\":\"wait\"}}]}}]}\n\n\
+        data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\ndata: [DONE]\n\n";
+    let script = streamed(stream);
+    let mind = ChatCompletions::new(start(&script).await, None, "gpt", timeouts());
+    let (text, calls) = told(deltas(&mind, equipped()).await);
+    assert_eq!(text, "One moment.");
+    let stock = triple("call_a", "stock", "{\"item\":\"baguette\"}");
+    assert_eq!(calls, [stock, triple("call_b", "wait", "{}")]);
+    let body = &script.seen.lock().unwrap()[0].1;
+    assert_eq!(
+        body["tools"],
+        json!([{ "type": "function", "function": { "name": "stock", "description": "What is left.",
+            "parameters": { "type": "object", "properties": { "item": { "type": "string" } } } } }])
+    );
+    let call = json!({ "name": "stock", "arguments": "{\"item\":\"rye\"}" });
+    let call = json!([{ "id": "call_1", "type": "function", "function": call }]);
+    assert_eq!(body["messages"][1], json!({ "role": "assistant", "content": null, "tool_calls": call }));
+    assert_eq!(
+        body["messages"][2],
+        json!({ "role": "tool", "content": "{\"left\":2}", "tool_call_id": "call_1" })
+    );
+}
+
+#[tokio::test]
+async fn whole_calls_without_ids_get_ids_of_their_conversation() {
+    let call = json!({ "function": { "name": "stock", "arguments": { "item": "roll" } } });
+    let message = json!({ "role": "assistant", "content": "", "tool_calls": [call, call] });
+    let whole = json!({ "choices": [{ "message": message, "finish_reason": "tool_calls" }] }).to_string();
+    let script = Script { kind: "application/json", ..streamed(&whole) };
+    let mind = ChatCompletions::new(start(&script).await, None, "gpt", timeouts());
+    let (text, calls) = told(deltas(&mind, equipped()).await);
+    let arguments = "{\"item\":\"roll\"}";
+    assert_eq!(text, "");
+    assert_eq!(calls, [triple("call_2", "stock", arguments), triple("call_3", "stock", arguments)]);
+}
+
+#[tokio::test]
+async fn endless_or_nameless_calls_are_no_answer() {
+    let line = |fragment: serde_json::Value| {
+        let delta = json!({ "choices": [{ "delta": { "tool_calls": [fragment] } }] });
+        format!("data: {delta}\n\n")
+    };
+    let many: String = (0..17).map(|i| line(json!({ "index": i, "function": { "name": "x" } }))).collect();
+    let long = line(json!({ "index": 0, "function": { "name": "x", "arguments": "y".repeat(40_000) } }));
+    let nameless = line(json!({ "index": 0, "function": { "arguments": "{}" } }));
+    for (stream, part) in [(many, "too many"), (long, "too long"), (nameless, "no name")] {
+        let mind = ChatCompletions::new(start(&streamed(&stream)).await, None, "gpt", timeouts());
+        let error = deltas(&mind, equipped()).await.pop().unwrap().unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_nothing_of_tools_and_a_schema_is_asked_of_servers() {
+    let script = streamed(HELLO);
+    let schema = json!({ "type": "object" });
+    let prompt = Prompt { schema: Some(schema.clone()), ..equipped() };
+    let url = start(&script).await;
+    told(deltas(&ChatCompletions::webhook(url.clone(), None, timeouts()), prompt.clone()).await);
+    told(deltas(&ChatCompletions::new(url, None, "gpt", timeouts()), prompt).await);
+    let seen = script.seen.lock().unwrap();
+    let (webhook, server) = (&seen[0].1, &seen[1].1);
+    let roles: Vec<_> =
+        webhook["messages"].as_array().unwrap().iter().map(|m| m["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["user", "assistant", "user"]);
+    assert!(webhook.get("tools").is_none() && webhook.get("response_format").is_none());
+    assert_eq!(server["response_format"]["type"], "json_schema");
+    assert_eq!(server["response_format"]["json_schema"]["schema"], schema);
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_is_asked_once_more() {
+    for (refused, asked, answered) in [(1, 2, true), (2, 2, false)] {
+        let script = Script { refused, ..streamed(HELLO) };
+        let answer = ask(&script).await;
+        assert_eq!((answer.is_ok(), script.seen.lock().unwrap().len()), (answered, asked), "{answer:?}");
+    }
 }

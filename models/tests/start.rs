@@ -49,3 +49,13 @@ async fn wrong_names_are_told_from_missing_files() {
         matches!(refused(config).await, StartError::MissingEngine(path) if path.ends_with("offhook-whisper"))
     );
 }
+
+#[tokio::test]
+async fn where_the_judge_of_turns_is_not_there_the_rest_starts_without_it() {
+    let only = LocalConfig { models_dir: empty(), stt: None, llm: None, tts: None, ..LocalConfig::default() };
+    let local = start(only.clone()).await.unwrap();
+    assert!(local.turn.is_none() && local.supervisors.turn.is_none());
+    // One that somebody has named is wanted.
+    let named = LocalConfig { turn: Some("./smart-turn-v9.onnx".into()), ..only };
+    assert!(matches!(refused(named).await, StartError::MissingModel { .. }));
+}

@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use models::wire::{
-    self, Decoder, Failure, Frame, Generate, Generated, Hello, JobId, MAX_FRAME, Message, Outcome, Span,
-    Synthesize, Synthesized, Task, Transcribe, Transcribed, WireError,
+    self, Decoder, Failure, Frame, Generate, Generated, Hello, JobId, Judge, MAX_FRAME, Message, Outcome,
+    Span, Synthesize, Synthesized, Task, Transcribe, Transcribed, WireError,
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ fn task() -> impl Strategy<Value = Task> {
             speed: 1.0,
             threads: 1
         })),
+        any::<u32>().prop_map(|threads| Task::Judge(Judge { threads })),
     ]
 }
 

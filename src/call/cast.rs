@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use models::llm::remote::{ChatCompletions, Timeouts};
-use models::{Generator, Pcm, Synthesizer, Transcriber};
+use models::{Generator, Pcm, Synthesizer, Transcriber, TurnJudge};
 
 use super::actor::Persona;
 use super::directory::Resolved;
 use super::speaker::{Speaker, Unspoken};
 use super::stock::Stock;
+use super::voice::Voice;
 use super::{Manners, Mouth};
 use crate::config::{Agent, TurnTaking};
 use crate::domain::BrainChoice;
@@ -18,8 +19,10 @@ use crate::outside::Outside;
 /// Shared by all calls.
 pub struct Cast {
     transcriber: Arc<dyn Transcriber>,
+    judge: Option<Arc<dyn TurnJudge>>,
     /// By the name of the brain; `None` is the local model.
     generators: HashMap<Option<String>, Arc<dyn Generator>>,
+    synthesizer: Arc<dyn Synthesizer>,
     stock: Stock,
     speaker: Speaker,
     timing: TurnTaking,
@@ -42,34 +45,48 @@ pub enum NoBrain {
 
 impl Cast {
     pub fn new(
-        transcriber: Arc<dyn Transcriber>,
+        (transcriber, judge): (Arc<dyn Transcriber>, Option<Arc<dyn TurnJudge>>),
         synthesizer: Arc<dyn Synthesizer>,
         generators: HashMap<Option<String>, Arc<dyn Generator>>,
         timing: TurnTaking,
         outside: Outside,
     ) -> Self {
         let speaker = Speaker::new(synthesizer.clone());
-        Self { transcriber, generators, stock: Stock::start(synthesizer), speaker, timing, outside }
+        let stock = Stock::start();
+        Self { transcriber, judge, generators, synthesizer, stock, speaker, timing, outside }
     }
 
     /// Whoever speaks on a call with these settings. Ready at once: what is not synthesized yet is so when it is said.
     pub fn persona(&self, who: &Resolved) -> Result<Persona, NoBrain> {
         let generator = self.generator(&who.agent.brain)?;
         let agent = who.agent.clone();
-        let manners = Manners::new(&agent, &self.timing, who.max_duration);
-        let mouth = self.stock.mouth(agent.voice.clone(), agent.speed, &manners.stock());
-        Ok(Persona { agent, manners, transcriber: self.transcriber.clone(), generator, mouth })
+        let voice = self.voice(&agent);
+        let language = voice.language().to_owned();
+        let manners = Manners { language, ..Manners::new(&agent, &self.timing, who.max_duration) };
+        let mouth = self.stock.mouth(voice, &manners.stock());
+        let (transcriber, judge) = (self.transcriber.clone(), self.judge.clone());
+        Ok(Persona { agent, manners, transcriber, judge, generator, mouth })
     }
 
     /// Synthesizes what an agent of the configuration is known to say, and returns when that is there.
     pub async fn rehearse(&self, agent: &Agent) -> Mouth {
         let manners = Manners::new(agent, &self.timing, std::time::Duration::ZERO);
-        self.stock.prepared(agent.voice.clone(), agent.speed, &manners.stock()).await
+        self.stock.prepared(self.voice(agent), &manners.stock()).await
+    }
+
+    fn voice(&self, agent: &Agent) -> Voice {
+        let (name, language) = (agent.voice.clone(), &agent.language);
+        Voice::new(self.synthesizer.clone(), name, agent.speed, language, agent.volume_db)
     }
 
     /// Speaks a text outside of any call.
     pub async fn speak(&self, text: &str, voice: Option<&str>, speed: f32) -> Result<Pcm, Unspoken> {
         self.speaker.speak(text, voice, speed).await
+    }
+
+    /// The way to URLs that clients supplied.
+    pub fn outside(&self) -> &Outside {
+        &self.outside
     }
 
     /// What thinks for an agent.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use models::{EngineError, Priority, SttError, Transcriber, Utterance};
+use models::{EngineError, Priority, SttError, Transcriber, TurnJudge, Utterance};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -22,6 +22,7 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 
 pub(super) struct Ears {
     transcriber: Arc<dyn Transcriber>,
+    judge: Option<Arc<dyn TurnJudge>>,
     language: String,
     before: VecDeque<i16>,
     utterance: Vec<i16>,
@@ -34,11 +35,13 @@ impl Ears {
     /// Results go to `results`, whose owner reads on until the call is over.
     pub(super) fn new(
         transcriber: Arc<dyn Transcriber>,
+        judge: Option<Arc<dyn TurnJudge>>,
         language: String,
         results: mpsc::Sender<Input>,
     ) -> Self {
         Self {
             transcriber,
+            judge,
             language,
             before: VecDeque::with_capacity(PRE_ROLL + media::FRAME),
             utterance: Vec::new(),
@@ -80,7 +83,8 @@ impl Ears {
         }
     }
 
-    /// Turns what there is of the utterance into words. An earlier transcription is dropped.
+    /// Turns what there is of the utterance into words, and has it judged whether the caller has finished. An earlier
+    /// transcription is dropped.
     pub(super) fn transcribe(&mut self, job: u64) {
         self.stop();
         let utterance = Utterance {
@@ -90,10 +94,25 @@ impl Ears {
             priority: Priority::Tail,
         };
         let (transcriber, results) = (self.transcriber.clone(), self.results.clone());
+        let judge = self.judge.clone();
         self.work = Some(tokio::spawn(async move {
-            let input = words(&*transcriber, job, utterance).await;
-            // The reader is gone only when the call is.
-            let _ = results.send(input).await;
+            let judged = async {
+                let Some(judge) = judge else { return };
+                match judge.judge(utterance.pcm.clone()).await {
+                    // The reader is gone only when the call is.
+                    Ok(probability) => {
+                        let _ = results.send(Input::TurnJudged { job, probability }).await;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "nobody judged by sound whether the caller has finished")
+                    }
+                }
+            };
+            let heard = async {
+                let input = words(&*transcriber, job, utterance.clone()).await;
+                let _ = results.send(input).await;
+            };
+            tokio::join!(judged, heard);
         }));
     }
 

@@ -255,9 +255,10 @@ impl Ledger {
                 self.later(EventKind::Transcript { speaker: Speaker::Agent, text, is_final: true, at_ms });
             }
             Note::Turn(turn) => {
-                self.call.turns.push(turn.clone());
-                self.later(EventKind::Turn(turn));
+                self.call.turns.push((*turn).clone());
+                self.later(EventKind::Turn(*turn));
             }
+            Note::Tool(tool) => self.later(EventKind::Tool(tool)),
             Note::BargeIn { turn, stop, resumed } => {
                 self.later(EventKind::BargeIn { turn, stop_ms: millis(stop), resumed });
             }

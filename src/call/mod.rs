@@ -8,6 +8,7 @@ mod directory;
 mod ears;
 mod exchange;
 mod extensions;
+mod gate;
 mod guards;
 mod hunt;
 mod ledger;
@@ -20,20 +21,22 @@ mod route;
 mod speaker;
 mod stock;
 mod switchboard;
+mod tools;
 mod trunks;
 mod turn;
+mod voice;
 
 pub use actor::{Persona, Transfer};
 pub use cast::{Cast, NoBrain};
-pub use conversation::{Action, Conversation, Input, Line, Manners, Note, Unsaid};
+pub use conversation::{Action, Conversation, Deed, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
 pub use exchange::{Exchange, local_ip_towards};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::{Journal, NotWritten};
 pub use messages::{
-    Destination, Draft, Kept, NotTaken, Notice, SendError, Way, contact_of, read as read_notice,
-    verify as verify_notice,
+    Destination, Draft, Kept, NotTaken, Notice, SendError, Text, Undrafted, Way, contact_of,
+    read as read_notice, verify as verify_notice,
 };
 pub use meter::{Meter, watch};
 pub use queue::{Full, Hold, Limits, Pace};

@@ -1,8 +1,8 @@
 //! What the brain is given: the agent's persona, its examples, and what was said so far.
 
-use models::{ChatMessage, Prompt, Role, Sampling};
+use models::{ChatMessage, Prompt, Role, Sampling, ToolCall};
 
-use super::Line;
+use super::{Deed, Line};
 use crate::config::Agent;
 use crate::domain::Speaker;
 
@@ -28,12 +28,18 @@ pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
         messages.push(ChatMessage::new(Role::User, CALL_BEGINS));
     }
     for line in lines {
+        if !line.deeds.is_empty() {
+            messages.extend(done(line));
+            continue;
+        }
         let role = match line.speaker {
             Speaker::Caller => Role::User,
             Speaker::Agent => Role::Assistant,
         };
         match messages.last_mut() {
-            Some(last) if last.role == role => last.content = format!("{} {}", last.content, line.text),
+            Some(last) if last.role == role && last.tool_calls.is_empty() => {
+                last.content = format!("{} {}", last.content, line.text)
+            }
             _ => messages.push(ChatMessage::new(role, line.text.clone())),
         }
     }
@@ -50,6 +56,21 @@ pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
     }
 }
 
+/// What the agent did, as the brain asked for it, and what it was told.
+fn done(line: &Line) -> Vec<ChatMessage> {
+    let call = |deed: &Deed| ToolCall {
+        id: deed.id.clone(),
+        name: deed.name.clone(),
+        arguments: deed.arguments.clone(),
+    };
+    let asked = ChatMessage {
+        tool_calls: line.deeds.iter().map(call).collect(),
+        ..ChatMessage::new(Role::Assistant, line.text.clone())
+    };
+    let told = line.deeds.iter().map(|deed| ChatMessage::result(&call(deed), deed.result.clone()));
+    std::iter::once(asked).chain(told).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,10 +78,7 @@ mod tests {
 
     fn roles(examples: &str, history: &[(Speaker, &str)]) -> Vec<(Role, String)> {
         let config = Config::parse(&format!("[[agent]]\nname='a'\nprompt='Be brief.'\n{examples}")).unwrap();
-        let history: Vec<_> = history
-            .iter()
-            .map(|(speaker, text)| Line { speaker: *speaker, text: (*text).to_owned() })
-            .collect();
+        let history: Vec<_> = history.iter().map(|(speaker, text)| Line::new(*speaker, *text)).collect();
         let prompt = prompt(&config.agents[0], &history, 1);
         prompt.messages.into_iter().map(|message| (message.role, message.content)).collect()
     }
@@ -83,7 +101,7 @@ mod tests {
     fn an_empty_persona_is_no_message() {
         let mut config = Config::parse("[[agent]]\nname='a'\nprompt='x'").unwrap();
         config.agents[0].prompt.clear();
-        let said = [Line { speaker: Speaker::Caller, text: "Hi.".into() }];
+        let said = [Line::new(Speaker::Caller, "Hi.")];
         let messages = prompt(&config.agents[0], &said, 1).messages;
         assert_eq!((messages.len(), messages[0].role), (1, Role::User));
     }

@@ -8,6 +8,7 @@
 //! | a SIP URI | the servers of the number's trunk; where it has none, what RFC 3263 finds for the URI itself |
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sip::identity::{CallerId, IdentityStyle, Privacy};
 use sip::{Invite, NameAddr, Path, ReferRequest, Uri};
@@ -16,7 +17,7 @@ use super::exchange::{Exchange, local_ip_towards};
 use super::messages::{Destination, Way};
 use super::trunks::{Hop, address_of, credentials, route_over};
 use crate::config::{Extension, Identity, Style, Trunk};
-use crate::domain::{Call, Direction, E164, Number};
+use crate::domain::{Call, Direction, E164, Number, TransferMode};
 
 /// One place to call.
 #[derive(Clone, Debug)]
@@ -97,20 +98,37 @@ impl Exchange {
     /// # Errors
     /// As for [`route`](Self::route), or no number of ours is there to call from.
     pub async fn route_beside(&self, call: &Call, to: &str) -> Result<Waves, RouteError> {
-        let (ours, theirs) = match call.direction {
-            Direction::Inbound => (&call.to, &call.from),
-            Direction::Outbound => (&call.from, &call.to),
+        let theirs = match call.direction {
+            Direction::Inbound => &call.from,
+            Direction::Outbound => &call.to,
         };
         // A phone of ours is shown who is there, not our number.
         if let Some(extension) = self.config.extension(to) {
             return Ok(vec![self.phones_of(extension, theirs.reveal()).await?]);
         }
-        let number = self.directory.dialled(ours.reveal()).filter(|number| number.account == call.account);
-        // Who dialled an agent by name goes out by the agent's number.
-        let of_agent = || self.directory.numbers_of(call.agent_id.as_ref()?).first().cloned();
-        let number = number.or_else(of_agent);
+        let number = self.number_of(call);
         let number = number.ok_or_else(|| RouteError::Refused("there is no number to call from".into()))?;
         self.route(&number, to).await
+    }
+
+    /// The number of ours that a call came to or went out from; who dialled an agent by name goes out by the agent's.
+    pub(super) fn number_of(&self, call: &Call) -> Option<Arc<Number>> {
+        let ours = match call.direction {
+            Direction::Inbound => &call.to,
+            Direction::Outbound => &call.from,
+        };
+        let number = self.directory.dialled(ours.reveal()).filter(|number| number.account == call.account);
+        number.or_else(|| self.directory.numbers_of(call.agent_id.as_ref()?).first().cloned())
+    }
+
+    /// How a call is handed on to a target, where it is left to us (`asked` is `Auto`) or not.
+    pub fn transfer_mode(&self, call: &Call, to: &str, asked: TransferMode) -> TransferMode {
+        match asked {
+            // Nobody but us reaches a phone of ours.
+            TransferMode::Auto if self.config.extension(to).is_some() => TransferMode::Bridge,
+            TransferMode::Auto => self.config.trunk(&call.trunk).map_or(asked, |trunk| trunk.transfer),
+            mode => mode,
+        }
     }
 
     /// Places that a REFER names, and with them the dialog to be replaced, if it names one (RFC 3891).

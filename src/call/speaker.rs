@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use models::phrase::Phraser;
-use models::{Pcm, Phrase, Priority, Synthesizer, TtsError};
+use models::{Pcm, Priority, Synthesizer, TtsError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+
+use super::voice::Voice;
 
 /// Texts at once. Each takes a core of the mouth's while nobody on a call needs it.
 const AT_ONCE: usize = 2;
@@ -44,13 +46,12 @@ impl Speaker {
 
     async fn speak_in_turn(&self, text: &str, voice: Option<&str>, speed: f32) -> Result<Pcm, Unspoken> {
         let _turn = self.turns.acquire().await.map_err(|_| Unspoken::Busy)?;
+        let voice = Voice::new(self.synthesizer.clone(), voice.map(str::to_owned), speed, "", 0.0);
         let mut phraser = Phraser::new();
         let clauses: Vec<String> = phraser.push(text).collect();
-        let mut whole = Pcm { rate: self.synthesizer.rate(), samples: Vec::new() };
+        let mut whole = Pcm { rate: voice.rate(), samples: Vec::new() };
         for text in clauses.into_iter().chain(phraser.finish()) {
-            let voice = voice.map(str::to_owned);
-            let phrase = Phrase { text, voice, speed, priority: Priority::Background };
-            let mut sound = self.synthesizer.synthesize(phrase);
+            let mut sound = voice.sound(&text, Priority::Background);
             while let Some(piece) = sound.next().await {
                 let piece = piece?;
                 // Of one voice, and so of one rate.

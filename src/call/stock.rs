@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::StreamExt;
-use models::{Pcm, Phrase, Priority, Synthesizer, TtsError};
+use models::{Pcm, Priority, TtsError};
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::turn::Mouth;
+use super::voice::Voice;
 
 /// Sentences that may wait for their sound; further ones are said without.
 const WAITING: usize = 256;
@@ -26,14 +27,29 @@ struct Key {
     voice: Option<String>,
     /// Bits of an `f32`.
     speed: u32,
+    /// As it is said, which depends on the language.
+    said: String,
+}
+
+impl Key {
+    fn new(voice: &Voice, text: &str) -> Self {
+        let (name, speed) = (voice.name().cloned(), voice.speed().to_bits());
+        Self { voice: name, speed, said: voice.spoken(text).text }
+    }
+}
+
+/// A sentence whose sound is wanted.
+struct Wanted {
+    key: Key,
+    slot: Slot,
+    voice: Voice,
     text: String,
 }
 
 /// What is kept, and what is wanted.
 pub(super) struct Stock {
-    synthesizer: Arc<dyn Synthesizer>,
     shelf: Arc<Mutex<Shelf>>,
-    wanted: mpsc::Sender<(Key, Slot)>,
+    wanted: mpsc::Sender<Wanted>,
 }
 
 #[derive(Default)]
@@ -52,51 +68,55 @@ struct Kept {
 
 impl Stock {
     /// Its task ends when the stock is dropped.
-    pub(super) fn start(synthesizer: Arc<dyn Synthesizer>) -> Self {
-        Self::start_with(synthesizer, KEPT)
+    pub(super) fn start() -> Self {
+        Self::start_with(KEPT)
     }
 
-    fn start_with(synthesizer: Arc<dyn Synthesizer>, most: usize) -> Self {
-        let (wanted, mut queue) = mpsc::channel::<(Key, Slot)>(WAITING);
+    fn start_with(most: usize) -> Self {
+        let (wanted, mut queue) = mpsc::channel::<Wanted>(WAITING);
         let shelf = Arc::new(Mutex::new(Shelf::default()));
-        let (worker, shared) = (synthesizer.clone(), shelf.clone());
+        let shared = shelf.clone();
         tokio::spawn(async move {
-            while let Some((key, slot)) = queue.recv().await {
-                let sound = whole(&*worker, &key, Priority::Background).await;
+            while let Some(Wanted { key, slot, voice, text }) = queue.recv().await {
+                let sound = whole(&voice, &text, Priority::Background).await;
                 lock(&shared).arrived(&key, &slot, sound, most);
             }
         });
-        Self { synthesizer, shelf, wanted }
+        Self { shelf, wanted }
     }
 
-    /// A voice that has, or soon will have, the sound of these sentences.
-    pub(super) fn mouth(&self, voice: Option<String>, speed: f32, sentences: &[&str]) -> Mouth {
+    /// A mouth that has, or soon will have, the sound of these sentences.
+    pub(super) fn mouth(&self, voice: Voice, sentences: &[&str]) -> Mouth {
         let mut ready = HashMap::new();
         for text in sentences.iter().filter(|text| !text.is_empty()) {
-            let key = Key { voice: voice.clone(), speed: speed.to_bits(), text: (*text).to_owned() };
+            let key = Key::new(&voice, text);
             let mut shelf = lock(&self.shelf);
             let (slot, is_new) = shelf.slot(&key);
-            if is_new && self.wanted.try_send((key.clone(), slot.clone())).is_err() {
-                shelf.slots.remove(&key);
+            if is_new {
+                let (voice, text) = (voice.clone(), (*text).to_owned());
+                let wanted = Wanted { key: key.clone(), slot: slot.clone(), voice, text };
+                if self.wanted.try_send(wanted).is_err() {
+                    shelf.slots.remove(&key);
+                }
             }
-            ready.insert(key.text, slot);
+            ready.insert((*text).to_owned(), slot);
         }
-        Mouth::new(self.synthesizer.clone(), voice, speed, ready)
+        Mouth::new(voice, ready)
     }
 
     /// The same, when all of them are there. What fails is logged, and tried again when it is to be said.
-    pub(super) async fn prepared(&self, voice: Option<String>, speed: f32, sentences: &[&str]) -> Mouth {
+    pub(super) async fn prepared(&self, voice: Voice, sentences: &[&str]) -> Mouth {
         let mut ready = HashMap::new();
         for text in sentences.iter().filter(|text| !text.is_empty()) {
-            let key = Key { voice: voice.clone(), speed: speed.to_bits(), text: (*text).to_owned() };
+            let key = Key::new(&voice, text);
             let (slot, is_new) = lock(&self.shelf).slot(&key);
             if is_new {
-                let sound = whole(&*self.synthesizer, &key, Priority::Reply).await;
+                let sound = whole(&voice, text, Priority::Reply).await;
                 lock(&self.shelf).arrived(&key, &slot, sound, KEPT);
             }
-            ready.insert(key.text, slot);
+            ready.insert((*text).to_owned(), slot);
         }
-        Mouth::new(self.synthesizer.clone(), voice, speed, ready)
+        Mouth::new(voice, ready)
     }
 }
 
@@ -151,10 +171,9 @@ fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn whole(synthesizer: &dyn Synthesizer, key: &Key, priority: Priority) -> Result<Pcm, TtsError> {
-    let (voice, speed) = (key.voice.clone(), f32::from_bits(key.speed));
-    let mut sound = synthesizer.synthesize(Phrase { text: key.text.clone(), voice, speed, priority });
-    let mut whole = Pcm { rate: synthesizer.rate(), samples: Vec::new() };
+async fn whole(voice: &Voice, text: &str, priority: Priority) -> Result<Pcm, TtsError> {
+    let mut sound = voice.sound(text, priority);
+    let mut whole = Pcm { rate: voice.rate(), samples: Vec::new() };
     while let Some(pcm) = sound.next().await {
         let pcm = pcm?;
         whole.rate = pcm.rate;
@@ -169,6 +188,10 @@ mod tests {
 
     use super::*;
 
+    fn voice(synthesizer: &Arc<FakeSynthesizer>, speed: f32) -> Voice {
+        Voice::new(synthesizer.clone(), None, speed, "en", 0.0)
+    }
+
     async fn has(slot: &Slot) {
         while slot.get().is_none() {
             tokio::task::yield_now().await;
@@ -178,9 +201,9 @@ mod tests {
     #[tokio::test]
     async fn a_mouth_is_there_before_its_sentences_are() {
         let synthesizer = Arc::new(FakeSynthesizer::default());
-        let stock = Stock::start(synthesizer.clone());
+        let stock = Stock::start();
         // Nothing is awaited here, so the task has not run yet.
-        let mouth = stock.mouth(None, 1.0, &["Hello.", "", "Goodbye."]);
+        let mouth = stock.mouth(voice(&synthesizer, 1.0), &["Hello.", "", "Goodbye."]);
         assert_eq!((mouth.ready().len(), synthesizer.asked.count()), (2, 0));
         has(&mouth.ready()["Hello."]).await;
         assert_eq!(synthesizer.asked.all()[0].priority, Priority::Background);
@@ -189,11 +212,11 @@ mod tests {
     #[tokio::test]
     async fn one_sentence_is_synthesized_once_per_voice() {
         let synthesizer = Arc::new(FakeSynthesizer::default());
-        let stock = Stock::start(synthesizer.clone());
-        let first = stock.prepared(None, 1.0, &["Hello."]).await;
-        let again = stock.mouth(None, 1.0, &["Hello."]);
+        let stock = Stock::start();
+        let first = stock.prepared(voice(&synthesizer, 1.0), &["Hello."]).await;
+        let again = stock.mouth(voice(&synthesizer, 1.0), &["Hello."]);
         assert!(Arc::ptr_eq(&first.ready()["Hello."], &again.ready()["Hello."]));
-        has(&stock.mouth(None, 1.5, &["Hello."]).ready()["Hello."]).await;
+        has(&stock.mouth(voice(&synthesizer, 1.5), &["Hello."]).ready()["Hello."]).await;
         assert_eq!(synthesizer.asked.count(), 2);
     }
 
@@ -201,13 +224,13 @@ mod tests {
     async fn what_was_not_used_for_longest_goes_first() {
         let synthesizer = Arc::new(FakeSynthesizer::default());
         // A character is 960 samples there: room for two of these.
-        let stock = Stock::start_with(synthesizer.clone(), 5000);
+        let stock = Stock::start_with(5000);
         for text in ["aa", "bb", "aa", "cc"] {
-            has(&stock.mouth(None, 1.0, &[text]).ready()[text]).await;
+            has(&stock.mouth(voice(&synthesizer, 1.0), &[text]).ready()[text]).await;
         }
-        has(&stock.mouth(None, 1.0, &["aa"]).ready()["aa"]).await;
+        has(&stock.mouth(voice(&synthesizer, 1.0), &["aa"]).ready()["aa"]).await;
         assert_eq!(synthesizer.asked.count(), 3, "aa is still there");
-        has(&stock.mouth(None, 1.0, &["bb"]).ready()["bb"]).await;
+        has(&stock.mouth(voice(&synthesizer, 1.0), &["bb"]).ready()["bb"]).await;
         assert_eq!(synthesizer.asked.count(), 4, "bb had to go");
     }
 }

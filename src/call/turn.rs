@@ -1,4 +1,7 @@
-//! One turn of the agent: tokens → clauses → sound → line. Dropping its task is its cancellation.
+//! One turn of the agent: tokens → clauses → sound → gate → line. Dropping its task is its cancellation.
+//!
+//! Up to the gate all is work that may be thrown away. What the caller, the record or anybody else could notice comes after it:
+//! sound, phrases, the wish to hang up, the end of the turn, and what it has used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +12,15 @@ use futures_util::StreamExt;
 use media::net::Line;
 use media::{Mark, PlayChunk};
 use models::phrase::Phraser;
-use models::{Delta, Generator, LlmError, Pcm, Phrase, Priority, Prompt, Synthesizer, TtsError};
+use models::{Delta, Generator, LlmError, Pcm, Priority, Prompt, TtsError};
 use tokio::sync::mpsc;
 
 use super::Input;
 use super::ears::may_come_back;
+use super::gate::Gate;
 use super::stock::Slot;
+use super::tools::{Asked, Outcome, Round, Then, Toolbox};
+use super::voice::Voice;
 use crate::domain::CallUsage;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
@@ -27,35 +33,19 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(400);
 /// The voice of an agent, with the sentences that are synthesized before they are needed.
 #[derive(Clone)]
 pub struct Mouth {
-    synthesizer: Arc<dyn Synthesizer>,
-    voice: Option<String>,
-    speed: f32,
+    voice: Voice,
     ready: Arc<HashMap<String, Slot>>,
 }
 
 impl Mouth {
     /// `ready`: the sound of whole sentences, now or when it has come.
-    pub(super) fn new(
-        synthesizer: Arc<dyn Synthesizer>,
-        voice: Option<String>,
-        speed: f32,
-        ready: HashMap<String, Slot>,
-    ) -> Self {
-        Self { synthesizer, voice, speed, ready: Arc::new(ready) }
+    pub(super) fn new(voice: Voice, ready: HashMap<String, Slot>) -> Self {
+        Self { voice, ready: Arc::new(ready) }
     }
 
     #[cfg(test)]
     pub(super) fn ready(&self) -> &HashMap<String, Slot> {
         &self.ready
-    }
-
-    fn phrase(&self, text: &str) -> Phrase {
-        Phrase {
-            text: text.to_owned(),
-            voice: self.voice.clone(),
-            speed: self.speed,
-            priority: Priority::Reply,
-        }
     }
 }
 
@@ -80,6 +70,12 @@ impl Meter {
     fn characters(&self, text: &str) {
         self.characters.fetch_add(text.chars().count() as u64, Ordering::Relaxed);
     }
+
+    /// Takes over what `other` has counted, and empties it.
+    fn take(&self, other: &Meter) {
+        self.tokens.fetch_add(other.tokens.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        self.characters.fetch_add(other.characters.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
 }
 
 /// What a turn works with.
@@ -89,6 +85,11 @@ pub(super) struct TurnTask {
     pub(super) line: Arc<Line>,
     pub(super) reports: mpsc::Sender<Input>,
     pub(super) meter: Arc<Meter>,
+    pub(super) toolbox: Arc<Toolbox>,
+    /// What was used before the gate opened: the call has used it only if it opens.
+    pub(super) spent: Meter,
+    /// Until it opens, nothing of the turn is heard, done or written.
+    pub(super) gate: Gate,
 }
 
 impl TurnTask {
@@ -101,7 +102,7 @@ impl TurnTask {
                 true
             }
         };
-        self.report(Input::ReplyOver { turn: self.turn, failed }).await;
+        self.finish(failed).await;
     }
 
     /// Asks the brain and says what it answers, clause by clause, while it is still answering.
@@ -114,7 +115,23 @@ impl TurnTask {
         if let Err(error) = &said {
             tracing::error!(%error, turn = self.turn, "an answer could not be said");
         }
-        self.report(Input::ReplyOver { turn: self.turn, failed: thought.is_err() || said.is_err() }).await;
+        self.finish(thought.is_err() || said.is_err()).await;
+    }
+
+    async fn finish(&self, failed: bool) {
+        self.released().await;
+        self.report(Input::ReplyOver { turn: self.turn, failed }).await;
+    }
+
+    /// Returns when the turn is no longer a mere guess that it is the agent's. Whatever has a side effect waits for this.
+    async fn released(&self) {
+        self.gate.opened().await;
+        self.meter.take(&self.spent);
+    }
+
+    /// Where use is counted.
+    fn counter(&self) -> &Meter {
+        if self.gate.is_open() { &self.meter } else { &self.spent }
     }
 
     async fn think(
@@ -123,11 +140,55 @@ impl TurnTask {
         prompt: Prompt,
         clauses: mpsc::Sender<(String, Instant)>,
     ) -> Result<(), LlmError> {
+        let mut round = Round::first(prompt);
+        loop {
+            let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
+            if asked.calls.is_empty() {
+                return Ok(());
+            }
+            self.released().await;
+            for call in round.begin(asked) {
+                let outcome = self.toolbox.run(self.turn, &self.line, &call).await;
+                self.act_on(&outcome, &clauses).await;
+                if !round.told(&call, &outcome) {
+                    break;
+                }
+            }
+            if !round.next() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What a tool leads to is said and noted.
+    async fn act_on(&self, outcome: &Outcome, clauses: &mpsc::Sender<(String, Instant)>) {
+        let now = Instant::now();
+        let mut phraser = Phraser::new();
+        let mut said: Vec<_> = phraser.push(outcome.say.as_deref().unwrap_or_default()).collect();
+        said.extend(phraser.finish());
+        for clause in said {
+            let _ = clauses.send((clause, now)).await;
+        }
+        let turn = self.turn;
+        match outcome.then {
+            Then::Think => {}
+            Then::HangUp => self.report(Input::WantsHangUp { turn }).await,
+            Then::Transfer => self.report(Input::WantsTransfer { turn }).await,
+            Then::Quiet(quiet) => self.report(Input::WantsQuiet { turn, quiet }).await,
+        }
+    }
+
+    async fn think_a_round(
+        &self,
+        generator: &dyn Generator,
+        prompt: &Prompt,
+        clauses: &mpsc::Sender<(String, Instant)>,
+    ) -> Result<Asked, LlmError> {
         let asked = Instant::now();
         let mut attempt = 1;
         loop {
             let mut spoke = false;
-            match self.think_once(generator, prompt.clone(), &clauses, asked, &mut spoke).await {
+            match self.think_once(generator, prompt.clone(), clauses, asked, &mut spoke).await {
                 Err(LlmError::Engine(error)) if !spoke && attempt < TRIES && may_come_back(&error) => {
                     tracing::warn!(%error, attempt, "the local model failed; once more");
                     attempt += 1;
@@ -145,33 +206,38 @@ impl TurnTask {
         clauses: &mpsc::Sender<(String, Instant)>,
         asked: Instant,
         spoke: &mut bool,
-    ) -> Result<(), LlmError> {
+    ) -> Result<Asked, LlmError> {
         let mut deltas = generator.generate(prompt);
         let mut phraser = Phraser::new();
         let mut marks = MarkFilter::default();
         let mut first = true;
         let mut pieces = 0;
+        let mut wanted = Asked::default();
         while let Some(delta) = deltas.next().await {
             let text = match delta? {
                 Delta::Text(text) => text,
-                // None is offered to it yet.
-                Delta::ToolCall(_) => continue,
+                Delta::ToolCall(call) => {
+                    wanted.calls.push(call);
+                    continue;
+                }
+                Delta::Fallback { .. } => continue,
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
-                    self.meter.tokens(said.saturating_sub(pieces));
+                    self.counter().tokens(said.saturating_sub(pieces));
                     break;
                 }
             };
             pieces += 1;
-            self.meter.tokens(1);
+            self.counter().tokens(1);
             if std::mem::take(&mut first) {
                 self.report(Input::FirstToken { turn: self.turn, after: asked.elapsed() }).await;
             }
+            wanted.text.push_str(&text);
             for clause in phraser.push(&marks.push(&text)) {
                 *spoke = true;
                 if clauses.send((clause, Instant::now())).await.is_err() {
-                    return Ok(());
+                    return Ok(Asked::default());
                 }
             }
         }
@@ -180,9 +246,10 @@ impl TurnTask {
             let _ = clauses.send((clause, Instant::now())).await;
         }
         if marks.seen {
+            self.released().await;
             self.report(Input::WantsHangUp { turn: self.turn }).await;
         }
-        Ok(())
+        Ok(wanted)
     }
 
     async fn speak_all(&self, mut queue: mpsc::Receiver<(String, Instant)>) -> Result<(), TtsError> {
@@ -203,10 +270,10 @@ impl TurnTask {
             let sound = futures_util::stream::iter([Ok(pcm.clone())]);
             return self.play(mark, n, text, since, sound).await.map_err(|(error, _)| error);
         }
-        self.meter.characters(text);
+        self.counter().characters(text);
         let mut attempt = 1;
         loop {
-            let sound = self.mouth.synthesizer.synthesize(self.mouth.phrase(text));
+            let sound = self.mouth.voice.sound(text, Priority::Reply);
             match self.play(mark, n, text, since, sound).await {
                 Ok(()) => return Ok(()),
                 Err((TtsError::Engine(error), false)) if attempt < TRIES && may_come_back(&error) => {
@@ -219,7 +286,7 @@ impl TurnTask {
         }
     }
 
-    /// On failure also says whether a part of it sounds already.
+    /// On failure also says whether a part of it sounds already. In front of the gate the sound is made all the same, and kept.
     async fn play(
         &self,
         mark: u64,
@@ -229,32 +296,56 @@ impl TurnTask {
         mut sound: impl futures_util::Stream<Item = Result<Pcm, TtsError>> + Unpin,
     ) -> Result<(), (TtsError, bool)> {
         let mut duration = Duration::ZERO;
+        let mut sounds = false;
+        let mut kept = Vec::new();
         let mut failure = None;
-        while let Some(pcm) = sound.next().await {
-            match pcm {
-                Err(error) => {
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.released(), if !kept.is_empty() => {
+                    self.sound(mark, text, &mut sounds, kept.drain(..)).await;
+                    continue;
+                }
+                next = sound.next() => next,
+            };
+            match next {
+                None => break,
+                Some(Err(error)) => {
                     failure = Some(error);
                     break;
                 }
-                Ok(pcm) if pcm.samples.is_empty() => {}
-                Ok(pcm) => {
-                    if duration.is_zero() {
-                        if n == 0 {
-                            self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
-                        }
-                        self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
+                Some(Ok(pcm)) if pcm.samples.is_empty() => {}
+                Some(Ok(mut pcm)) => {
+                    self.mouth.voice.gain().apply(&mut pcm.samples);
+                    if duration.is_zero() && n == 0 {
+                        self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
                     }
                     duration +=
                         Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)));
-                    self.put(mark, pcm.rate, pcm.samples.into(), false).await;
+                    match self.gate.is_open() {
+                        true => self.sound(mark, text, &mut sounds, kept.drain(..).chain([pcm])).await,
+                        false => kept.push(pcm),
+                    }
                 }
             }
         }
-        if !duration.is_zero() {
+        if !duration.is_zero() && (failure.is_none() || sounds) {
+            self.sound(mark, text, &mut sounds, kept.drain(..)).await;
             self.report(Input::Measured { turn: self.turn, mark, duration }).await;
             self.put(mark, media::LINE_RATE, Arc::from([]), true).await;
         }
-        failure.map_or(Ok(()), |error| Err((error, !duration.is_zero())))
+        failure.map_or(Ok(()), |error| Err((error, sounds)))
+    }
+
+    /// Puts pieces of a phrase on the line, and tells of it before the first. `sounds`: whether that was done.
+    async fn sound(&self, mark: u64, text: &str, sounds: &mut bool, pieces: impl Iterator<Item = Pcm>) {
+        self.released().await;
+        if !std::mem::replace(sounds, true) {
+            self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
+        }
+        for pcm in pieces {
+            self.put(mark, pcm.rate, pcm.samples.into(), false).await;
+        }
     }
 
     async fn put(&self, mark: u64, rate: u32, pcm: Arc<[i16]>, last: bool) {

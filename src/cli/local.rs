@@ -57,6 +57,7 @@ fn none(folders: &Folders) -> LocalConfig {
         engines_dir: folders.engines.clone().unwrap_or(beside.engines_dir.clone()),
         models_dir: folders.models.clone().unwrap_or(beside.models_dir.clone()),
         stt: None,
+        turn: None,
         llm: None,
         tts: None,
         ..beside

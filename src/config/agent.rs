@@ -118,7 +118,7 @@ pub(super) fn agent(s: Section) -> Agent {
         top_p: s.number("top_p", default.top_p, 0.0, 1.0),
         repeat_penalty: s.number("repeat_penalty", default.repeat_penalty, 1.0, 2.0),
         fallback_brain: brain(&s, "fallback_brain"),
-        tools: s.group("tools").unwrap_or(default.tools),
+        tools: tools(&s),
         vocabulary: s.texts("vocabulary", &[]),
         patience: s.number("patience", default.patience, 0.5, 3.0),
         volume_db: s.number("volume_db", default.volume_db, -20.0, 6.0),
@@ -133,6 +133,14 @@ pub(super) fn agent(s: Section) -> Agent {
     };
     s.finish();
     agent
+}
+
+fn tools(s: &Section) -> Tools {
+    let tools = s.group::<Tools>("tools").unwrap_or_default();
+    if let Err(wrong) = tools.check() {
+        s.wrong("tools", wrong);
+    }
+    tools
 }
 
 /// "local", or the name of a `[[brain]]`.

@@ -89,6 +89,8 @@ pub struct Engines {
     pub models: Option<PathBuf>,
     /// Catalogue names or paths.
     pub stt: String,
+    /// Empty: nothing judges by sound whether a caller has finished.
+    pub turn: String,
     pub llm: String,
     pub tts: String,
     /// Further voices that agents may have, besides those that the agents of this file have.
@@ -224,6 +226,7 @@ impl Default for Config {
                 folder: None,
                 models: None,
                 stt: "whisper-tiny.en".into(),
+                turn: "smart-turn-v3.2".into(),
                 llm: "smollm2-135m-instruct".into(),
                 tts: "piper-en_US-joe-medium".into(),
                 voices: Vec::new(),

@@ -91,6 +91,7 @@ fn engines(s: Section, default: Engines) -> Engines {
         folder: s.maybe("folder", "a folder"),
         models: s.maybe("models", "a folder"),
         stt: s.text("stt").unwrap_or(default.stt),
+        turn: s.text("turn").unwrap_or(default.turn),
         llm: s.text("llm").unwrap_or(default.llm),
         tts: s.text("tts").unwrap_or(default.tts),
         voices: s.texts("voices", &[]),

@@ -15,10 +15,13 @@ const PACKAGES: &[(&str, &str)] = &[
 ];
 const ENGINES: &[(&str, &str)] = &[
     ("offhook-whisper", "understands callers"),
+    (JUDGE, "hears whether they have finished"),
     ("offhook-llama", "thinks of answers"),
     ("offhook-piper", "speaks"),
 ];
-/// The three starter engines with their models stay below this.
+/// The one engine that a call does without.
+const JUDGE: &str = "offhook-turn";
+/// The starter engines with their models stay below this.
 const NEEDED_MEMORY: u64 = 1 << 30;
 const LITTLE_DISK: u64 = 200 << 20;
 const ENOUGH_DISK: u64 = 2 << 30;
@@ -122,6 +125,11 @@ pub(super) fn engines(config: &Config, probe: &dyn Probe) -> Vec<Check> {
         let name = format!("engine {engine}");
         match probe.engine(config, engine) {
             (path, true) => ok(&name, path.display().to_string()),
+            (path, false) if *engine == JUDGE => warn(
+                &name,
+                format!("not at {}; it {purpose}, and without it the words must tell", path.display()),
+                "build the engines (`make engines`), or set engines.turn = \"\"",
+            ),
             (path, false) => fail(
                 &name,
                 format!("not at {}; it {purpose}", path.display()),
@@ -129,7 +137,8 @@ pub(super) fn engines(config: &Config, probe: &dyn Probe) -> Vec<Check> {
             ),
         }
     };
-    ENGINES.iter().map(check).collect()
+    let judges = !config.engines.turn.is_empty();
+    ENGINES.iter().filter(|(engine, _)| judges || *engine != JUDGE).map(check).collect()
 }
 
 pub(super) fn runtime(config: &Config, probe: &dyn Probe) -> Check {
@@ -149,10 +158,18 @@ pub(super) fn models(config: &Config, probe: &dyn Probe) -> Vec<Check> {
             ModelState::OwnFile { path } => {
                 ok(&title, format!("{} (your own file, not verified)", path.display()))
             }
+            ModelState::Missing { path } if key == "engines.turn" => warn(
+                &title,
+                format!(
+                    "not at {}; without it the words must tell when a caller has finished",
+                    path.display()
+                ),
+                format!("offhook models pull {name}   (or `starter` for all that a first call needs)"),
+            ),
             ModelState::Missing { path } => fail(
                 &title,
                 format!("not at {}", path.display()),
-                format!("offhook models pull {name}   (or `starter` for all three)"),
+                format!("offhook models pull {name}   (or `starter` for all that a first call needs)"),
             ),
             ModelState::Corrupt { reason } => {
                 fail(&title, reason, format!("offhook models pull {name}   fetches it anew"))
@@ -165,10 +182,16 @@ pub(super) fn models(config: &Config, probe: &dyn Probe) -> Vec<Check> {
         }
     };
     let engines = &config.engines;
-    [("engines.stt", &engines.stt), ("engines.llm", &engines.llm), ("engines.tts", &engines.tts)]
-        .into_iter()
-        .map(check)
-        .collect()
+    [
+        ("engines.stt", &engines.stt),
+        ("engines.turn", &engines.turn),
+        ("engines.llm", &engines.llm),
+        ("engines.tts", &engines.tts),
+    ]
+    .into_iter()
+    .filter(|(_, name)| !name.is_empty())
+    .map(check)
+    .collect()
 }
 
 pub(super) fn ports(config: &Config, probe: &dyn Probe) -> Vec<Check> {

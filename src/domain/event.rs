@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
-    NumberId, Private, Recording, Speaker, Status, TransferMode, Turn,
+    NumberId, Private, Recording, Speaker, Status, ToolUse, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -94,6 +94,9 @@ pub enum EventKind {
     /// The caller spoke over the agent. `stop_ms`: onset of the voice to the last sample sent.
     #[serde(rename = "call.barge_in")]
     BargeIn { turn: u32, stop_ms: u64, resumed: bool },
+    /// The agent did something besides talking, or tried to.
+    #[serde(rename = "call.tool")]
+    Tool(ToolUse),
     /// The call is being handed on.
     #[serde(rename = "call.transferring")]
     Transferring { to: Private<String>, mode: TransferMode },
@@ -178,6 +181,7 @@ impl EventKind {
         "call.turn",
         "call.dtmf",
         "call.barge_in",
+        "call.tool",
         "call.transferring",
         "call.transferred",
         "call.transfer_failed",
@@ -251,6 +255,7 @@ impl EventKind {
             EventKind::Turn(_) => "call.turn",
             EventKind::Dtmf { .. } => "call.dtmf",
             EventKind::BargeIn { .. } => "call.barge_in",
+            EventKind::Tool(_) => "call.tool",
             EventKind::Transferring { .. } => "call.transferring",
             EventKind::Transferred { .. } => "call.transferred",
             EventKind::TransferFailed { .. } => "call.transfer_failed",

@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 mod call;
+mod deed;
 mod end;
 mod event;
 mod id;
@@ -12,7 +13,9 @@ mod money;
 mod number;
 mod numbering;
 mod private;
+mod schema;
 mod settings;
+mod tools;
 mod turn;
 mod usage;
 mod webhook;
@@ -22,6 +25,7 @@ pub use agent::{Agent, Metadata, Number, NumberKind, NumberStatus, Source, Threa
 pub use call::{
     Attestation, Call, CallUsage, Direction, Fragment, LineReport, Recording, Speaker, Status, TransferMode,
 };
+pub use deed::ToolUse;
 pub use end::{EndReason, Fault};
 pub use event::{Event, EventKind, Subject};
 pub use id::{
@@ -35,9 +39,9 @@ pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
-pub use settings::{
-    ActionTool, AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Tools, Voicemail,
-};
+pub use schema::{check_object_schema, conforms};
+pub use settings::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Voicemail};
+pub use tools::{ActionTool, OWN_TOOLS, Tools};
 pub use turn::{
     Dispute, DisputeReason, EndOfTurn, EndOfTurnReason, Explanation, StageKind, StageOutcome, StageSpan,
     Turn, Verdict,

@@ -1,9 +1,8 @@
 //! What an agent is like: settings that resolve in layers.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+use super::Tools;
 
 /// What thinks for an agent.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, utoipa::ToSchema)]
@@ -126,60 +125,6 @@ impl Settings {
             end_call_phrases max_tokens temperature top_p repeat_penalty fallback_brain tools vocabulary patience volume_db filler voicemail
             context_webhook disclosure time_warning idle_s objective report max_duration_s record)
     }
-}
-
-/// What an agent can do besides talking. The guards hold for all of it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tools {
-    pub hang_up: bool,
-    /// Where the caller may be put through to, by the names that the model uses: `{"sales": "+14155550123"}`.
-    pub transfer: BTreeMap<String, String>,
-    pub press_digits: bool,
-    /// Whether texts may be sent to the other side of the call.
-    pub send_message: bool,
-    /// Whether the agent may keep silent for a while because the caller asks it to.
-    pub wait: bool,
-    /// Tools of the client's own.
-    pub actions: Vec<ActionTool>,
-}
-
-impl Default for Tools {
-    fn default() -> Self {
-        Self {
-            hang_up: true,
-            transfer: BTreeMap::new(),
-            press_digits: false,
-            send_message: false,
-            wait: true,
-            actions: Vec::new(),
-        }
-    }
-}
-
-/// A tool behind a URL: it is sent the arguments and the call's context, signed, and its JSON answer goes back to the model.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ActionTool {
-    /// Letters, digits, `_` and `-`.
-    pub name: String,
-    /// What it is for, told to the model.
-    pub description: String,
-    /// JSON Schema of its arguments, an object.
-    #[serde(default = "no_parameters")]
-    #[schema(value_type = Object)]
-    pub parameters: Value,
-    pub url: String,
-    #[serde(default = "usual_timeout")]
-    pub timeout_ms: u32,
-}
-
-fn no_parameters() -> Value {
-    serde_json::json!({ "type": "object", "properties": {} })
-}
-
-fn usual_timeout() -> u32 {
-    5000
 }
 
 /// What is said when nothing has sounded for a while after the caller's turn.

@@ -67,7 +67,7 @@ pub struct Webhook {
 
 /// Events that come many times in a call: told only to who asks for them by name.
 pub fn is_fine_grained(event: &str) -> bool {
-    matches!(event, "call.transcript.partial" | "call.turn" | "call.dtmf" | "call.barge_in")
+    matches!(event, "call.transcript.partial" | "call.turn" | "call.dtmf" | "call.barge_in" | "call.tool")
 }
 
 impl Webhook {

@@ -193,15 +193,8 @@ impl Gateway {
     /// Hands a call on. Returns when that has begun; what came of it is told by events and stands in the call's record.
     pub async fn transfer(&self, who: &Principal, id: CallId, request: TransferCall) -> Result<(), Error> {
         let call = self.call_to_steer(who, &id).await?;
-        let config = &self.exchange.config;
-        let mode = match request.mode.unwrap_or_default() {
-            // Nobody but us reaches a phone of ours.
-            TransferMode::Auto if config.extension(request.to.reveal()).is_some() => TransferMode::Bridge,
-            TransferMode::Auto => {
-                config.trunk(&call.trunk).map_or(TransferMode::Auto, |trunk| trunk.transfer)
-            }
-            mode => mode,
-        };
+        let asked = request.mode.unwrap_or_default();
+        let mode = self.exchange.transfer_mode(&call, request.to.reveal(), asked);
         self.guard(who, Errand::Transfer, request.to.reveal()).await?;
         let waves = self.exchange.route_beside(&call, request.to.reveal()).await.map_err(Error::route)?;
         let transfer = Transfer { to: request.to, mode, waves };

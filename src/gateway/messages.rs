@@ -3,10 +3,8 @@
 use chrono::Utc;
 
 use super::{Error, Gateway, Kind};
-use crate::call::{Destination, Draft, Errand, SendError, contact_of};
-use crate::domain::{
-    Content, Direction, E164, Message, MessageId, Metadata, Principal, Private, Scope, Thread, ThreadId,
-};
+use crate::call::{SendError, Text, Undrafted};
+use crate::domain::{E164, Message, MessageId, Metadata, Principal, Private, Scope, Thread, ThreadId};
 use crate::store::{Cursor, MessageFilter, Page, ThreadFilter};
 
 /// A message that a client asks to have sent.
@@ -33,60 +31,23 @@ impl Gateway {
     /// Sends a message. It is written down when this returns; what becomes of it is told by its record and an event.
     pub async fn send(&self, who: &Principal, request: SendText) -> Result<Message, Error> {
         who.require(Scope::MessagesWrite)?;
-        let sip = &self.exchange.config.sip;
-        if !sip.messages {
-            return Err(Error::new(Kind::Invalid, "messages are off; see sip.messages in the configuration"));
-        }
-        let (text, most) = (request.text.reveal(), sip.max_message_bytes);
-        if text.is_empty() {
-            return Err(Error::field("text", "is empty"));
-        }
-        if text.len() > most {
-            let length = text.len();
-            return Err(Error::field("text", format!("is {length} bytes long; at most {most} are sent")));
-        }
         let number = self.number_of(&who.account, request.from.reveal())?;
-        let id = MessageId::from_random(self.ten_bytes());
-        let content = Content::Text(request.text.clone());
-        let ours = number.number.clone();
-        let record = Message::new(id, Direction::Outbound, ours, request.to.clone(), content, Utc::now());
-        let record = Message {
-            account: who.account.clone(),
-            number_id: Some(number.id.clone()),
-            agent_id: number.agent_id.clone(),
-            key_id: who.key.clone(),
+        let drafted = self.exchange.draft(Text {
+            account: &who.account,
+            key: who.key.as_ref(),
+            from: &number,
+            to: &request.to,
+            text: &request.text,
             metadata: request.metadata,
-            ..record
-        };
-        let record = record.in_thread(&contact_of(request.to.reveal()));
-        self.still_wanted(&record).await?;
-        self.guard(who, Errand::Message, request.to.reveal()).await?;
-        let mut destinations =
-            self.exchange.ways(&number, request.to.reveal()).await.map_err(Error::route)?;
-        let no_tcp = self.exchange.stack.local_addrs(sip::Transport::Tcp).is_empty();
-        let is_too_long = |one: &Destination| no_tcp && one.is_too_long_for_udp(text.len());
-        if !destinations.is_empty() && destinations.iter().all(is_too_long) {
-            let reason =
-                format!("is {} bytes long, too many for UDP, and this gateway speaks no TCP", text.len());
-            return Err(Error::field("text", reason));
-        }
-        destinations.retain(|one| !is_too_long(one));
-        self.switchboard.send(Draft { record, destinations }).await.map_err(|error| match error {
+            at: Utc::now(),
+        });
+        let draft = drafted.await.map_err(undrafted)?;
+        self.switchboard.send(draft).await.map_err(|error| match error {
             SendError::Busy | SendError::Stopping => Error::new(Kind::Busy, error.to_string()),
             SendError::NotStored => Error::coded(Kind::Busy, "store_unavailable", error.to_string()),
             SendError::Nowhere => Error::new(Kind::Unavailable, error.to_string()),
             SendError::RecipientStopped => stopped(),
         })
-    }
-
-    /// Before any way is looked for: whoever has asked for no more messages gets none.
-    async fn still_wanted(&self, record: &Message) -> Result<(), Error> {
-        let Some(id) = record.thread_id.clone() else { return Ok(()) };
-        let thread = self.read(move |store| store.thread(&id)).await?;
-        match thread.is_some_and(|thread| thread.stopped_at.is_some()) {
-            true => Err(stopped()),
-            false => Ok(()),
-        }
     }
 
     pub async fn message(&self, who: &Principal, id: MessageId) -> Result<Message, Error> {
@@ -128,16 +89,24 @@ impl Gateway {
         let account = who.account.clone();
         self.read(move |store| store.threads(&account, &filter, after.as_ref(), limit)).await
     }
+}
 
-    fn ten_bytes(&self) -> [u8; 10] {
-        let chance = (self.exchange.chance)();
-        std::array::from_fn(|n| chance[n])
+fn undrafted(error: Undrafted) -> Error {
+    let words = error.to_string();
+    match error {
+        Undrafted::Off => Error::new(Kind::Invalid, words),
+        Undrafted::Empty | Undrafted::TooLong { .. } | Undrafted::TooLongForUdp(_) => {
+            Error::field("text", words)
+        }
+        Undrafted::RecipientStopped => stopped(),
+        Undrafted::Route(error) => Error::route(error),
+        Undrafted::Store(error) => error.into(),
     }
 }
 
 /// Nobody is written to who has asked for no more.
 fn stopped() -> Error {
-    let text = "has asked for no more messages from this number; only they can change that, by sending START";
+    let text = Undrafted::RecipientStopped.to_string();
     Error { field: Some("to"), ..Error::coded(Kind::Forbidden, "recipient_stopped", text) }
 }
 

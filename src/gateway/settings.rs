@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Error, Gateway};
 use crate::call::NoBrain;
-use crate::domain::{BrainChoice, Metadata, Settings};
+use crate::domain::{BrainChoice, Metadata, Settings, Tools};
 
 /// Characters of a prompt.
 const LONGEST_PROMPT: usize = 32_000;
@@ -115,6 +115,12 @@ impl Gateway {
             let reason = format!("is {voice:?}, and must be one of the voices of this box: {voices}");
             return Err(Error::field(name(at, "voice"), reason));
         }
+        for (n, action) in settings.tools.iter().flat_map(|tools| &tools.actions).enumerate() {
+            self.exchange.outside.check(&action.url).await.map_err(|refused| Error {
+                code: refused.code(),
+                ..Error::field(name(at, "tools"), format!("actions[{n}].url {refused}"))
+            })?;
+        }
         match &settings.brain {
             Some(BrainChoice::Webhook { url }) => {
                 let judged = self.exchange.outside.check(url).await;
@@ -191,6 +197,9 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
             format!("is {language:?}, and must be two letters of ISO 639-1, as in \"en\""),
         );
     }
+    if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
+        return wrong("tools", reason);
+    }
     let phrases = settings.end_call_phrases.as_deref().unwrap_or_default();
     let is_fit = |phrase: &String| (1..=LONGEST_PHRASE).contains(&phrase.trim().chars().count());
     if phrases.len() > MOST_PHRASES || !phrases.iter().all(is_fit) {
@@ -232,6 +241,7 @@ mod tests {
             (serde_json::json!({ "prompt": "a".repeat(32_001) }), "inbound.prompt"),
             (serde_json::json!({ "language": "English" }), "inbound.language"),
             (serde_json::json!({ "end_call_phrases": [""] }), "inbound.end_call_phrases"),
+            (serde_json::json!({ "tools": { "transfer": { "sales": "" } } }), "inbound.tools"),
         ] {
             assert_eq!(wrong(json), field);
         }

@@ -153,14 +153,11 @@ impl Gateway {
 fn voice(id: String, default: &str) -> Voice {
     let file = id.rsplit('/').next().unwrap_or(&id).trim_end_matches(".onnx");
     let parts: Vec<&str> = file.trim_start_matches("piper-").split('-').collect();
-    let locale = parts.first().filter(|locale| {
-        let bytes = locale.as_bytes();
-        bytes.len() == 5 && bytes[2] == b'_' && bytes[..2].iter().all(u8::is_ascii_lowercase)
-    });
+    let locale = catalog::locale(&id).map(str::to_owned);
     let about = catalog::find(&id).map_or("", |entry| entry.about);
     Voice {
-        name: locale.and(parts.get(1)).map_or(file, |name| name).to_owned(),
-        language: locale.map(|locale| locale[..2].to_owned()),
+        name: locale.as_ref().and(parts.get(1)).map_or(file, |name| name).to_owned(),
+        language: locale.as_ref().map(|locale| locale[..2].to_owned()),
         locale: locale.map(|locale| locale.replace('_', "-")),
         gender: match () {
             () if about.contains("female") => Some(Gender::Female),

@@ -205,6 +205,13 @@ impl Gateway {
         self.change_webhook(who, id, change).await
     }
 
+    /// What the requests of the account's calls are signed with.
+    pub fn signing_secret(&self, who: &Principal) -> Result<SigningSecret, Error> {
+        who.require(Scope::WebhooksWrite)?;
+        let secret = self.exchange.outside.secret_of(&who.account);
+        secret.ok_or_else(|| Error::new(Kind::Internal, "this box signs no requests"))
+    }
+
     /// Queues an event that tells of nothing, ahead of all else that waits for the endpoint.
     pub async fn test_webhook(&self, who: &Principal, id: WebhookId) -> Result<Delivery, Error> {
         who.require(Scope::WebhooksWrite)?;

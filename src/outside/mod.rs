@@ -1,4 +1,4 @@
-//! The way out for URLs that a client of the API supplied: webhooks, and brains of agents.
+//! The way out for URLs that a client of the API supplied: webhooks, and brains and tools of agents.
 //!
 //! Whoever may write a URL here could otherwise have the box call what only the box can reach: itself, the operator's network, a
 //! cloud's metadata. So every address that a name resolves to is looked at, and where one lies inside, nothing is called. The
@@ -9,6 +9,7 @@
 //! The operator opens ranges by `[outside] allow`.
 
 mod address;
+mod signed;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -23,6 +24,7 @@ use url::{Host, Url};
 
 use crate::config;
 use address::why_inside;
+pub use signed::{Answer, Post, PostError, signature};
 
 /// The longest URL that is taken, in bytes.
 const LONGEST: usize = 2048;
@@ -73,6 +75,8 @@ type Lookup = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Se
 pub struct Outside {
     judge: Arc<Judge>,
     client: reqwest::Client,
+    /// What the secrets of accounts are made of; without it nothing is signed.
+    seal: Option<[u8; 32]>,
 }
 
 struct Judge {
@@ -112,7 +116,7 @@ impl Outside {
             .build()
             // Fails without a TLS provider only.
             .expect("a provider has been installed");
-        Self { judge, client }
+        Self { judge, client, seal: None }
     }
 
     /// The client for one URL, which is looked at as it stands: its form, and its address where it names one. Names are judged when

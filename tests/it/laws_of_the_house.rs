@@ -102,8 +102,10 @@ fn hearts_have_no_clock_and_no_dice() {
     let found = offenders(
         &["sip/src", "media/src", "src/call/conversation", "src/jobs/hooks/schedule"],
         |path, line| {
-            let heart =
-                !path.components().any(|part| part.as_os_str() == "net") && !path.ends_with("tests.rs");
+            // The path of the repository may hold anything; what counts stands below its root.
+            let path = path.strip_prefix(ROOT).unwrap_or(path);
+            let is_in = |folder: &str| path.components().any(|part| part.as_os_str() == folder);
+            let heart = !is_in("net") && !is_in("tests") && !path.ends_with("tests.rs");
             heart
                 && ["Instant::now()", "SystemTime::now()", "Utc::now()", "rand::rng()", "thread_rng"]
                     .iter()

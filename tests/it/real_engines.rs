@@ -27,11 +27,12 @@ fn engines() -> PathBuf {
 
 async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
     let config = LocalConfig { engines_dir: engines(), ..LocalConfig::default() };
-    let Local { stt, llm, tts, supervisors } =
+    let Local { stt, turn, llm, tts, supervisors } =
         models::local::start(config).await.unwrap_or_else(|e| panic!("{e}"));
     let transcriber = stt.unwrap();
     let setting = Setting {
         transcriber: transcriber.clone(),
+        judge: turn,
         generator: llm.unwrap(),
         synthesizer: tts.unwrap(),
         agent: AGENT,

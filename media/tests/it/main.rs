@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no public face")]
 
 mod digits_cross_a_line;
+mod echo_is_no_voice;
 mod hush_is_exact;
 mod lossy_lines_sound_right;
 mod no_bytes_make_it_panic;

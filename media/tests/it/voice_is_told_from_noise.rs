@@ -18,7 +18,7 @@ fn speaking(pcm: &[i16]) -> f64 {
         .enumerate()
         .filter(|(index, frame)| {
             let frame = <&[i16; 320]>::try_from(*frame).expect("320 samples");
-            vad.judge(began + TICK * *index as u32, frame, false).speaking
+            vad.judge(began + TICK * *index as u32, frame, || false).speaking
         })
         .count();
     speaking as f64 / count as f64

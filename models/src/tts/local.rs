@@ -3,6 +3,7 @@
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::MAX_CHARS;
+use crate::catalog;
 use crate::process::{EngineHandle, Event, Order, Status};
 use crate::wire::{Synthesize, Task};
 use crate::{Pcm, Phrase, Synthesizer, TtsError};
@@ -12,16 +13,18 @@ pub struct Piper {
     engine: EngineHandle,
     rate: u32,
     threads: usize,
+    default: String,
 }
 
 impl Piper {
-    /// `threads`: the most that one phrase may use, when that many cores are free.
-    pub fn new(engine: EngineHandle, threads: usize) -> Piper {
+    /// `threads`: the most that one phrase may use, when that many cores are free. `default`: the name of the voice that
+    /// speaks where none is named.
+    pub fn new(engine: EngineHandle, threads: usize, default: &str) -> Piper {
         let rate = match engine.status() {
             Status::Ready { hello, .. } if hello.rate > 0 => hello.rate,
             _ => 22_050,
         };
-        Piper { engine, rate, threads: threads.max(1) }
+        Piper { engine, rate, threads: threads.max(1), default: default.to_owned() }
     }
 }
 
@@ -61,5 +64,10 @@ impl Synthesizer for Piper {
 
     fn rate(&self) -> u32 {
         self.rate
+    }
+
+    fn language(&self, voice: Option<&str>) -> Option<String> {
+        let locale = catalog::locale(voice.unwrap_or(&self.default))?;
+        Some(locale[..2].to_owned())
     }
 }

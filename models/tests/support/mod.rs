@@ -35,15 +35,15 @@ pub(crate) async fn start(config: LocalConfig) -> Local {
 
 /// Only an ear, only a mind, only a mouth.
 pub(crate) fn ear() -> LocalConfig {
-    LocalConfig { llm: None, tts: None, ..LocalConfig::default() }
+    LocalConfig { turn: None, llm: None, tts: None, ..LocalConfig::default() }
 }
 
 pub(crate) fn mind() -> LocalConfig {
-    LocalConfig { stt: None, tts: None, ..LocalConfig::default() }
+    LocalConfig { stt: None, turn: None, tts: None, ..LocalConfig::default() }
 }
 
 pub(crate) fn mouth() -> LocalConfig {
-    LocalConfig { stt: None, llm: None, ..LocalConfig::default() }
+    LocalConfig { stt: None, turn: None, llm: None, ..LocalConfig::default() }
 }
 
 /// A whole reply.
@@ -53,6 +53,8 @@ pub(crate) async fn reply(mind: &dyn Generator, prompt: Prompt) -> Result<(Strin
     while let Some(delta) = stream.next().await {
         match delta? {
             Delta::Text(piece) => text += &piece,
+            Delta::ToolCall(call) => panic!("no tool was offered: {call:?}"),
+            Delta::Fallback { because } => panic!("there is no other mind: {because}"),
             Delta::Done { usage, .. } => return Ok((text, usage)),
         }
     }

@@ -12,6 +12,7 @@ use crate::call::bridge::{Action, Input, NotNow, Note, Role};
 use crate::call::ringback;
 use crate::call::route::RouteError;
 use crate::call::switchboard::{Dialled, Further, PlaceError, SideId, Switchboard};
+use crate::call::tools::Handover;
 use crate::domain::{CallId, EndReason, EventKind, Private, TransferMode};
 
 /// The way to a target, once it is known; never, where none is looked for.
@@ -50,6 +51,18 @@ impl Running {
         self.ledger.later(EventKind::Transferring { to: transfer.to.clone(), mode: transfer.mode });
         self.target = Some(Target::new(transfer.to, transfer.waves));
         Ok(())
+    }
+
+    /// The agent has been heard out, and leaves the caller to whom it has chosen.
+    pub(super) fn hand_on(&mut self, turn: u32) {
+        let handover = self.mind.as_ref().and_then(|mind| mind.toolbox.take_handover(turn));
+        let begun = handover.ok_or(NotNow).and_then(|Handover { to, waves }| {
+            let mode = self.exchange.transfer_mode(&self.ledger.call, to.reveal(), TransferMode::Auto);
+            self.transfer(Transfer { to, mode, waves })
+        });
+        if begun.is_err() {
+            self.converse(Instant::now(), crate::call::Input::NotTransferred);
+        }
     }
 
     /// Whether the agent, if it has the call, can leave it: it is not saying goodbye.

@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::net::Line;
-use models::{Generator, Prompt, Transcriber};
+use models::{Generator, Prompt, Transcriber, TurnJudge};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::call::ears::Ears;
+use crate::call::gate::{Gate, Key};
 use crate::call::ledger::Ledger;
 use crate::call::prompt::prompt;
+use crate::call::tools::{Kit, Toolbox};
 use crate::call::turn::{Meter, Mouth, TurnTask};
 use crate::call::{Action, Conversation, Input, Manners};
 use crate::config::Agent;
-use crate::domain::{CallUsage, EndReason};
+use crate::domain::{Call, CallUsage, EndReason};
 
 /// What an agent thinks and speaks with.
 #[derive(Clone)]
@@ -24,6 +26,7 @@ pub struct Persona {
     pub agent: Agent,
     pub manners: Manners,
     pub transcriber: Arc<dyn Transcriber>,
+    pub judge: Option<Arc<dyn TurnJudge>>,
     pub generator: Arc<dyn Generator>,
     pub mouth: Mouth,
 }
@@ -32,6 +35,8 @@ pub struct Persona {
 const REPORTS: usize = 64;
 /// What the end of a call may wait for the words that the caller left with.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// … and for what its tools are doing.
+const LAST_DEEDS: Duration = Duration::from_secs(2);
 
 pub(super) struct Mind {
     pub(super) conversation: Conversation,
@@ -39,13 +44,21 @@ pub(super) struct Mind {
     pub(super) inbox: mpsc::Receiver<Input>,
     ears: Ears,
     reports: mpsc::Sender<Input>,
-    turn: Option<(u32, JoinHandle<()>)>,
+    turn: Option<Working>,
     /// Reads the prompt ahead.
     warming: Option<JoinHandle<()>>,
     voicing: bool,
     /// Chosen at random per call: what a local model files its memory of the conversation under.
     session: u64,
     meter: Arc<Meter>,
+    pub(super) toolbox: Arc<Toolbox>,
+}
+
+/// The turn that is worked for.
+struct Working {
+    turn: u32,
+    task: JoinHandle<()>,
+    key: Key,
 }
 
 /// What a decision of the conversation asks of the rest of the call.
@@ -53,12 +66,17 @@ pub(super) enum Wish {
     /// Stop sounding, and tell what left.
     Hush,
     HangUp(EndReason),
+    /// Hand the caller on as this turn has prepared it.
+    Transfer(u32),
 }
 
 impl Mind {
-    pub(super) fn new(persona: Persona, session: u64) -> Self {
+    /// `call`: as it stands now.
+    pub(super) fn new(persona: Persona, session: u64, kit: Kit, call: Call) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
-        let ears = Ears::new(persona.transcriber.clone(), persona.agent.language.clone(), reports.clone());
+        let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
+        let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
+        let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
             conversation: Conversation::new(persona.manners.clone()),
             persona,
@@ -70,6 +88,7 @@ impl Mind {
             voicing: false,
             session,
             meter: Arc::default(),
+            toolbox,
         }
     }
 
@@ -113,7 +132,8 @@ impl Mind {
     }
 
     fn prompt(&self) -> Prompt {
-        prompt(&self.persona.agent, self.conversation.history(), self.session)
+        let tools = self.toolbox.specs().to_vec();
+        Prompt { tools, ..prompt(&self.persona.agent, self.conversation.history(), self.session) }
     }
 
     /// Lets a local model read the agent's prompt while the greeting sounds.
@@ -134,14 +154,22 @@ impl Mind {
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
                     let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
-                    let task = self.turn_task(turn, line);
-                    self.turn = Some((turn, tokio::spawn(task.reply(generator, prompt))));
+                    let (task, key) = self.turn_task(turn, line);
+                    let task = tokio::spawn(task.reply(generator, prompt));
+                    self.turn = Some(Working { turn, task, key });
+                }
+                Action::Release { turn } => {
+                    if let Some(working) = self.turn.as_ref().filter(|working| working.turn == turn) {
+                        working.key.open();
+                    }
                 }
                 Action::Say { turn, text } => {
-                    let task = self.turn_task(turn, line);
-                    self.turn = Some((turn, tokio::spawn(task.say(text))));
+                    let (task, key) = self.turn_task(turn, line);
+                    key.open();
+                    self.turn = Some(Working { turn, task: tokio::spawn(task.say(text)), key });
                 }
                 Action::Cancel { turn } => self.cancel(turn).await,
+                Action::Transfer { turn } => return Some(Wish::Transfer(turn)),
                 Action::Pause => line.pause(),
                 Action::Resume => line.resume(),
                 Action::Hush => return Some(Wish::Hush),
@@ -152,23 +180,40 @@ impl Mind {
         None
     }
 
-    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> TurnTask {
-        TurnTask {
+    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> (TurnTask, Key) {
+        let (key, gate) = Gate::closed();
+        let task = TurnTask {
             turn,
             mouth: self.persona.mouth.clone(),
             line: line.clone(),
             reports: self.reports.clone(),
             meter: self.meter.clone(),
-        }
+            toolbox: self.toolbox.clone(),
+            spent: Meter::default(),
+            gate,
+        };
+        (task, key)
     }
 
     /// Ends the task of a turn, and returns when it can put no more sound on the line.
     async fn cancel(&mut self, turn: u32) {
-        if let Some((_, task)) = self.turn.take_if(|(running, _)| *running == turn) {
-            task.abort();
+        if let Some(working) = self.turn.take_if(|working| working.turn == turn) {
+            working.task.abort();
             // It may be waiting to report to us; the abort does not let it.
-            let _ = task.await;
+            let _ = working.task.await;
         }
+    }
+
+    /// Waits for what the agent's tools are still doing, so that the record has it.
+    pub(super) async fn last_deeds(&mut self) {
+        let deadline = tokio::time::Instant::now() + LAST_DEEDS;
+        while self.toolbox.is_at_work() {
+            match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
+                Ok(Some(input)) => self.conversation.handle(Instant::now(), input),
+                Ok(None) | Err(_) => return,
+            }
+        }
+        self.catch_up_with_reports();
     }
 
     /// Waits for the words that the caller left with.
@@ -192,13 +237,14 @@ impl Mind {
 
     /// Ends what is under way, and waits for it.
     pub(super) async fn close(mut self) {
-        if let Some((turn, _)) = self.turn {
+        if let Some(turn) = self.turn.as_ref().map(|working| working.turn) {
             self.cancel(turn).await;
         }
         if let Some(warming) = self.warming {
             warming.abort();
             let _ = warming.await;
         }
+        self.toolbox.close().await;
         self.ears.close().await;
     }
 }

@@ -22,6 +22,7 @@ use super::exchange::Exchange;
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
 use super::switchboard::{SideId, Switchboard, Unsent};
+use super::tools::Kit;
 use super::{Input, Unsaid};
 use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
 use crate::store::Tape;
@@ -147,7 +148,9 @@ impl Actor {
     pub(super) async fn run(self) {
         let (mind, bridge, target) = match self.company {
             Company::Agent { persona, session } => {
-                (Some(Mind::new(*persona, session)), Bridge::with_agent(), None)
+                let kit = Kit { exchange: self.exchange.clone(), switchboard: self.switchboard.clone() };
+                let mind = Mind::new(*persona, session, kit, self.ledger.call.clone());
+                (Some(mind), Bridge::with_agent(), None)
             }
             Company::Target { to, waves, longest } => {
                 (None, Bridge::put_through(longest), Some(Target::new(to, waves)))
@@ -483,6 +486,7 @@ impl Running {
             };
             match wish {
                 Some(Wish::Hush) => self.hush().await,
+                Some(Wish::Transfer(turn)) => self.hand_on(turn),
                 Some(Wish::HangUp(reason)) => {
                     self.hang_up_at = Some((Instant::now() + LAST_WORD_TRAVELS, reason));
                 }
@@ -513,6 +517,7 @@ impl Running {
         if let Some(mut mind) = self.mind.take() {
             if self.answered_at.is_some() {
                 mind.last_words().await;
+                mind.last_deeds().await;
                 let _ = mind.act(&self.near.line, &mut self.ledger).await;
             }
             mind.read_meter(&mut self.ledger.call.usage);

@@ -9,6 +9,7 @@ use crate::domain::{EndReason, Private, Speaker, Turn};
 impl Conversation {
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
         self.turn += 1;
+        self.recorder.turn_began(self.turn);
         self.floor = Floor::Thinking;
         self.speech.insert(Speech::new(self.turn, kind, now))
     }
@@ -30,6 +31,7 @@ impl Conversation {
             return;
         }
         speech.started(now);
+        self.recorder.sound_began(speech.turn);
         if self.floor == Floor::Thinking {
             self.floor = Floor::Speaking;
             // Voice that began before the first sample left is over it just the same.
@@ -42,6 +44,9 @@ impl Conversation {
     pub(super) fn played(&mut self, now: Instant, mark: u64) {
         for speech in self.speech.iter_mut().chain(&mut self.cut_off) {
             speech.played(now, mark);
+            if speech.has(mark) {
+                self.recorder.sound_ended(speech.turn);
+            }
         }
         self.finish_if_done(now);
     }
@@ -49,14 +54,23 @@ impl Conversation {
     pub(super) fn reply_over(&mut self, now: Instant, turn: u32, failed: bool) {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.turn == turn) else { return };
         speech.over = true;
+        if failed {
+            self.recorder.failed(turn);
+        }
         if !speech.is_empty() {
             return self.finish_if_done(now);
         }
-        // Nothing to say is a failure too, unless the brain wants to leave without a word.
-        let (kind, leaves) = (speech.kind, speech.then_hang_up && !failed);
-        self.speech = None;
+        let Some(speech) = self.speech.take() else { return };
         self.floor = Floor::Listening { since: now };
-        if leaves { self.leave(now, EndReason::AgentHungUp) } else { self.unanswered(now, kind) }
+        // Nothing to say is a failure too, unless the brain wants to leave, or to do something, without a word.
+        let (kind, leaves, does) = (speech.kind, speech.then_hang_up, speech.does_something());
+        if failed || !does {
+            self.close(speech, String::new(), false);
+            return self.unanswered(now, kind);
+        }
+        self.failures = 0;
+        self.heard_out(now, speech, String::new());
+        if leaves { self.leave(now, EndReason::AgentHungUp) } else { self.catch_up(now) }
     }
 
     /// Nothing came of a speech.
@@ -91,10 +105,15 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
-        self.close(speech, text.clone(), false);
+        let owes = speech.owes && !speech.does_something();
         self.floor = Floor::Listening { since: now };
+        self.heard_out(now, speech, text.clone());
         if kind == Kind::Answer {
             self.failures = 0;
+        }
+        // "One moment, please", and then nothing: the brain could not say what came of it.
+        if owes {
+            return self.unanswered(now, kind);
         }
         let lower = text.to_lowercase();
         let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));
@@ -115,14 +134,19 @@ impl Conversation {
 
     /// Writes a speech into history, transcript and timings.
     pub(super) fn close(&mut self, speech: Speech, heard: String, interrupted: bool) {
+        if interrupted && speech.started_at.is_some() {
+            self.recorder.sound_cut(speech.turn);
+        }
+        let explanation = self.recorder.close(speech.turn);
         if speech.withdrawn && heard.is_empty() {
             return;
         }
         if !heard.is_empty() {
-            self.history.push(Line { speaker: Speaker::Agent, text: heard.clone() });
+            self.history.push(Line::new(Speaker::Agent, heard.clone()));
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }
-        self.note(Note::Turn(Turn { said: Private::new(heard), interrupted, ..speech.record }));
+        let turn = Turn { said: Private::new(heard), interrupted, explanation, ..speech.record };
+        self.note(Note::Turn(Box::new(turn)));
     }
 }

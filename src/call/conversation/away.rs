@@ -28,6 +28,7 @@ impl Conversation {
         self.digits.clear();
         self.digits_until = None;
         self.idle_prompts = 0;
+        self.quiet_until = None;
         self.forget();
         self.hearing.close();
         self.floor = Floor::Away;
@@ -43,6 +44,7 @@ impl Conversation {
             }
             Input::Played { mark } => self.played_while_away(now, mark),
             Input::Hushed { mark, played } => self.close_cut(mark, played),
+            Input::ToolOver { turn, deed, ok, took } => self.remember(turn, deed, ok, took),
             Input::Leave(reason) => self.leave(now, reason),
             Input::Gone => self.over(),
             _ => {}

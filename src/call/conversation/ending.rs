@@ -9,7 +9,8 @@ use crate::domain::{EndReason, Speaker};
 impl Conversation {
     pub(super) fn idle_at(&self, since: Instant) -> Option<Instant> {
         let waiting = !self.hearing.is_open() && self.digits_until.is_none() && !self.is_leaving();
-        waiting.then(|| since + self.manners.timing.idle)
+        let usual = since + self.manners.timing.idle;
+        waiting.then(|| self.quiet_until.map_or(usual, |until| until.max(usual)))
     }
 
     pub(super) fn idle(&mut self, now: Instant) {
@@ -17,6 +18,7 @@ impl Conversation {
             return self.leave(now, EndReason::CallerSilent);
         }
         self.idle_prompts += 1;
+        self.quiet_until = None;
         let text = self.manners.still_there.clone();
         self.say(now, Kind::Stock, text);
     }
@@ -59,12 +61,13 @@ impl Conversation {
     pub(super) fn after_the_end(&mut self, input: Input) {
         match input {
             Input::Hushed { mark, played } => self.close_cut(mark, played),
+            Input::ToolOver { turn, deed, ok, took } => self.remember(turn, deed, ok, took),
             Input::Heard { job, text, stt } => {
                 let text = words::spoken(&text);
                 if self.hearing.heard(job, &text, stt) && !self.hearing.text().is_empty() {
                     let text = self.hearing.text();
                     self.note(Note::Heard { text: text.clone(), is_final: true });
-                    self.history.push(Line { speaker: Speaker::Caller, text });
+                    self.history.push(Line::new(Speaker::Caller, text));
                     self.hearing.forget();
                 }
             }

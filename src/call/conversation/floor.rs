@@ -35,6 +35,9 @@ impl Conversation {
         if !self.may_be_paused(now) {
             return;
         }
+        if let Some(speech) = &self.speech {
+            self.recorder.disputed(speech.turn, self.hearing.onset());
+        }
         self.floor = Floor::Paused { since: now };
         self.actions.push_back(Action::Pause);
     }
@@ -79,7 +82,7 @@ impl Conversation {
 
     pub(super) fn close_cut(&mut self, mark: Option<u64>, played: Duration) {
         let Some(speech) = self.cut_off.pop_front() else { return };
-        let (heard, unheard) = speech.split_at(mark, played);
+        let (heard, unheard) = speech.split_at(mark, played, &self.manners.language);
         if !matches!(speech.kind, Kind::Goodbye(_)) && !speech.withdrawn {
             self.unsaid = unheard;
         }

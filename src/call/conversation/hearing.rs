@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::words::{self, Completeness};
 use crate::config::TurnTaking;
+use crate::domain::EndOfTurnReason;
 
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
@@ -23,6 +24,10 @@ pub(super) struct Hearing {
     before: String,
     /// Words of the utterance, once known for its last pause.
     words: Option<String>,
+    /// Which utterance this is: how many were used up before it.
+    utterance: u64,
+    /// Its words so far, while it is still being spoken.
+    partial: String,
     stt: Option<Duration>,
 }
 
@@ -39,6 +44,16 @@ impl Hearing {
         self.quiet_since
     }
 
+    /// When the voice began that lasts or was the last.
+    pub(super) fn onset(&self) -> Option<Instant> {
+        self.onset
+    }
+
+    /// When the sound began that no turn has used yet.
+    pub(super) fn opened_at(&self) -> Option<Instant> {
+        self.opened_at
+    }
+
     pub(super) fn stt(&self) -> Option<Duration> {
         self.stt
     }
@@ -46,6 +61,26 @@ impl Hearing {
     /// The words so far, with those from before the caller went on.
     pub(super) fn text(&self) -> String {
         words::join(&self.before, self.words.as_deref().unwrap_or_default())
+    }
+
+    /// The same while they are still being spoken.
+    pub(super) fn text_so_far(&self) -> String {
+        words::join(&self.before, &self.partial)
+    }
+
+    pub(super) fn next_utterance(&mut self) {
+        self.utterance += 1;
+        self.partial.clear();
+    }
+
+    /// Takes words of an utterance that is still being spoken; false where they are stale or nothing new.
+    pub(super) fn heard_partly(&mut self, utterance: u64, text: &str) -> bool {
+        let news = self.open && self.words.is_none() && utterance == self.utterance && self.partial != text;
+        if news && !text.is_empty() {
+            self.partial = text.to_owned();
+            return true;
+        }
+        false
     }
 
     /// An utterance of many pauses is longer than a transcriber hears at once: when the caller goes on after so long, the
@@ -129,12 +164,25 @@ impl Hearing {
         if words.is_empty() && self.before.is_empty() {
             return None;
         }
-        let patience = match words::completeness(if words.is_empty() { &self.before } else { words }) {
+        let patience = match self.completeness(words) {
             Completeness::Complete => timing.pause_complete,
             Completeness::Unsure => timing.pause_unsure,
             Completeness::Trailing => timing.pause_trailing,
         };
         Some(self.quiet_since? + patience)
+    }
+
+    fn completeness(&self, words: &str) -> Completeness {
+        words::completeness(if words.is_empty() { &self.before } else { words })
+    }
+
+    /// Why the caller's turn is over, when it is.
+    pub(super) fn end_of_turn(&self) -> EndOfTurnReason {
+        match self.completeness(self.words.as_deref().unwrap_or_default()) {
+            Completeness::Complete => EndOfTurnReason::Complete,
+            Completeness::Unsure => EndOfTurnReason::Unsure,
+            Completeness::Trailing => EndOfTurnReason::Trailing,
+        }
     }
 
     pub(super) fn forget(&mut self) {
@@ -148,7 +196,7 @@ impl Hearing {
 
     /// Listens no more: whatever the caller is saying is for somebody else.
     pub(super) fn close(&mut self) {
-        *self = Self { jobs: self.jobs, ..Self::default() };
+        *self = Self { jobs: self.jobs, utterance: self.utterance, ..Self::default() };
     }
 
     /// How long before `at` the voice began.

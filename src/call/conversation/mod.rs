@@ -22,16 +22,19 @@
 //! - No path is silent for ever: every state but `Over` has a deadline.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
-//! quarrel between them in `floor`, what a client has said in `prompted`, transfers in `away`, the end in `ending`; what words
+//! quarrel between them in `floor`, why it all went so in `recorder`, what the agent does besides talking in `deeds`, what a client has
+//! said in `prompted`, transfers in `away`, the end in `ending`; what words
 //! mean is in `words`.
 
 mod agent;
 mod away;
 mod caller;
+mod deeds;
 mod ending;
 mod floor;
 mod hearing;
 mod prompted;
+mod recorder;
 mod speech;
 mod words;
 
@@ -43,10 +46,13 @@ use std::time::{Duration, Instant};
 
 use hearing::Hearing;
 pub use prompted::Unsaid;
+use recorder::{Recorder, Scope};
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
-use crate::domain::{EndReason, Speaker, Turn, millis};
+use crate::domain::{
+    DisputeReason, EndReason, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
+};
 
 /// How this call is held.
 #[derive(Clone, Debug)]
@@ -58,6 +64,8 @@ pub struct Manners {
     pub still_there: String,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
+    /// In which the agent's words are said.
+    pub language: String,
     pub max_duration: Duration,
 }
 
@@ -71,6 +79,7 @@ impl Manners {
             still_there: agent.still_there.clone(),
             transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
+            language: agent.language.clone(),
             max_duration,
         }
     }
@@ -99,6 +108,17 @@ pub enum Input {
         job: u64,
         text: String,
         stt: Duration,
+    },
+    /// The words of an utterance that is still being spoken, as far as the ear has come. `utterance`: how many
+    /// [`Action::Forget`] came before its sound.
+    Partial {
+        utterance: u64,
+        text: String,
+    },
+    /// How likely the caller has finished, by the sound that `job` is about, 0 to 1. Never comes where nothing judges.
+    TurnJudged {
+        job: u64,
+        probability: f32,
     },
     /// The transcription failed.
     Deaf {
@@ -129,6 +149,30 @@ pub enum Input {
     WantsHangUp {
         turn: u32,
     },
+    /// … or to hand the caller on to the target that its tools hold for this turn.
+    WantsTransfer {
+        turn: u32,
+    },
+    /// … or to say no more, and to wait for the caller so long.
+    WantsQuiet {
+        turn: u32,
+        quiet: Duration,
+    },
+    /// What the brain asked for is being done, and will be over within so long.
+    ToolBegan {
+        turn: u32,
+        name: String,
+        within: Duration,
+    },
+    /// It is done, or could not be. Never stale: what was done in the world was done.
+    ToolOver {
+        turn: u32,
+        deed: Deed,
+        ok: bool,
+        took: Duration,
+    },
+    /// The answer to [`Action::Transfer`] where it could not begin.
+    NotTransferred,
     /// No phrase will follow. `failed`: not because all was said.
     ReplyOver {
         turn: u32,
@@ -174,8 +218,13 @@ pub enum Action {
     },
     /// The utterance is used up, or was none.
     Forget,
-    /// Ask the brain, with everything that was said.
+    /// Ask the brain, with everything that was said, and make the first of the sound; let nothing of it be heard, done or written
+    /// before [`Action::Release`].
     Reply {
+        turn: u32,
+    },
+    /// The turn that is being worked for is the agent's: what waits of it may go on.
+    Release {
         turn: u32,
     },
     /// Say a sentence.
@@ -185,6 +234,10 @@ pub enum Action {
     },
     /// Drop what works for this turn.
     Cancel {
+        turn: u32,
+    },
+    /// Hand the caller on to the target that the tools hold for this turn.
+    Transfer {
         turn: u32,
     },
     /// Stop sounding, keep the place.
@@ -204,9 +257,11 @@ pub enum Note {
     /// What the caller's ear got of the agent.
     Said { text: String, interrupted: bool, started_at: Instant },
     /// An exchange is over.
-    Turn(Turn),
+    Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
+    /// The agent did something besides talking, or tried to.
+    Tool(ToolUse),
 }
 
 /// One line of the history that the brain is given.
@@ -214,6 +269,25 @@ pub enum Note {
 pub struct Line {
     pub speaker: Speaker,
     pub text: String,
+    /// What the agent did after these words.
+    pub deeds: Vec<Deed>,
+}
+
+impl Line {
+    pub fn new(speaker: Speaker, text: impl Into<String>) -> Self {
+        Self { speaker, text: text.into(), deeds: Vec::new() }
+    }
+}
+
+/// Something that the brain wanted done, and what it was told of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deed {
+    /// As the brain named this call of the tool.
+    pub id: String,
+    pub name: String,
+    /// A JSON object as text.
+    pub arguments: String,
+    pub result: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -266,8 +340,11 @@ pub struct Conversation {
     /// Utterances in a row that could not be heard.
     deafness: u32,
     idle_prompts: u32,
+    /// The agent has promised to wait until then.
+    quiet_until: Option<Instant>,
     ends_at: Option<Instant>,
     leave_by: Option<(Instant, EndReason)>,
+    recorder: Recorder,
     actions: VecDeque<Action>,
 }
 
@@ -288,8 +365,10 @@ impl Conversation {
             failures: 0,
             deafness: 0,
             idle_prompts: 0,
+            quiet_until: None,
             ends_at: None,
             leave_by: None,
+            recorder: Recorder::default(),
             actions: VecDeque::new(),
         }
     }
@@ -304,6 +383,7 @@ impl Conversation {
     }
 
     pub fn handle(&mut self, now: Instant, input: Input) {
+        self.recorder.at_time(now);
         if self.floor == Floor::Over {
             return self.after_the_end(input);
         }
@@ -320,17 +400,28 @@ impl Conversation {
             Input::VoiceStart { onset } => self.voice_start(now, onset),
             Input::VoiceEnd { since } => self.voice_end(now, since),
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
+            Input::Partial { utterance, text } => self.partial(utterance, &text),
+            // The words alone decide.
+            Input::TurnJudged { .. } => {}
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
             Input::Measured { turn, mark, duration } => {
                 self.of_turn(turn, |speech| speech.measured(now, mark, duration))
             }
             Input::WantsHangUp { turn } => self.of_turn(turn, |speech| speech.then_hang_up = true),
+            Input::WantsTransfer { turn } => self.of_turn(turn, |speech| speech.then_transfer = true),
+            Input::WantsQuiet { turn, quiet } => self.of_turn(turn, |speech| speech.then_quiet = Some(quiet)),
+            Input::ToolBegan { turn, name, within } => self.tool_began(now, turn, &name, within),
+            Input::ToolOver { turn, deed, ok, took } => self.tool_over(now, turn, deed, ok, took),
+            Input::NotTransferred => self.not_transferred(now),
             Input::FirstToken { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
+                let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
+                self.recorder.stage_ended(scope, stage, 0, StageOutcome::Used);
             }
             Input::FirstAudio { turn, after } => {
                 self.of_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
+                self.recorder.stage_took(Scope::Turn(turn), StageKind::FirstSound, after);
             }
             Input::ReplyOver { turn, failed } => self.reply_over(now, turn, failed),
             Input::Started { mark } => self.started(now, mark),
@@ -363,6 +454,7 @@ impl Conversation {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.recorder.at_time(now);
         self.time_out(now);
         self.say_prompted(now);
     }
@@ -382,6 +474,8 @@ impl Conversation {
             self.take_turn(now);
         }
         if let Some(job) = self.hearing.overdue(now, STAGE_DEADLINE) {
+            let (scope, stage) = (Scope::Utterance, StageKind::Transcription);
+            self.recorder.stage_detail(scope, stage, job, "nothing came in time");
             self.deaf(now, job);
         }
         if self.hearing.breathless_at(LONGEST_UTTERANCE).is_some_and(|at| now >= at) {
@@ -397,13 +491,22 @@ impl Conversation {
             }
             Floor::Thinking | Floor::Speaking if self.stuck_at().is_some_and(|at| now >= at) => {
                 let kind = self.speech.as_ref().map(|speech| speech.kind);
+                if let Some(speech) = &self.speech {
+                    self.recorder.failed(speech.turn);
+                }
                 self.interrupt(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
             Floor::Speaking if self.hearing.voicing() => self.pause(now),
             Floor::Paused { since } if now >= self.dispute_ends_at(since) => match self.hearing.voicing() {
-                true => self.interrupt(now),
-                false => self.resume(now),
+                true => {
+                    self.decided(Verdict::Interrupted, DisputeReason::Duration);
+                    self.interrupt(now);
+                }
+                false => {
+                    self.decided(Verdict::Resumed, DisputeReason::NoWords);
+                    self.resume(now);
+                }
             },
             _ => {}
         }
@@ -414,6 +517,7 @@ impl Conversation {
             return;
         }
         self.ends_at = Some(now + self.manners.max_duration);
+        self.recorder.answered();
         if self.manners.first_message.is_empty() {
             self.floor = Floor::Listening { since: now };
         } else {

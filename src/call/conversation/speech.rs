@@ -38,6 +38,12 @@ pub(super) struct Speech {
     pub(super) over: bool,
     /// Hang up when it has been said.
     pub(super) then_hang_up: bool,
+    /// A tool was done, and the caller has heard nothing of it yet.
+    pub(super) owes: bool,
+    /// Hand the caller on when it has been said.
+    pub(super) then_transfer: bool,
+    /// Nothing more needs to be said, and the caller may be silent for so long.
+    pub(super) then_quiet: Option<Duration>,
     /// The caller went on before it sounded: it never was a turn.
     pub(super) withdrawn: bool,
     /// When the caller fell silent whom it answers.
@@ -46,6 +52,8 @@ pub(super) struct Speech {
     pub(super) record: Turn,
     /// Something last came of it, or will have sounded by then.
     moved_at: Instant,
+    /// A tool may take until then.
+    busy_until: Option<Instant>,
     phrases: Vec<Phrase>,
 }
 
@@ -58,10 +66,14 @@ impl Speech {
             started_at: None,
             over: false,
             then_hang_up: false,
+            owes: false,
+            then_transfer: false,
+            then_quiet: None,
             withdrawn: false,
             answers: None,
             record: Turn { turn, ..Turn::default() },
             moved_at: now,
+            busy_until: None,
             phrases: Vec::new(),
         }
     }
@@ -74,13 +86,20 @@ impl Speech {
             self.answers.map(|since| millis(now.saturating_duration_since(since)));
     }
 
+    /// A tool is at work on it, within so long; `None`: no more.
+    pub(super) fn busy(&mut self, now: Instant, within: Option<Duration>) {
+        self.moved_at = self.moved_at.max(now);
+        self.busy_until = within.map(|within| now + within);
+    }
+
     /// When it must have moved on, or something hangs.
     pub(super) fn stuck_at(&self, deadline: Duration) -> Instant {
-        self.moved_at + deadline
+        self.busy_until.map_or(self.moved_at, |until| until.max(self.moved_at)) + deadline
     }
 
     pub(super) fn queue(&mut self, now: Instant, mark: u64, text: String) {
         self.moved_at = self.moved_at.max(now);
+        self.owes = false;
         self.phrases.push(Phrase { mark, text, duration: None, played: false });
     }
 
@@ -97,6 +116,11 @@ impl Speech {
         if let Some(phrase) = self.phrases.iter_mut().find(|phrase| phrase.mark == mark) {
             phrase.played = true;
         }
+    }
+
+    /// Whether it was worth a turn although not a word of it was said.
+    pub(super) fn does_something(&self) -> bool {
+        self.then_hang_up || self.then_transfer || self.then_quiet.is_some()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -117,8 +141,8 @@ impl Speech {
         self.phrases.iter().fold(String::new(), |text, phrase| words::join(&text, &phrase.text))
     }
 
-    /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`.
-    pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration) -> (String, String) {
+    /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`. `language`: in which it is said.
+    pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration, language: &str) -> (String, String) {
         let (mut heard, mut unheard) = (String::new(), String::new());
         let reached =
             mark.and_then(|mark| self.phrases.iter().position(|phrase| phrase.mark == mark)).unwrap_or(0);
@@ -128,7 +152,7 @@ impl Speech {
             } else if Some(phrase.mark) == mark {
                 let whole =
                     phrase.duration.unwrap_or_else(|| words::estimated_duration(&phrase.text).max(cut));
-                words::heard_part(&phrase.text, cut, whole)
+                words::heard_part(&phrase.text, language, cut, whole)
             } else {
                 ""
             };
@@ -152,7 +176,7 @@ mod tests {
         speech.queue(now, 3, "Come in.".into());
         speech.played(now, 1);
         speech.measured(now, 2, Duration::from_secs(3));
-        let (heard, unheard) = speech.split_at(Some(2), Duration::from_millis(1500));
+        let (heard, unheard) = speech.split_at(Some(2), Duration::from_millis(1500), "en");
         assert_eq!(heard, "Good morning. We are open");
         assert_eq!(unheard, "from nine to five. Come in.");
         assert_eq!(words::join(&heard, &unheard), speech.text());

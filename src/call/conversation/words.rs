@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use models::spoken;
+
 /// How finished an utterance sounds, from its text alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Completeness {
@@ -109,11 +111,13 @@ pub(super) fn join(before: &str, after: &str) -> String {
     }
 }
 
-/// The words of `text` whose sound had left when `played` of `whole` had: cut between words, never above.
-pub(super) fn heard_part(text: &str, played: Duration, whole: Duration) -> &str {
+/// The words of `text` whose sound had left when `played` of `whole` had: cut between written words, never above. What is
+/// written short may be long to say, so the share is one of the spoken words.
+pub(super) fn heard_part<'a>(text: &'a str, language: &str, played: Duration, whole: Duration) -> &'a str {
     if played >= whole {
         return text;
     }
+    let said = spoken::spoken(text, language);
     let share = played.as_secs_f64() / whole.as_secs_f64();
     #[expect(
         clippy::cast_possible_truncation,
@@ -121,17 +125,8 @@ pub(super) fn heard_part(text: &str, played: Duration, whole: Duration) -> &str 
         clippy::cast_precision_loss,
         reason = "a share of a short text"
     )]
-    let reach = (share * text.len() as f64) as usize;
-    let mut end = 0;
-    for (at, c) in text.char_indices() {
-        if c.is_whitespace() {
-            if at > reach {
-                break;
-            }
-            end = at;
-        }
-    }
-    text[..end].trim_end()
+    let reach = (share * said.text.len() as f64) as usize;
+    text[..said.written_until(reach)].trim_end()
 }
 
 /// How long a text takes to say where its sound is not yet known: about 15 letters a second.
@@ -176,9 +171,12 @@ mod tests {
     fn a_cut_falls_between_words() {
         let text = "We are open from nine to five.";
         let whole = Duration::from_secs(3);
-        assert_eq!(heard_part(text, Duration::ZERO, whole), "");
-        assert_eq!(heard_part(text, Duration::from_millis(1500), whole), "We are open");
-        assert_eq!(heard_part(text, whole, whole), text);
-        assert_eq!(heard_part("Grüße aus Köln", Duration::from_millis(500), Duration::from_secs(1)), "Grüße");
+        assert_eq!(heard_part(text, "en", Duration::ZERO, whole), "");
+        assert_eq!(heard_part(text, "en", Duration::from_millis(1500), whole), "We are open");
+        assert_eq!(heard_part(text, "en", whole, whole), text);
+        let (half, whole) = (Duration::from_millis(500), Duration::from_secs(1));
+        assert_eq!(heard_part("Grüße aus Köln", "de", half, whole), "Grüße");
+        // The price takes most of the time, and half of it was not heard.
+        assert_eq!(heard_part("That is $345.67 today.", "en", half, whole), "That is");
     }
 }

@@ -11,6 +11,7 @@
 mod carrier;
 mod contact;
 mod content;
+mod draft;
 mod inbox;
 mod outbox;
 mod outgoing;
@@ -41,6 +42,7 @@ use crate::store::{Entry, Record, Store};
 use carrier::{Carriers, Handed};
 pub use carrier::{NotTaken, Notice, read, verify};
 pub use contact::contact_of;
+pub use draft::{Text, Undrafted};
 use inbox::Teller;
 pub(super) use outgoing::Outcome;
 use outgoing::{Came, Outgoing, Patience};

@@ -26,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list_deliveries))
         .routes(routes!(get_delivery))
         .routes(routes!(redeliver))
+        .routes(routes!(get_signing_secret))
 }
 
 /// A webhook, without what signs.
@@ -90,6 +91,13 @@ impl From<Webhook> for FreshWebhook {
     fn from(webhook: Webhook) -> Self {
         Self { secret: webhook.secret.reveal().to_owned(), shown: webhook.into() }
     }
+}
+
+/// What requests of an account's calls are signed with.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "secret": "whsec_0101010101010101010101010101010101010101010101010101010101010101" }))]
+struct RequestSecret {
+    secret: String,
 }
 
 /// Kept by no cache.
@@ -224,6 +232,22 @@ async fn rotate_webhook_secret(
     Body(request): Body<RotateSecret>,
 ) -> Result<Unkept<FreshWebhook>, Problem> {
     Ok(unkept(app.gateway.rotate_webhook_secret(&who, id, request).await?.into()))
+}
+
+/// The secret of the requests that calls make
+///
+/// What an agent's tools, its turn webhook and its context webhook are sent is signed with it, as deliveries are signed with the
+/// secret of their webhook. It belongs to the account and never changes.
+#[utoipa::path(
+    get,
+    path = "/signing-secret",
+    tag = "webhooks",
+    security(("key" = ["webhooks:write"])),
+    responses((status = 200, description = "The secret", body = RequestSecret)),
+)]
+async fn get_signing_secret(State(app): State<App>, Who(who): Who) -> Result<Unkept<RequestSecret>, Problem> {
+    let secret = app.gateway.signing_secret(&who)?.reveal().to_owned();
+    Ok(unkept(RequestSecret { secret }))
 }
 
 /// Send a test event

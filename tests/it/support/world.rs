@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
-use models::{Generator, Synthesizer, Transcriber};
+use models::{Generator, Synthesizer, Transcriber, TurnJudge};
 use offhook::app::{Appliance, Minds, Premises};
 use offhook::config::Config;
 use offhook::domain::{Call, CallId, Event, Principal};
@@ -28,6 +28,7 @@ static PORTS: AtomicU16 = AtomicU16::new(22_000);
 /// What a test sets before its world begins.
 pub(crate) struct Setting {
     pub(crate) transcriber: Arc<dyn Transcriber>,
+    pub(crate) judge: Option<Arc<dyn TurnJudge>>,
     pub(crate) synthesizer: Arc<dyn Synthesizer>,
     pub(crate) generator: Arc<dyn Generator>,
     /// Further lines of the agent's table.
@@ -51,6 +52,7 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             transcriber: Arc::new(FakeTranscriber::says(["Do you open today?"])),
+            judge: None,
             synthesizer: Arc::new(FakeSynthesizer::default()),
             generator: Arc::new(FakeGenerator::says(["Yes, at nine."])),
             agent: "",
@@ -107,6 +109,7 @@ impl World {
         let premises = Premises::take(config).await.unwrap();
         let minds = Minds {
             transcriber: setting.transcriber,
+            judge: setting.judge,
             synthesizer: setting.synthesizer,
             generators: HashMap::from([(None, setting.generator)]),
             engines: Vec::new(),

@@ -1,5 +1,8 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod partial;
+mod recorder;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -112,13 +115,13 @@ impl Stage {
         job.expect("a transcription was asked for")
     }
 
-    /// The turn for which the brain was asked last.
+    /// The turn that was released last: an answer that may be heard.
     fn reply_turn(&self) -> u32 {
         let turn = self.log.iter().rev().find_map(|action| match action {
-            Action::Reply { turn } => Some(*turn),
+            Action::Release { turn } => Some(*turn),
             _ => None,
         });
-        turn.expect("the brain was asked")
+        turn.expect("an answer was released")
     }
 
     /// The turn of a sentence of ours.
@@ -200,7 +203,7 @@ fn an_unfinished_sentence_is_waited_for_and_joined() {
     stage.voice(ms(800));
     stage.hears("I need an appointment and");
     stage.wait(ms(900));
-    assert!(!stage.log.iter().any(|a| matches!(a, Action::Reply { .. })), "too early");
+    assert!(!stage.log.iter().any(|a| matches!(a, Action::Release { .. })), "too early");
     stage.voice(ms(800));
     stage.hears("I need an appointment and a parking space.");
     stage.wait(ms(300));
@@ -497,7 +500,7 @@ fn results_of_earlier_turns_vanish() {
     stage.voice(ms(400));
     stage.tell(Input::Heard { job: stale, text: "Half.".into(), stt: ms(1) });
     stage.wait(ms(3000));
-    assert!(!stage.log.iter().any(|a| matches!(a, Action::Reply { .. })));
+    assert!(!stage.log.iter().any(|a| matches!(a, Action::Release { .. })));
     stage.tell(Input::Phrase { turn: 99, mark: 9900, text: "x".into() });
     stage.tell(Input::Started { mark: 9900 });
     stage.tell(Input::ReplyOver { turn: 99, failed: true });

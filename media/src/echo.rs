@@ -1,0 +1,277 @@
+//! Is this our own voice that comes back? Lines, and telephones with their loudspeaker on, return a part of what is said to them,
+//! 20 to 480 ms later. To a voice detector that is a voice.
+//!
+//! Nothing is learned and nothing can diverge: a frame that sounds like voice is compared, at that moment, with what was sent.
+//!
+//! 1. Both sides are brought to 4 kHz, where speech has its energy and G.711 little noise.
+//! 2. The last 80 ms heard are whitened by linear prediction, and what was sent by the same filter. Where one is an echo of the
+//!    other they stay so, for the line is linear too; where they are not, what made them alike (pitch apart) is gone.
+//! 3. Their correlation is looked for at all delays, with the samples beside it, in which a hybrid spreads the echo. Its square is the
+//!    share of the heard energy that what was sent explains.
+//!
+//! A caller who speaks over the echo adds energy that nothing explains. An echo that was found is looked for at its own delay first, which
+//! costs next to nothing, and its loudness then excuses the frames in which whispered consonants leave too little to compare.
+
+use crate::LINE_FRAME;
+
+/// Samples of one tick at 4 kHz.
+const TICK: usize = LINE_FRAME / 2;
+/// What is compared: 80 ms.
+const WINDOW: usize = 4 * TICK;
+/// The longest delay: 480 ms, in which the path's own 300 ms, packets and both jitter buffers have room.
+const LONGEST: usize = 24 * TICK;
+/// Terms of the prediction.
+const ORDER: usize = 8;
+const HEARD: usize = WINDOW + ORDER;
+const SENT: usize = HEARD + LONGEST;
+/// Samples beside the peak that belong to it: 2 ms.
+const BESIDE: usize = 8;
+/// Share of the energy that must be explained where nothing is known of an echo yet, where it must be beyond doubt, and where all else speaks
+/// for an echo.
+const UNKNOWN: f32 = 0.55;
+const CERTAIN: f32 = 0.6;
+const HINT: f32 = 0.08;
+/// So much louder than the echo must be what is no echo although its delay fits badly: 4 dB.
+const ABOVE: f32 = 2.5;
+/// For so many ticks a path counts as known: 2 s of voice.
+const MEMORY: u32 = 100;
+/// Energy of a window below which nothing was sent: about −66 dBFS.
+const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
+
+pub(crate) struct Echo {
+    sent: Box<[f32; SENT]>,
+    heard: [f32; HEARD],
+    halve_sent: Halve,
+    halve_heard: Halve,
+    /// Ticks for which something sent is still in view.
+    sounding: u32,
+    path: Option<Path>,
+}
+
+/// An echo that was found.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    /// In samples.
+    delay: usize,
+    /// Energy heard of energy sent.
+    gain: f32,
+    /// Ticks until it is forgotten.
+    left: u32,
+}
+
+impl Echo {
+    pub(crate) fn new() -> Self {
+        Echo {
+            sent: Box::new([0.0; SENT]),
+            heard: [0.0; HEARD],
+            halve_sent: Halve::default(),
+            halve_heard: Halve::default(),
+            sounding: 0,
+            path: None,
+        }
+    }
+
+    /// Takes what was sent in a tick, silence too.
+    pub(crate) fn sent(&mut self, pcm: &[i16; LINE_FRAME]) {
+        self.sounding = match pcm.iter().any(|sample| sample.unsigned_abs() > 16) {
+            true => (SENT / TICK) as u32 + 1,
+            false => self.sounding.saturating_sub(1),
+        };
+        self.sent.copy_within(TICK.., 0);
+        self.halve_sent.push(pcm, &mut self.sent[SENT - TICK..]);
+    }
+
+    /// Takes what was heard in a tick.
+    pub(crate) fn heard(&mut self, pcm: &[i16; LINE_FRAME]) {
+        self.heard.copy_within(TICK.., 0);
+        self.halve_heard.push(pcm, &mut self.heard[HEARD - TICK..]);
+    }
+
+    /// Whether what was heard last is what was sent before. Worth asking only where it sounds like voice.
+    pub(crate) fn explains(&mut self) -> bool {
+        if self.sounding == 0 {
+            return false;
+        }
+        let filter = predictor(&self.heard);
+        let mut heard = [0.0; WINDOW];
+        whiten(&filter, &self.heard, &mut heard);
+        let energy = energy(&heard);
+        if energy <= 0.0 {
+            return false;
+        }
+        let mut least = UNKNOWN;
+        if let Some(path) = self.path {
+            let from = path.delay.saturating_sub(2 * BESIDE);
+            let to = (path.delay + 2 * BESIDE).min(LONGEST);
+            let found = self.search(&filter, &heard, energy, from, to);
+            if found.explained >= CERTAIN {
+                self.found(found.delay);
+                return true;
+            }
+            // Nobody who means to be heard is as soft as the echo; and who is louder is not taken for it in a hurry.
+            if self.loudness() < self.expected(path) * ABOVE {
+                if found.explained >= HINT {
+                    return true;
+                }
+            } else {
+                least = CERTAIN;
+            }
+        }
+        let found = self.search(&filter, &heard, energy, 0, LONGEST);
+        let is_echo = found.explained >= least;
+        if is_echo {
+            self.found(found.delay);
+        } else if let Some(path) = &mut self.path {
+            path.left -= 1;
+            self.path = Some(*path).filter(|path| path.left > 0);
+        }
+        is_echo
+    }
+
+    fn found(&mut self, delay: usize) {
+        let sent = energy(self.window(delay)).max(SOUND);
+        let now = energy(&self.heard[ORDER..]) / sent;
+        let gain = match self.path {
+            Some(path) if path.delay.abs_diff(delay) <= BESIDE => path.gain + (now - path.gain) / 8.0,
+            _ => now,
+        };
+        self.path = Some(Path { delay, gain, left: MEMORY });
+    }
+
+    /// Energy of the newest tick heard.
+    fn loudness(&self) -> f32 {
+        energy(&self.heard[HEARD - TICK..])
+    }
+
+    /// What of it the echo would be.
+    fn expected(&self, path: Path) -> f32 {
+        let window = self.window(path.delay);
+        // A tick's worth around its end, for the path is spread and its delay drifts by some samples.
+        let end = window.len();
+        energy(&window[end - TICK..]).max(energy(&window[end - 2 * TICK..end - TICK]) / 4.0) * path.gain
+    }
+
+    fn window(&self, delay: usize) -> &[f32] {
+        &self.sent[SENT - delay - WINDOW..SENT - delay]
+    }
+
+    /// The delay between `from` and `to` at which what was sent explains the most of `heard`.
+    fn search(
+        &self,
+        filter: &[f32; ORDER],
+        heard: &[f32; WINDOW],
+        energy_heard: f32,
+        from: usize,
+        to: usize,
+    ) -> Found {
+        // White from the oldest sample that the longest delay reaches to the newest that the shortest does.
+        let (oldest, newest) = (SENT - to - WINDOW, SENT - from);
+        let mut white = [0.0f32; SENT];
+        whiten(filter, &self.sent[oldest - ORDER..newest], &mut white[oldest..newest]);
+        let mut shares = [0.0f32; LONGEST + 1];
+        let mut sent = energy(&white[SENT - to - WINDOW..SENT - to]);
+        let mut best = (0.0, to);
+        for delay in (from..=to).rev() {
+            let start = SENT - delay - WINDOW;
+            // Silence explains nothing, and dividing by it explains everything.
+            let share = if sent > SOUND / 64.0 {
+                let common = dot(heard, &white[start..start + WINDOW]);
+                common * common / (sent * energy_heard)
+            } else {
+                0.0
+            };
+            shares[delay] = share;
+            if share > best.0 {
+                best = (share, delay);
+            }
+            if delay > from {
+                let (leaves, comes) = (white[start], white[start + WINDOW]);
+                sent = (sent + comes * comes - leaves * leaves).max(0.0);
+            }
+        }
+        let delay = best.1;
+        let around = &shares[delay.saturating_sub(BESIDE).max(from)..=(delay + BESIDE).min(to)];
+        // What chance alone would explain is taken off.
+        let chance = around.len() as f32 / WINDOW as f32;
+        Found { delay, explained: around.iter().sum::<f32>() - chance }
+    }
+}
+
+struct Found {
+    delay: usize,
+    explained: f32,
+}
+
+/// The linear prediction of `pcm` from its own past (autocorrelation, Levinson and Durbin).
+fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
+    let mut correlation = [0.0f32; ORDER + 1];
+    for (lag, value) in correlation.iter_mut().enumerate() {
+        *value = dot(&pcm[lag..], &pcm[..HEARD - lag]);
+    }
+    // A little white noise, 30 dB below: what is far under the loud parts of the spectrum is not blown up.
+    let mut left = correlation[0] * 1.001 + 1.0;
+    let mut filter = [0.0f32; ORDER];
+    for order in 0..ORDER {
+        let mut rest = correlation[order + 1];
+        for (index, value) in filter[..order].iter().enumerate() {
+            rest -= value * correlation[order - index];
+        }
+        let reflection = rest / left;
+        let before = filter;
+        filter[order] = reflection;
+        for index in 0..order {
+            filter[index] = before[index] - reflection * before[order - 1 - index];
+        }
+        left *= (1.0 - reflection * reflection).max(1e-4);
+    }
+    filter
+}
+
+/// What the prediction does not foresee of `pcm[ORDER..]`.
+fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
+    for (past, out) in pcm.windows(ORDER + 1).zip(out) {
+        let mut rest = past[ORDER];
+        for (index, value) in filter.iter().enumerate() {
+            rest -= value * past[ORDER - 1 - index];
+        }
+        *out = rest;
+    }
+}
+
+fn energy(pcm: &[f32]) -> f32 {
+    dot(pcm, pcm)
+}
+
+/// In sixteen sums that do not wait for one another.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for lane in 0..16 {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    lanes.iter().sum::<f32>() + rest
+}
+
+/// 8 kHz to 4 kHz by a half-band filter of seven taps.
+#[derive(Default)]
+struct Halve {
+    before: [f32; 6],
+}
+
+impl Halve {
+    fn push(&mut self, pcm: &[i16; LINE_FRAME], out: &mut [f32]) {
+        let mut line = [0.0f32; LINE_FRAME + 6];
+        line[..6].copy_from_slice(&self.before);
+        for (sample, value) in line[6..].iter_mut().zip(pcm) {
+            *sample = f32::from(*value);
+        }
+        self.before.copy_from_slice(&line[LINE_FRAME..]);
+        for (index, out) in out.iter_mut().enumerate() {
+            let at = &line[2 * index..2 * index + 7];
+            *out = at[3] * 0.5 + (at[2] + at[4]) * 0.281_25 - (at[0] + at[6]) * 0.031_25;
+        }
+    }
+}

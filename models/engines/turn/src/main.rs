@@ -1,0 +1,68 @@
+//! `offhook-turn`: hears whether whoever speaks has finished, in a process of its own.
+//!
+//! `--runtime FILE` names ONNX Runtime's shared library, `--model FILE` the network. One lane: it is asked once per pause
+//! of a caller and answers in a few tens of milliseconds. It could share a process with the voices, which run on the
+//! same library; but that program links espeak-ng, and a judgement would wait behind a clause.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use models::engine::{self, Args, Inbox, Job};
+use models::wire::{Failure, Hello, Outcome, Task};
+
+mod features;
+mod judge;
+
+use judge::Judge;
+
+/// Like the ear: a caller waits, but the media threads come first.
+const NICE: i32 = 5;
+
+fn main() -> ExitCode {
+    let begun = Instant::now();
+    let (output, inbox) = match engine::open() {
+        Ok(pipes) => pipes,
+        Err(e) => {
+            eprintln!("standard input and output cannot be used: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    engine::give_way(NICE);
+    let judge = match load() {
+        Ok(judge) => judge,
+        Err(failure) => {
+            output.refuse(failure);
+            return ExitCode::FAILURE;
+        }
+    };
+    output.hello(Hello {
+        name: "turn".into(),
+        model: judge.name().into(),
+        lanes: 1,
+        load_ms: begun.elapsed().as_millis() as u32,
+        ..Hello::default()
+    });
+    serve(judge, &inbox)
+}
+
+fn load() -> Result<Judge, Failure> {
+    let args = Args::read(&["--runtime", "--model"])?;
+    Judge::load(&args.path("--runtime")?, &args.path("--model")?)
+}
+
+fn serve(mut judge: Judge, inbox: &Inbox) -> ! {
+    loop {
+        let mut job: Job = inbox.next();
+        let pcm = job.take_pcm();
+        let result = match job.take_task() {
+            // There is nothing to interrupt: it is over before a cancellation could help.
+            Some(Task::Judge(_)) => judge.judge(&pcm),
+            _ => Err(Failure::new("unsupported", "a judge of turns judges, and nothing else")),
+        };
+        match result {
+            _ if job.is_cancelled() => job.give_up(),
+            Ok(judged) => job.done(Outcome::Judged(judged)),
+            Err(failure) => job.fail(failure),
+        }
+    }
+}
