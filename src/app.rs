@@ -32,7 +32,7 @@ use crate::call::{
 use crate::config::{Brain, Config, CreditMode};
 use crate::gateway::{Gateway, Keyring, Secret};
 use crate::http;
-use crate::jobs::Jobs;
+use crate::jobs::{Jobs, Reports};
 use crate::outside::Outside;
 use crate::store::{Store, Terms};
 use crate::telemetry;
@@ -156,6 +156,7 @@ pub struct Appliance {
     journal_task: JoinHandle<()>,
     trunk_tasks: JoinSet<()>,
     jobs: Jobs,
+    reports: Reports,
 }
 
 impl Appliance {
@@ -188,6 +189,7 @@ impl Appliance {
         trunk_tasks.spawn(watch(exchange.clone(), switchboard.clone()));
         let config = &exchange.config;
         let jobs = Jobs::start(store.clone(), exchange.outside.clone(), config.webhooks.clone(), chance::<8>);
+        let reports = Reports::start(exchange.clone());
         let ready = Arc::new(AtomicBool::new(true));
         let http_stop = CancellationToken::new();
         let links = store.secret("recording_links", chance::<32>)?;
@@ -217,6 +219,7 @@ impl Appliance {
             journal_task,
             trunk_tasks,
             jobs,
+            reports,
         })
     }
 
@@ -275,6 +278,7 @@ impl Appliance {
     pub async fn stop(mut self) {
         self.ready.store(false, Ordering::Relaxed);
         self.trunk_tasks.shutdown().await;
+        self.reports.stop().await;
         self.http_stop.cancel();
         let _ = timeout(LAST_MESSAGES, self.http_task).await;
         // Says BYE to whatever is left; its events end, and with them the switchboard and every call.

@@ -65,6 +65,11 @@ pub enum Event {
     },
     /// The peer began to speak, [`crate::VadConfig::onset`] ago; `at` is when the first voiced frame was taken.
     VoiceStart { at: Instant },
+    /// Between start and end the peer has been silent for [`crate::VadConfig::dip`]; `at` is the end of the last voiced frame. Whether
+    /// it is a stop within a word, a pause or the end is not known yet, but work for the end may begin.
+    VoiceDip { at: Instant },
+    /// It was not the end: the voice has been back since `at`. Then another dip may come. Without it the end follows a dip.
+    VoiceBack { at: Instant },
     /// The peer fell silent, [`crate::VadConfig::hangover`] ago; `at` is the end of the last voiced frame.
     VoiceEnd { at: Instant },
     /// The peer pressed a key. Once per press, when it was released (RFC 4733).

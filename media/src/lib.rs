@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod beep;
 mod bridge;
 mod codec;
 mod conceal;
@@ -37,6 +38,7 @@ pub mod net;
 mod playout;
 mod receive;
 pub mod resample;
+mod returns;
 mod rtcp;
 mod rtp;
 pub mod sdp;
@@ -46,11 +48,13 @@ mod stats;
 pub mod vad;
 pub mod wav;
 
+pub use beep::{Beep, BeepDetector};
 pub use bridge::Passed;
 pub use codec::g711;
 pub use error::{DigitsError, PlayError};
 pub use event::{Event, Hushed, Mark, PlayChunk};
 pub use jitter::JitterConfig;
+pub use returns::Returns;
 pub use session::{Channel, MediaSession, SessionConfig, Transmit};
 pub use stats::Stats;
 pub use vad::VadConfig;

@@ -19,9 +19,10 @@ use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
 use crate::receive::Receiver;
 use crate::resample::{Double, Resampler};
+use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
-use crate::vad::{Vad, VadConfig};
+use crate::vad::{Change, Vad, VadConfig};
 use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
@@ -50,6 +51,8 @@ pub struct SessionConfig {
     pub digit_length: Duration,
     /// The pause between two digits.
     pub digit_gap: Duration,
+    /// An echo of what is heard, put on the line beside what is said; a recording holds none of it.
+    pub returns: Option<Returns>,
 }
 
 impl Default for SessionConfig {
@@ -63,6 +66,7 @@ impl Default for SessionConfig {
             silence_after: Duration::from_secs(1),
             digit_length: Duration::from_millis(160),
             digit_gap: Duration::from_millis(80),
+            returns: None,
         }
     }
 }
@@ -117,6 +121,7 @@ pub struct MediaSession {
     /// Keys that have not been passed on yet.
     keys: VecDeque<char>,
     feed: Feed,
+    returning: Option<Returning>,
     stats: Stats,
 }
 
@@ -150,6 +155,7 @@ impl MediaSession {
             passed: None,
             keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
             feed: Feed::new(),
+            returning: config.returns.map(Returning::new),
             wide: Vec::with_capacity(FRAME),
             stats: Stats::default(),
         }
@@ -268,7 +274,7 @@ impl MediaSession {
         if agreed.direction.receives() {
             self.listen(now, &mut theirs);
         }
-        self.speak(now, &agreed, &mut ours);
+        self.speak(now, &agreed, &theirs, &mut ours);
         self.echo.sent(&ours);
         self.sender.advance();
         if now >= self.next_report {
@@ -423,8 +429,10 @@ impl MediaSession {
         });
         self.stats.echo_frames += u64::from(echoes);
         match judgement.change {
-            Some((true, at)) => self.events.push_back(Event::VoiceStart { at }),
-            Some((false, at)) => self.events.push_back(Event::VoiceEnd { at }),
+            Some((Change::Start, at)) => self.events.push_back(Event::VoiceStart { at }),
+            Some((Change::Dip, at)) => self.events.push_back(Event::VoiceDip { at }),
+            Some((Change::Back, at)) => self.events.push_back(Event::VoiceBack { at }),
+            Some((Change::End, at)) => self.events.push_back(Event::VoiceEnd { at }),
             None => {}
         }
         let frame = Event::Frame {
@@ -458,7 +466,13 @@ impl MediaSession {
         }
     }
 
-    fn speak(&mut self, now: Instant, agreed: &Negotiated, ours: &mut [i16; LINE_FRAME]) {
+    fn speak(
+        &mut self,
+        now: Instant,
+        agreed: &Negotiated,
+        theirs: &[i16; LINE_FRAME],
+        ours: &mut [i16; LINE_FRAME],
+    ) {
         let mut other = [0; LINE_FRAME];
         if self.bridged {
             // Taken in any case: what the peer does not get, because it holds or a key is pressed, must not wait.
@@ -490,8 +504,12 @@ impl MediaSession {
             }
             Dialling::Gap | Dialling::Released { .. } => {}
         }
+        let mut sent = *ours;
+        if let Some(returning) = &mut self.returning {
+            returning.tick(theirs, &mut sent);
+        }
         let (codec, payload_type) = (agreed.codec, agreed.payload_type);
-        self.sender.sound(to, codec, payload_type, agreed.ptime_ms, ours, &mut self.stats);
+        self.sender.sound(to, codec, payload_type, agreed.ptime_ms, &sent, &mut self.stats);
     }
 
     /// RFC 4733 §2.5.1: the timestamp stands at the key's beginning, the duration grows, the end is said three times.

@@ -14,6 +14,9 @@ use crate::{FRAME, TICK_MS};
 pub struct VadConfig {
     /// Voice must last so long before [`crate::Event::VoiceStart`].
     pub onset: Duration,
+    /// Silence must last so long before [`crate::Event::VoiceDip`]: less than the hangover, and no longer than the stops within
+    /// words usually are.
+    pub dip: Duration,
     /// Silence must last so long before [`crate::Event::VoiceEnd`].
     pub hangover: Duration,
     /// From which probability on a frame is voice, 0 to 1.
@@ -22,7 +25,12 @@ pub struct VadConfig {
 
 impl Default for VadConfig {
     fn default() -> Self {
-        VadConfig { onset: Duration::from_millis(60), hangover: Duration::from_millis(200), threshold: 0.5 }
+        VadConfig {
+            onset: Duration::from_millis(60),
+            dip: Duration::from_millis(80),
+            hangover: Duration::from_millis(200),
+            threshold: 0.5,
+        }
     }
 }
 
@@ -64,6 +72,8 @@ pub struct Vad {
     began: Option<Instant>,
     ended: Option<Instant>,
     speaking: bool,
+    /// The silence that lasts was told as a dip.
+    dipped: bool,
 }
 
 /// What the VAD says of a frame.
@@ -75,8 +85,19 @@ pub struct Judgement {
     pub level_dbfs: f32,
     /// Between the debounced beginning and end.
     pub speaking: bool,
-    /// Speech began (`Some(true)`) or ended with this frame; and when, really.
-    pub change: Option<(bool, Instant)>,
+    /// What has become of the voice with this frame; and since when, really.
+    pub change: Option<(Change, Instant)>,
+}
+
+/// What may become of a voice, debounced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    Start,
+    /// It is silent for a moment, and may go on.
+    Dip,
+    /// It goes on after a dip.
+    Back,
+    End,
 }
 
 impl Vad {
@@ -97,6 +118,7 @@ impl Vad {
             began: None,
             ended: None,
             speaking: false,
+            dipped: false,
         }
     }
 
@@ -155,27 +177,38 @@ impl Vad {
         self.probability
     }
 
-    fn debounce(&mut self, now: Instant, voiced: bool) -> Option<(bool, Instant)> {
+    fn debounce(&mut self, now: Instant, voiced: bool) -> Option<(Change, Instant)> {
+        let lasted = |ms: u32, wanted: Duration| u128::from(ms) >= wanted.as_millis();
         if voiced {
-            self.began.get_or_insert(now);
+            let began = *self.began.get_or_insert(now);
             self.ended = None;
             self.voiced += TICK_MS;
             self.unvoiced = 0;
-            if !self.speaking && u128::from(self.voiced) >= self.config.onset.as_millis() {
+            if !self.speaking && lasted(self.voiced, self.config.onset) {
                 self.speaking = true;
-                return self.began.map(|began| (true, began));
+                return Some((Change::Start, began));
+            }
+            // A single frame is a click as easily as a voice.
+            if self.dipped && self.voiced >= 2 * TICK_MS {
+                self.dipped = false;
+                return Some((Change::Back, began));
             }
         } else {
-            self.ended.get_or_insert(now);
+            let ended = *self.ended.get_or_insert(now);
             // One doubtful frame in the middle of an onset does not undo it.
             self.voiced = self.voiced.min(60).saturating_sub(TICK_MS);
             if self.voiced == 0 {
                 self.began = None;
             }
             self.unvoiced += TICK_MS;
-            if self.speaking && u128::from(self.unvoiced) >= self.config.hangover.as_millis() {
+            if self.speaking && lasted(self.unvoiced, self.config.hangover) {
                 self.speaking = false;
-                return self.ended.map(|ended| (false, ended));
+                self.dipped = false;
+                return Some((Change::End, ended));
+            }
+            if self.speaking && !self.dipped && lasted(self.unvoiced, self.config.dip) {
+                self.dipped = true;
+                return Some((Change::Dip, ended));
             }
         }
         None

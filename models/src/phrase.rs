@@ -186,6 +186,12 @@ fn boundary(text: &str, at: usize, whole: bool) -> Option<Boundary> {
             }
             Some(Boundary::Sentence(end))
         }
+        // "January 5, 2026": what belongs to one number is said at once.
+        ',' if before.ends_with(|c: char| c.is_ascii_digit()) => match next {
+            None if !whole => None,
+            Some(next) if next.is_ascii_digit() => None,
+            _ => Some(Boundary::Clause(end)),
+        },
         '!' | '?' | '。' | '！' | '？' => Some(Boundary::Sentence(end)),
         // A dash is a pause only between words.
         '–' | '—' => Some(Boundary::Clause(end)),
@@ -247,7 +253,17 @@ pub fn speakable(written: &str) -> String {
         }
         rest = &rest[c.len_utf8()..];
         match c {
+            // "About".
+            '~' if rest.starts_with(|c: char| c.is_ascii_digit())
+                && !said.ends_with(|c: char| !c.is_whitespace()) =>
+            {
+                said.push('~');
+            }
             '*' | '`' | '[' | ']' | '~' => {}
+            // Within a word it belongs to it: an address, a name in a program.
+            '_' if said.ends_with(char::is_alphanumeric) && rest.starts_with(char::is_alphanumeric) => {
+                said.push('_');
+            }
             '_' | '|' | '\n' | '\t' | '\r' => said.push(' '),
             '!' if rest.starts_with('[') => {}
             c if is_picture(c) || c.is_control() => {}

@@ -61,8 +61,11 @@ impl Cast {
         let generator = self.generator(&who.agent.brain)?;
         let agent = who.agent.clone();
         let voice = self.voice(&agent);
-        let language = voice.language().to_owned();
-        let manners = Manners { language, ..Manners::new(&agent, &self.timing, who.max_duration) };
+        let voice_language = voice.language().to_owned();
+        let mut manners = Manners { voice_language, ..Manners::new(&agent, &self.timing, who.max_duration) };
+        if who.record {
+            manners = manners.recorded(&agent);
+        }
         let mouth = self.stock.mouth(voice, &manners.stock());
         let (transcriber, judge) = (self.transcriber.clone(), self.judge.clone());
         Ok(Persona { agent, manners, transcriber, judge, generator, mouth })
@@ -70,7 +73,7 @@ impl Cast {
 
     /// Synthesizes what an agent of the configuration is known to say, and returns when that is there.
     pub async fn rehearse(&self, agent: &Agent) -> Mouth {
-        let manners = Manners::new(agent, &self.timing, std::time::Duration::ZERO);
+        let manners = Manners::new(agent, &self.timing, std::time::Duration::ZERO).recorded(agent);
         self.stock.prepared(self.voice(agent), &manners.stock()).await
     }
 

@@ -262,6 +262,11 @@ impl Ledger {
             Note::BargeIn { turn, stop, resumed } => {
                 self.later(EventKind::BargeIn { turn, stop_ms: millis(stop), resumed });
             }
+            Note::AnsweredBy(by) => self.call.answered_by = Some(by),
+            Note::Voicemail { clue, then, left } => {
+                self.call.voicemail_left = left;
+                self.later(EventKind::Voicemail { clue, then, left });
+            }
         }
     }
 

@@ -106,6 +106,11 @@ impl Meter {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anybody is on the phone.
+    pub fn any_up(&self) -> bool {
+        self.calls().values().any(|live| live.settled.is_none())
+    }
+
     /// The call has been answered.
     pub(super) fn runs(&self, call: &Call, now: Instant) -> Running {
         let other = match call.direction {

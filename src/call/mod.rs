@@ -3,7 +3,9 @@
 mod actor;
 mod bridge;
 mod cast;
+mod context;
 mod conversation;
+mod course;
 mod directory;
 mod ears;
 mod exchange;
@@ -16,6 +18,7 @@ mod messages;
 mod meter;
 mod prompt;
 mod queue;
+mod reporter;
 mod ringback;
 mod route;
 mod speaker;

@@ -8,23 +8,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use media::net::Line;
 use media::{Mark, PlayChunk};
 use models::phrase::Phraser;
-use models::{Delta, Generator, LlmError, Pcm, Priority, Prompt, TtsError};
+use models::{BoxStream, Delta, Generator, LlmError, Pcm, Priority, Prompt, TtsError};
 use tokio::sync::mpsc;
 
 use super::Input;
+use super::course::Course;
 use super::ears::may_come_back;
 use super::gate::Gate;
 use super::stock::Slot;
-use super::tools::{Asked, Outcome, Round, Then, Toolbox};
+use super::tools::{Asked, Outcome, Round, Then, Thought, Toolbox};
 use super::voice::Voice;
 use crate::domain::CallUsage;
 
 /// An answer that holds this asks to hang up when it has been said; the mark itself is not spoken.
 pub const HANG_UP_MARK: &str = "[hangup]";
+/// The place of a filler in its turn: no clause has it.
+const FILLER: u64 = 0xffff;
 /// Clauses that may wait for their sound.
 const CLAUSES_AHEAD: usize = 4;
 const TRIES: u32 = 3;
@@ -90,12 +93,14 @@ pub(super) struct TurnTask {
     pub(super) spent: Meter,
     /// Until it opens, nothing of the turn is heard, done or written.
     pub(super) gate: Gate,
+    pub(super) course: Course,
 }
 
 impl TurnTask {
     /// Says one sentence.
     pub(super) async fn say(self, text: String) {
-        let failed = match self.speak(0, &text, Instant::now()).await {
+        let mut course = Course::default();
+        let failed = match self.speak(&mut course, 0, &text, Instant::now()).await {
             Ok(()) => false,
             Err(error) => {
                 tracing::error!(%error, "a sentence could not be said");
@@ -106,16 +111,19 @@ impl TurnTask {
     }
 
     /// Asks the brain and says what it answers, clause by clause, while it is still answering.
-    pub(super) async fn reply(self, generator: Arc<dyn Generator>, prompt: Prompt) {
+    pub(super) async fn reply(mut self, generator: Arc<dyn Generator>, prompt: Prompt) {
         let (clauses, queue) = mpsc::channel(CLAUSES_AHEAD);
-        let (thought, said) = tokio::join!(self.think(&*generator, prompt, clauses), self.speak_all(queue));
+        let mut course = std::mem::take(&mut self.course);
+        let speaking = self.speak_all(&mut course, queue);
+        let (thought, said) = tokio::join!(self.think(&*generator, prompt, clauses), speaking);
         if let Err(error) = &thought {
             tracing::error!(%error, turn = self.turn, "the brain failed");
         }
         if let Err(error) = &said {
             tracing::error!(%error, turn = self.turn, "an answer could not be said");
         }
-        self.finish(thought.is_err() || said.is_err()).await;
+        let is_silent = matches!(thought, Ok(Thought::Silent));
+        self.finish(is_silent || thought.is_err() || said.is_err()).await;
     }
 
     async fn finish(&self, failed: bool) {
@@ -139,12 +147,12 @@ impl TurnTask {
         generator: &dyn Generator,
         prompt: Prompt,
         clauses: mpsc::Sender<(String, Instant)>,
-    ) -> Result<(), LlmError> {
+    ) -> Result<Thought, LlmError> {
         let mut round = Round::first(prompt);
         loop {
             let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
-            if asked.calls.is_empty() {
-                return Ok(());
+            if asked.calls.is_empty() || round.is_the_last() {
+                return Ok(round.conclude(&asked));
             }
             self.released().await;
             for call in round.begin(asked) {
@@ -155,7 +163,7 @@ impl TurnTask {
                 }
             }
             if !round.next() {
-                return Ok(());
+                return Ok(Thought::Whole);
             }
         }
     }
@@ -252,29 +260,89 @@ impl TurnTask {
         Ok(wanted)
     }
 
-    async fn speak_all(&self, mut queue: mpsc::Receiver<(String, Instant)>) -> Result<(), TtsError> {
+    async fn speak_all(
+        &self,
+        course: &mut Course,
+        mut queue: mpsc::Receiver<(String, Instant)>,
+    ) -> Result<(), TtsError> {
         let mut n = 0;
         let mut last = Ok(());
-        while let Some((clause, since)) = queue.recv().await {
-            // One clause that cannot be said does not silence the ones after it.
-            last = self.speak(n, &clause, since).await;
+        loop {
+            let (clause, since) = tokio::select! {
+                biased;
+                next = queue.recv() => match next {
+                    Some(clause) => clause,
+                    None => return last,
+                },
+                text = course.asked() => {
+                    self.fill(course, &text).await;
+                    continue;
+                }
+            };
+            let now = tokio::time::Instant::now();
+            let wait = course.next_at(now) - now;
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            // One clause that cannot be said does not silence the ones after it. That it had to wait is no fault of the voice.
+            last = self.speak(course, n, &clause, since + wait).await;
             n += 1;
         }
-        last
+    }
+
+    /// Says in front of the answer that it takes long. Where that fails, the answer is waited for in silence.
+    async fn fill(&self, course: &mut Course, text: &str) {
+        self.released().await;
+        self.count(text);
+        let mut sound = self.sound_of(text);
+        let mut pieces = Vec::new();
+        // Whole, so that no clause can come between its pieces.
+        while let Some(pcm) = sound.next().await {
+            match pcm {
+                Ok(pcm) => pieces.push(pcm),
+                Err(error) => return tracing::debug!(%error, "a filler could not be said"),
+            }
+        }
+        let (turn, mark) = (self.turn, self.mark(FILLER));
+        let duration = pieces.iter().map(duration_of).sum::<Duration>();
+        if duration.is_zero() {
+            return;
+        }
+        self.report(Input::Filler { turn, mark, text: text.to_owned() }).await;
+        for mut pcm in pieces {
+            self.mouth.voice.gain().apply(&mut pcm.samples);
+            course.put(tokio::time::Instant::now(), duration_of(&pcm));
+            self.put(mark, pcm.rate, pcm.samples.into(), false).await;
+        }
+        self.report(Input::Measured { turn, mark, duration }).await;
+        self.put(mark, media::LINE_RATE, Arc::from([]), true).await;
+    }
+
+    fn mark(&self, n: u64) -> u64 {
+        (u64::from(self.turn) << 16) | n
+    }
+
+    /// What lies in the stock was synthesized for all calls, and costs this one nothing.
+    fn count(&self, text: &str) {
+        if self.mouth.ready.get(text).is_none_or(|slot| slot.get().is_none()) {
+            self.counter().characters(text);
+        }
+    }
+
+    /// From the stock, if it is there; else synthesized now.
+    fn sound_of(&self, text: &str) -> BoxStream<'static, Result<Pcm, TtsError>> {
+        match self.mouth.ready.get(text).and_then(|slot| slot.get()) {
+            Some(pcm) => stream::iter([Ok(pcm.clone())]).boxed(),
+            None => self.mouth.voice.sound(text, Priority::Reply),
+        }
     }
 
     /// Puts the sound of one clause on the line. `n`: its place in the turn.
-    async fn speak(&self, n: u64, text: &str, since: Instant) -> Result<(), TtsError> {
-        let mark = (u64::from(self.turn) << 16) | n;
-        if let Some(pcm) = self.mouth.ready.get(text).and_then(|slot| slot.get()) {
-            let sound = futures_util::stream::iter([Ok(pcm.clone())]);
-            return self.play(mark, n, text, since, sound).await.map_err(|(error, _)| error);
-        }
-        self.counter().characters(text);
+    async fn speak(&self, course: &mut Course, n: u64, text: &str, since: Instant) -> Result<(), TtsError> {
+        self.count(text);
         let mut attempt = 1;
         loop {
-            let sound = self.mouth.voice.sound(text, Priority::Reply);
-            match self.play(mark, n, text, since, sound).await {
+            match self.play(course, n, text, since).await {
                 Ok(()) => return Ok(()),
                 Err((TtsError::Engine(error), false)) if attempt < TRIES && may_come_back(&error) => {
                     tracing::warn!(%error, attempt, "synthesis failed; once more");
@@ -289,12 +357,13 @@ impl TurnTask {
     /// On failure also says whether a part of it sounds already. In front of the gate the sound is made all the same, and kept.
     async fn play(
         &self,
-        mark: u64,
+        course: &mut Course,
         n: u64,
         text: &str,
         since: Instant,
-        mut sound: impl futures_util::Stream<Item = Result<Pcm, TtsError>> + Unpin,
     ) -> Result<(), (TtsError, bool)> {
+        let mark = self.mark(n);
+        let mut sound = self.sound_of(text);
         let mut duration = Duration::ZERO;
         let mut sounds = false;
         let mut kept = Vec::new();
@@ -303,10 +372,15 @@ impl TurnTask {
             let next = tokio::select! {
                 biased;
                 () = self.released(), if !kept.is_empty() => {
-                    self.sound(mark, text, &mut sounds, kept.drain(..)).await;
+                    self.sound(course, mark, text, &mut sounds, kept.drain(..)).await;
                     continue;
                 }
                 next = sound.next() => next,
+                // The voice takes long as well.
+                filler = course.asked(), if duration.is_zero() => {
+                    self.fill(course, &filler).await;
+                    continue;
+                }
             };
             match next {
                 None => break,
@@ -320,17 +394,18 @@ impl TurnTask {
                     if duration.is_zero() && n == 0 {
                         self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
                     }
-                    duration +=
-                        Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)));
+                    duration += duration_of(&pcm);
                     match self.gate.is_open() {
-                        true => self.sound(mark, text, &mut sounds, kept.drain(..).chain([pcm])).await,
+                        true => {
+                            self.sound(course, mark, text, &mut sounds, kept.drain(..).chain([pcm])).await
+                        }
                         false => kept.push(pcm),
                     }
                 }
             }
         }
         if !duration.is_zero() && (failure.is_none() || sounds) {
-            self.sound(mark, text, &mut sounds, kept.drain(..)).await;
+            self.sound(course, mark, text, &mut sounds, kept.drain(..)).await;
             self.report(Input::Measured { turn: self.turn, mark, duration }).await;
             self.put(mark, media::LINE_RATE, Arc::from([]), true).await;
         }
@@ -338,12 +413,20 @@ impl TurnTask {
     }
 
     /// Puts pieces of a phrase on the line, and tells of it before the first. `sounds`: whether that was done.
-    async fn sound(&self, mark: u64, text: &str, sounds: &mut bool, pieces: impl Iterator<Item = Pcm>) {
+    async fn sound(
+        &self,
+        course: &mut Course,
+        mark: u64,
+        text: &str,
+        sounds: &mut bool,
+        pieces: impl Iterator<Item = Pcm>,
+    ) {
         self.released().await;
         if !std::mem::replace(sounds, true) {
             self.report(Input::Phrase { turn: self.turn, mark, text: text.to_owned() }).await;
         }
         for pcm in pieces {
+            course.put(tokio::time::Instant::now(), duration_of(&pcm));
             self.put(mark, pcm.rate, pcm.samples.into(), false).await;
         }
     }
@@ -356,6 +439,10 @@ impl TurnTask {
     async fn report(&self, input: Input) {
         let _ = self.reports.send(input).await;
     }
+}
+
+fn duration_of(pcm: &Pcm) -> Duration {
+    Duration::from_secs_f64(pcm.samples.len() as f64 / f64::from(pcm.rate.max(1)))
 }
 
 /// Takes [`HANG_UP_MARK`] out of a stream of pieces, even where it comes in parts.

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::gateway::{Gateway, safe};
+use super::timeline;
+use crate::domain::Call;
 
 /// Place, list, look at and end calls of a running gateway.
 #[derive(Args, Debug)]
@@ -14,7 +17,7 @@ use super::gateway::{Gateway, safe};
 Examples:
   offhook calls place --from +15550100001 --to +15550100002
   offhook calls list
-  offhook calls show call_0123456789
+  offhook calls show call_0123456789 --timeline
   offhook calls say call_0123456789 'Please hold the line.'
   offhook calls hangup call_0123456789
   offhook calls --url http://10.0.0.5:8080 --key-file ./admin.key list --json")]
@@ -59,7 +62,14 @@ enum Verb {
         json: bool,
     },
     /// All that is known of one call
-    Show { id: String },
+    Show {
+        id: String,
+        /// Draw who spoke when, and why each turn went as it did
+        #[arg(long)]
+        timeline: bool,
+    },
+    /// What became of a call, as its agent wrote it down
+    Report { id: String },
     /// End a call, or take it back while it waits
     Hangup { id: String },
     /// Have the agent say something
@@ -98,7 +108,16 @@ pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
         }
         Verb::List { json: true } => println!("{}", gateway.get("/v1/calls").await?),
         Verb::List { json: false } => list(&gateway.get("/v1/calls").await?),
-        Verb::Show { id } => {
+        Verb::Show { id, timeline: true } => {
+            let call = gateway.get(&format!("/v1/calls/{}", safe(&id))).await?;
+            let call: Call = serde_json::from_value(call).context("the gateway answered what is no call")?;
+            print!("{}", timeline::draw(&call, timeline::Look::of_stdout()));
+        }
+        Verb::Report { id } => {
+            let report = gateway.get(&format!("/v1/calls/{}/report", safe(&id))).await?;
+            println!("{}", serde_json::to_string_pretty(&report)?);
+        }
+        Verb::Show { id, timeline: false } => {
             println!(
                 "{}",
                 serde_json::to_string_pretty(&gateway.get(&format!("/v1/calls/{}", safe(&id))).await?)?

@@ -20,6 +20,7 @@ mod phone;
 mod rehearsal;
 mod serve;
 mod sound;
+mod timeline;
 
 use std::process::ExitCode;
 

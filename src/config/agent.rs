@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::file::Section;
-use crate::domain::{BrainChoice, ContextWebhook, Filler, Tools, Voicemail};
+use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Tools, Voicemail, is_language};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Example {
@@ -111,7 +111,7 @@ pub(super) fn agent(s: Section) -> Agent {
         brain: thinks,
         voice: s.text("voice"),
         speed: s.number("speed", default.speed, 0.5, 2.0),
-        language: s.text("language").unwrap_or(default.language),
+        language: language(&s).unwrap_or(default.language),
         end_call_phrases: s.texts("end_call_phrases", &[]),
         max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
         temperature: s.number("temperature", default.temperature, 0.0, 2.0),
@@ -131,6 +131,16 @@ pub(super) fn agent(s: Section) -> Agent {
         objective: s.text("objective"),
         report: s.flag("report", default.report),
     };
+    let voicemail = &agent.voicemail;
+    if voicemail.then == AtVoicemail::LeaveMessage && voicemail.message.trim().is_empty() {
+        s.wrong("voicemail.message", "is empty, and then = \"leave_message\" needs one to leave");
+    }
+    if let Some(timeout) = agent.context_webhook.as_ref().map(|webhook| webhook.timeout_ms)
+        && !ContextWebhook::TIMEOUT_MS.contains(&timeout)
+    {
+        let (least, most) = ContextWebhook::TIMEOUT_MS.into_inner();
+        s.wrong("context_webhook.timeout_ms", format!("is {timeout}, and must be from {least} to {most}"));
+    }
     s.finish();
     agent
 }
@@ -141,6 +151,17 @@ fn tools(s: &Section) -> Tools {
         s.wrong("tools", wrong);
     }
     tools
+}
+
+fn language(s: &Section) -> Option<String> {
+    let name = s.text("language")?;
+    if !is_language(&name) {
+        s.wrong(
+            "language",
+            format!("is {name:?}, and must be two letters of ISO 639-1, as in \"en\", or \"auto\""),
+        );
+    }
+    Some(name)
 }
 
 /// "local", or the name of a `[[brain]]`.

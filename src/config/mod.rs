@@ -126,12 +126,18 @@ pub struct Recording {
 /// See `docs/architecture.md` for how these act together. All at the gateway's clock.
 #[derive(Clone, PartialEq, Debug)]
 pub struct TurnTaking {
-    /// Silence after a sentence that sounds finished.
+    /// Silence after a sentence that is finished by its words and by its sound.
+    pub pause_agreed: Duration,
+    /// Silence after a sentence that is finished by one of the two.
     pub pause_complete: Duration,
     /// Silence after words that may go on.
     pub pause_unsure: Duration,
-    /// Silence after "and…", "because…", digits.
+    /// Silence after "and…", "because…".
     pub pause_trailing: Duration,
+    /// Silence after digits or letters that are being dictated.
+    pub pause_dictation: Duration,
+    /// The longest silence of all; also what a caller gets who asks for a moment.
+    pub pause_longest: Duration,
     /// Voice over the agent for so long counts as an interruption even before words are known.
     pub interrupt_after: Duration,
     /// A pause for a suspected interruption ends after so long without words.
@@ -245,11 +251,14 @@ impl Default for Config {
             credits: Credits::default(),
             recording: Recording { enabled: true },
             turn_taking: TurnTaking {
+                pause_agreed: Duration::from_millis(220),
                 pause_complete: Duration::from_millis(400),
-                pause_unsure: Duration::from_millis(800),
+                pause_unsure: Duration::from_millis(600),
                 pause_trailing: Duration::from_millis(1500),
-                interrupt_after: Duration::from_millis(600),
-                resume_after: Duration::from_millis(1000),
+                pause_dictation: Duration::from_millis(2000),
+                pause_longest: Duration::from_millis(2500),
+                interrupt_after: Duration::from_millis(1500),
+                resume_after: Duration::from_millis(600),
                 protect_greeting: Duration::from_millis(800),
                 idle: Duration::from_secs(12),
                 idle_prompts: 2,
@@ -445,6 +454,19 @@ mod tests {
             found.iter().any(|line| line.contains("number[0].agent: is \"b\", and must be one of \"a\""))
         );
         assert!(found.iter().any(|line| line.contains("media.ports: has room for 2 calls")));
+    }
+
+    #[test]
+    fn what_an_agent_asks_and_leaves_must_be_whole() {
+        let found = mistakes(
+            "[[agent]]\nname = 'a'\n[agent.voicemail]\nthen = 'leave_message'\n\
+             [agent.context_webhook]\nurl = 'https://crm.example/x'\ntimeout_ms = 60000\n",
+        );
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found.iter().any(|line| line.contains("agent[0].voicemail.message: is empty")));
+        assert!(
+            found.iter().any(|line| line.contains("timeout_ms: is 60000, and must be from 100 to 10000"))
+        );
     }
 
     #[test]

@@ -131,9 +131,12 @@ fn recording(s: Section, default: &Recording) -> Recording {
 
 fn turn_taking(s: Section, default: &TurnTaking) -> TurnTaking {
     let turn_taking = TurnTaking {
+        pause_agreed: s.millis("pause_agreed_ms", default.pause_agreed, 200, 5000),
         pause_complete: s.millis("pause_complete_ms", default.pause_complete, 200, 5000),
         pause_unsure: s.millis("pause_unsure_ms", default.pause_unsure, 200, 5000),
         pause_trailing: s.millis("pause_trailing_ms", default.pause_trailing, 200, 10_000),
+        pause_dictation: s.millis("pause_dictation_ms", default.pause_dictation, 200, 10_000),
+        pause_longest: s.millis("pause_longest_ms", default.pause_longest, 200, 10_000),
         interrupt_after: s.millis("interrupt_after_ms", default.interrupt_after, 60, 5000),
         resume_after: s.millis("resume_after_ms", default.resume_after, 200, 5000),
         protect_greeting: s.millis("protect_greeting_ms", default.protect_greeting, 0, 10_000),

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AccountId, AgentId, CallId, EndReason, KeyId, Metadata, Money, NumberId, Private, Turn};
+use super::{
+    AccountId, AgentId, CallId, CallReport, EndReason, KeyId, Metadata, Money, NumberId, Private,
+    ReportStatus, Turn,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -113,6 +116,28 @@ pub enum Attestation {
     Gateway,
 }
 
+/// Who took a call that we placed, as far as it was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweredBy {
+    Human,
+    /// It has a voicemail, or announces that nobody is there.
+    Machine,
+    /// Nobody said anything that told.
+    Unknown,
+}
+
+/// What gave an answering machine away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineClue {
+    /// "Leave a message", "after the tone".
+    Words,
+    /// A talk that left no pause for an answer.
+    Cadence,
+    Beep,
+}
+
 /// What a call used that an operator may charge for, besides its minutes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CallUsage {
@@ -198,6 +223,15 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub diverted_from: Option<Private<String>>,
+    /// Of an outbound call that was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
+    /// The agent's message was left after the beep, to its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voicemail_left: bool,
+    /// What became of it, written after its end; absent where none is to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<CallReport>>,
 }
 
 impl Call {
@@ -238,6 +272,9 @@ impl Call {
             cost: None,
             attestation: None,
             diverted_from: None,
+            answered_by: None,
+            voicemail_left: false,
+            report: None,
         }
     }
 
@@ -245,6 +282,11 @@ impl Call {
     pub fn of_number(&mut self, number: &super::Number) {
         self.account.clone_from(&number.account);
         self.number_id = Some(number.id.clone());
+    }
+
+    /// Whether a report on it has yet to be written.
+    pub fn awaits_report(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| report.status == ReportStatus::Pending)
     }
 
     /// Closes the record: state, reason and fault always agree.
@@ -272,7 +314,7 @@ mod tests {
             "digits": "", "recording": null, "line": null,
         });
         let mut call: Call = serde_json::from_value(old.clone()).unwrap();
-        assert_eq!((call.attestation, call.diverted_from.clone()), (None, None));
+        assert_eq!((call.attestation, call.diverted_from.clone(), call.report.clone()), (None, None, None));
         call.attestation = Some(Attestation::Partial);
         assert_eq!(serde_json::to_value(&call).unwrap()["attestation"], "B");
     }

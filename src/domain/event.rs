@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountId, AgentId, Call, CallId, Direction, EndReason, Fault, Message, MessageId, MessageStatus, Number,
-    NumberId, Private, Recording, Speaker, Status, ToolUse, TransferMode, Turn,
+    AccountId, AgentId, AtVoicemail, Call, CallId, CallReport, Direction, EndReason, Fault, MachineClue,
+    Message, MessageId, MessageStatus, Number, NumberId, Private, Recording, Speaker, Status, ToolUse,
+    TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -94,6 +95,9 @@ pub enum EventKind {
     /// The caller spoke over the agent. `stop_ms`: onset of the voice to the last sample sent.
     #[serde(rename = "call.barge_in")]
     BargeIn { turn: u32, stop_ms: u64, resumed: bool },
+    /// An answering machine has taken the call: what told, and what it gets. Told again when the message was `left`.
+    #[serde(rename = "call.voicemail")]
+    Voicemail { clue: MachineClue, then: AtVoicemail, left: bool },
     /// The agent did something besides talking, or tried to.
     #[serde(rename = "call.tool")]
     Tool(ToolUse),
@@ -112,6 +116,9 @@ pub enum EventKind {
     TranscriptReady { fragments: usize },
     #[serde(rename = "call.recording.ready")]
     RecordingReady { part: u32, bytes: u64, duration_ms: u64 },
+    /// It is written, or given up: `status` says which.
+    #[serde(rename = "call.report.ready")]
+    ReportReady(Box<CallReport>),
     /// The four of a message carry its record as it now stands.
     #[serde(rename = "message.received")]
     MessageReceived(Box<Message>),
@@ -181,6 +188,7 @@ impl EventKind {
         "call.turn",
         "call.dtmf",
         "call.barge_in",
+        "call.voicemail",
         "call.tool",
         "call.transferring",
         "call.transferred",
@@ -188,6 +196,7 @@ impl EventKind {
         "call.ended",
         "call.transcript.ready",
         "call.recording.ready",
+        "call.report.ready",
         "message.received",
         "message.sent",
         "message.failed",
@@ -255,6 +264,7 @@ impl EventKind {
             EventKind::Turn(_) => "call.turn",
             EventKind::Dtmf { .. } => "call.dtmf",
             EventKind::BargeIn { .. } => "call.barge_in",
+            EventKind::Voicemail { .. } => "call.voicemail",
             EventKind::Tool(_) => "call.tool",
             EventKind::Transferring { .. } => "call.transferring",
             EventKind::Transferred { .. } => "call.transferred",
@@ -262,6 +272,7 @@ impl EventKind {
             EventKind::Ended { .. } => "call.ended",
             EventKind::TranscriptReady { .. } => "call.transcript.ready",
             EventKind::RecordingReady { .. } => "call.recording.ready",
+            EventKind::ReportReady(_) => "call.report.ready",
             EventKind::MessageReceived(_) => "message.received",
             EventKind::MessageSent(_) => "message.sent",
             EventKind::MessageFailed(_) => "message.failed",

@@ -13,6 +13,7 @@ mod money;
 mod number;
 mod numbering;
 mod private;
+mod report;
 mod schema;
 mod settings;
 mod tools;
@@ -23,7 +24,8 @@ mod webhook;
 pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, Metadata, Number, NumberKind, NumberStatus, Source, Thread};
 pub use call::{
-    Attestation, Call, CallUsage, Direction, Fragment, LineReport, Recording, Speaker, Status, TransferMode,
+    AnsweredBy, Attestation, Call, CallUsage, Direction, Fragment, LineReport, MachineClue, Recording,
+    Speaker, Status, TransferMode,
 };
 pub use deed::ToolUse;
 pub use end::{EndReason, Fault};
@@ -39,8 +41,11 @@ pub use money::Money;
 pub use number::{E164, NumberError};
 pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
+pub use report::{Achievement, CallBack, CallReport, Outcome, ReportStatus, Urgency};
 pub use schema::{check_object_schema, conforms};
-pub use settings::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Voicemail};
+pub use settings::{
+    ANY_LANGUAGE, AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Voicemail, is_language,
+};
 pub use tools::{ActionTool, OWN_TOOLS, Tools};
 pub use turn::{
     Dispute, DisputeReason, EndOfTurn, EndOfTurnReason, Explanation, StageKind, StageOutcome, StageSpan,

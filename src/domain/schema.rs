@@ -72,7 +72,7 @@ fn check(schema: &Value, at: &str, depth: usize) -> Result<(), String> {
                 return wrong("must be a list of names");
             }
             "additionalProperties" | "items" => check(rule, &here, depth + 1)?,
-            "enum" if !rule.as_array().is_some_and(|list| !list.is_empty()) => {
+            "enum" if rule.as_array().is_none_or(Vec::is_empty) => {
                 return wrong("must be a list of values, and not an empty one");
             }
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" if !rule.is_number() => {

@@ -1,5 +1,7 @@
 //! What an agent is like: settings that resolve in layers.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use super::Tools;
@@ -50,7 +52,7 @@ pub struct Settings {
     /// 1 is the voice's own speed; 0.5 to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f32>,
-    /// ISO 639-1.
+    /// ISO 639-1, as in "en"; "auto": what the caller is heard to speak first, kept for the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// An answer that holds one of these ends the call when it has been said.
@@ -148,14 +150,14 @@ impl Default for Filler {
 #[serde(default, deny_unknown_fields)]
 pub struct Voicemail {
     pub then: AtVoicemail,
-    /// What is left after the beep.
+    /// What is left after the beep. `leave_message` needs one.
     pub message: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AtVoicemail {
-    /// Nobody looks for a machine.
+    /// The record tells that it was one, and the agent talks on.
     #[default]
     Ignore,
     HangUp,
@@ -167,12 +169,26 @@ pub enum AtVoicemail {
 #[serde(deny_unknown_fields)]
 pub struct ContextWebhook {
     pub url: String,
+    /// From 100 to 10,000.
     #[serde(default = "usual_deadline")]
     pub timeout_ms: u32,
 }
 
+impl ContextWebhook {
+    /// What `timeout_ms` may be.
+    pub const TIMEOUT_MS: RangeInclusive<u32> = 100..=10_000;
+}
+
 fn usual_deadline() -> u32 {
     1500
+}
+
+/// The language that is to be found out.
+pub const ANY_LANGUAGE: &str = "auto";
+
+/// Whether this may be the language of an agent: ISO 639-1, or [`ANY_LANGUAGE`].
+pub fn is_language(name: &str) -> bool {
+    name == ANY_LANGUAGE || name.len() == 2 && name.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -5,13 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{Error, Gateway};
 use crate::call::NoBrain;
-use crate::domain::{BrainChoice, Metadata, Settings, Tools};
+use crate::domain::{
+    AtVoicemail, BrainChoice, ContextWebhook, Metadata, Settings, Tools, Voicemail, is_language,
+};
 
 /// Characters of a prompt.
 const LONGEST_PROMPT: usize = 32_000;
 /// Characters of a sentence that is said as a whole.
 const LONGEST_SENTENCE: usize = models::tts::MAX_CHARS;
 const MOST_PHRASES: usize = 20;
+const MOST_WORDS: usize = 100;
 const LONGEST_PHRASE: usize = 100;
 /// Bytes of metadata as JSON.
 const LONGEST_METADATA: usize = 16 << 10;
@@ -115,6 +118,13 @@ impl Gateway {
             let reason = format!("is {voice:?}, and must be one of the voices of this box: {voices}");
             return Err(Error::field(name(at, "voice"), reason));
         }
+        if let Some(webhook) = &settings.context_webhook {
+            let judged = self.exchange.outside.check(&webhook.url).await;
+            judged.map_err(|refused| Error {
+                code: refused.code(),
+                ..Error::field(name(at, "context_webhook"), format!("the URL {refused}"))
+            })?;
+        }
         for (n, action) in settings.tools.iter().flat_map(|tools| &tools.actions).enumerate() {
             self.exchange.outside.check(&action.url).await.map_err(|refused| Error {
                 code: refused.code(),
@@ -189,13 +199,34 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
             return wrong(field, format!("is {value}, and must be a whole number from 1 to {most}"));
         }
     }
+    if let Some(idle) = settings.idle_s.filter(|idle| !(3..=600).contains(idle)) {
+        return wrong("idle_s", format!("is {idle}, and must be a whole number from 3 to 600"));
+    }
+    if let Some(reason) = settings.voicemail.as_ref().and_then(voicemail_mistake) {
+        return wrong("voicemail", reason);
+    }
+    if let Some(timeout) = settings.context_webhook.as_ref().map(|webhook| webhook.timeout_ms)
+        && !ContextWebhook::TIMEOUT_MS.contains(&timeout)
+    {
+        let (least, most) = ContextWebhook::TIMEOUT_MS.into_inner();
+        return wrong(
+            "context_webhook",
+            format!("has timeout_ms {timeout}, which must be from {least} to {most}"),
+        );
+    }
     if let Some(language) = &settings.language
-        && !(language.len() == 2 && language.bytes().all(|b| b.is_ascii_lowercase()))
+        && !is_language(language)
     {
         return wrong(
             "language",
-            format!("is {language:?}, and must be two letters of ISO 639-1, as in \"en\""),
+            format!("is {language:?}, and must be two letters of ISO 639-1, as in \"en\", or \"auto\""),
         );
+    }
+    let vocabulary = settings.vocabulary.as_deref().unwrap_or_default();
+    let is_fit = |entry: &String| (1..=LONGEST_PHRASE).contains(&entry.trim().chars().count());
+    if vocabulary.len() > MOST_WORDS || !vocabulary.iter().all(is_fit) {
+        let reason = format!("must be at most {MOST_WORDS} entries of 1 to {LONGEST_PHRASE} characters");
+        return wrong("vocabulary", reason);
     }
     if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
         return wrong("tools", reason);
@@ -207,6 +238,18 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         return wrong("end_call_phrases", reason);
     }
     Ok(())
+}
+
+/// What is wrong with what a machine is to get.
+fn voicemail_mistake(voicemail: &Voicemail) -> Option<String> {
+    let length = voicemail.message.chars().count();
+    if length > LONGEST_SENTENCE {
+        return Some(format!(
+            "has a message of {length} characters; at most {LONGEST_SENTENCE} are said at once"
+        ));
+    }
+    let is_missing = voicemail.then == AtVoicemail::LeaveMessage && voicemail.message.trim().is_empty();
+    is_missing.then(|| "has no message, and \"leave_message\" needs one to leave".into())
 }
 
 /// What a client hangs on its things is bounded.
@@ -240,7 +283,16 @@ mod tests {
             (serde_json::json!({ "first_message": "a".repeat(1001) }), "inbound.first_message"),
             (serde_json::json!({ "prompt": "a".repeat(32_001) }), "inbound.prompt"),
             (serde_json::json!({ "language": "English" }), "inbound.language"),
+            (serde_json::json!({ "vocabulary": ["Yealink", ""] }), "inbound.vocabulary"),
+            (serde_json::json!({ "vocabulary": vec!["Snom"; 101] }), "inbound.vocabulary"),
             (serde_json::json!({ "end_call_phrases": [""] }), "inbound.end_call_phrases"),
+            (serde_json::json!({ "idle_s": 2 }), "inbound.idle_s"),
+            (serde_json::json!({ "voicemail": { "then": "leave_message" } }), "inbound.voicemail"),
+            (serde_json::json!({ "voicemail": { "message": "a".repeat(1001) } }), "inbound.voicemail"),
+            (
+                serde_json::json!({ "context_webhook": { "url": "https://crm.example", "timeout_ms": 1 } }),
+                "inbound.context_webhook",
+            ),
             (serde_json::json!({ "tools": { "transfer": { "sales": "" } } }), "inbound.tools"),
         ] {
             assert_eq!(wrong(json), field);
@@ -248,6 +300,8 @@ mod tests {
         let fine =
             serde_json::json!({ "first_message": "", "speed": 2, "max_duration_s": 600, "language": "de" });
         check(&serde_json::from_value(fine).unwrap(), At::Top, 600).unwrap();
+        let found_out = serde_json::json!({ "language": "auto", "vocabulary": ["Yealink T54W", "Zoë"] });
+        check(&serde_json::from_value(found_out).unwrap(), At::Top, 600).unwrap();
     }
 
     #[test]

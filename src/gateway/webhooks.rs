@@ -25,8 +25,8 @@ pub struct CreateWebhook {
     /// `https://…` or `http://…`. It may not lead inside, to this box or the operator's network, unless the operator allows that.
     #[schema(max_length = 2048)]
     pub url: String,
-    /// Names of events. Absent or empty: all but `call.transcript.partial`, `call.turn`, `call.dtmf` and `call.barge_in`, which come
-    /// many times in a call and are told only where they are named.
+    /// Names of events. Absent or empty: all but `call.transcript.partial`, `call.turn`, `call.dtmf`, `call.barge_in` and `call.tool`,
+    /// which come many times in a call and are told only where they are named.
     #[serde(default)]
     pub events: Vec<String>,
     /// Only what this agent is part of.

@@ -10,7 +10,9 @@ use sha2::Sha256;
 
 use super::mp3::Mp3;
 use super::{Error, Gateway, Kind};
-use crate::domain::{AccountId, Call, CallId, Fragment, Principal, Private, Scope, Speaker, Status};
+use crate::domain::{
+    AccountId, Call, CallId, CallReport, Fragment, Principal, Private, Scope, Speaker, Status,
+};
 use crate::store::Reading;
 
 /// The words of a call.
@@ -116,6 +118,13 @@ impl Gateway {
     pub async fn transcript(&self, who: &Principal, id: CallId) -> Result<Transcript, Error> {
         let Call { id, status, transcript, .. } = self.call(who, id).await?;
         Ok(Transcript { call_id: id, status, complete: status.is_over(), fragments: transcript })
+    }
+
+    /// What became of a call that is over.
+    pub async fn call_report(&self, who: &Principal, id: CallId) -> Result<CallReport, Error> {
+        let none = "there is no report on this call: it lasts, nothing was said, its agent is to write none, or no brain here can";
+        let report = self.call(who, id).await?.report;
+        report.map(|report| *report).ok_or_else(|| Error::coded(Kind::NotFound, "no_report", none))
     }
 
     /// A recording of a call that is over.

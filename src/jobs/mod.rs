@@ -1,6 +1,7 @@
 //! Work that nobody waits for: what the store says is to be done, done in the background.
 
 mod hooks;
+mod reports;
 
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Webhooks;
 use crate::outside::Outside;
 use crate::store::Store;
+
+pub use reports::Reports;
 
 /// What jobs may take to put down what they hold.
 const LAST_WORDS: Duration = Duration::from_secs(2);

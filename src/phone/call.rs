@@ -111,7 +111,8 @@ impl Phone {
     }
 
     fn open(&self) -> Result<(media::net::Line, mpsc::Receiver<media::Event>), PhoneError> {
-        let config = SessionConfig { ssrc_seed: chance()?, ..SessionConfig::default() };
+        let echo = self.settings.echo;
+        let config = SessionConfig { ssrc_seed: chance()?, returns: echo, ..SessionConfig::default() };
         let recording = self.settings.record.clone().map(|path| media::wav::Recording { path });
         Ok(self.engine.open(config, recording)?)
     }

@@ -48,6 +48,8 @@ pub struct Settings {
     /// An inbound call rings for so long before it is answered.
     pub ring_for: Duration,
     pub ear: ear::EarConfig,
+    /// What the other side says comes back to it, as from a bad line.
+    pub echo: Option<media::Returns>,
 }
 
 impl Default for Settings {
@@ -63,6 +65,7 @@ impl Default for Settings {
             longest: Duration::from_secs(600),
             ring_for: Duration::ZERO,
             ear: ear::EarConfig::default(),
+            echo: None,
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::domain::{
 /// Those that are not over, of all accounts, so that the next start finds them without reading all.
 const OPEN: &str = "open";
 
+/// Those that are over and whose report has yet to be written, of all accounts.
+const TO_REPORT: &str = "report=pending";
+
 /// Records that are closed in one transaction at the start: thousands may have waited to be dialled.
 const AT_ONCE: usize = 256;
 
@@ -80,6 +83,8 @@ impl Kept for Call {
         lists.extend(self.number_id.as_ref().map(|number| format!("{account}/number={number}")));
         if !self.status.is_over() {
             lists.push(OPEN.to_owned());
+        } else if self.awaits_report() {
+            lists.push(TO_REPORT.to_owned());
         }
         lists
     }
@@ -103,6 +108,11 @@ impl Store {
         limit: usize,
     ) -> Result<Page<Call>, StoreError> {
         page(&self.begin_read()?, &filter.list(account), after, limit, |call| filter.fits(call))
+    }
+
+    /// Calls that are over and whose report has yet to be written, of all accounts, the newest first, without their words.
+    pub fn calls_to_report(&self, limit: usize) -> Result<Vec<Call>, StoreError> {
+        Ok(page(&self.begin_read()?, TO_REPORT, None, limit, |_| true)?.items)
     }
 
     /// Closes every call that an earlier process left open, in whatever state: it was killed before it could. None is placed again,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use models::fake::FakeTranscriber;
+use offhook::domain::AccountId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -120,6 +121,14 @@ async fn requests_get_the_answers_that_their_programs_read() {
     world.stop().await;
 }
 
+/// Their service tells nobody of a recording; here the account must want that.
+async fn tell_nothing_of_recordings(api: &Api) {
+    let house = format!("/v1/admin/accounts/{}", AccountId::house().as_str());
+    let patch = json!({ "settings": { "disclosure": "" } });
+    let (status, account) = api.ask(Method::PATCH, &house, Some(&patch)).await;
+    assert_eq!(status, 200, "{account}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_goes_through_this_vocabulary_alone() {
     let server = tokio::task::block_in_place(|| Webhook::that_says(&[ANSWERED]));
@@ -128,6 +137,7 @@ async fn a_call_goes_through_this_vocabulary_alone() {
     let transcriber = Arc::new(FakeTranscriber::says([ASKED]));
     let mut world = World::start(Setting { more, transcriber, ..Setting::default() }).await;
     let api = Api::admin(&world);
+    tell_nothing_of_recordings(&api).await;
     let ask = async |method: Method, path: &str, body: Value| {
         let body = (!body.is_null()).then_some(&body);
         let (status, answer) = api.ask(method, &format!("{BASE}{path}"), body).await;
@@ -232,6 +242,7 @@ async fn a_number_in_webhook_mode_is_called_and_the_webhook_answers() {
     let more = pool("sip:127.0.0.1:9", "sip:127.0.0.1:9");
     let mut world = World::start(Setting { more, transcriber, ..Setting::default() }).await;
     let api = Api::admin(&world);
+    tell_nothing_of_recordings(&api).await;
     let body = json!({ "webhook_url": server.url("/voice"), "area_code": 415, "first_message": "Hello!" });
     let (status, number) = api.post(&format!("{BASE}/numbers"), &body).await;
     assert_eq!(status, 201, "{number}");

@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use models::fake::FakeTranscriber;
 use models::local::{Local, LocalConfig, Supervisors};
 use models::{Priority, Transcriber, Utterance};
-use offhook::domain::{EventKind, Principal, Private, Speaker};
+use offhook::domain::{EventKind, Principal, Private, ReportStatus, Speaker};
 use offhook::gateway::{SoundFormat, Speak};
 use offhook::phone::wer::word_error_rate;
 
@@ -18,7 +19,7 @@ const AGENT: &str = "prompt = 'You answer the phone of a bakery. It opens at sev
 /// Words of the recorded prompt that the callers play.
 const QUESTION: &str = "Please check the number and dial again.";
 
-fn engines() -> PathBuf {
+pub(crate) fn engines() -> PathBuf {
     let beside = || std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned();
     let folder = std::env::var_os("OFFHOOK_ENGINES").map_or_else(beside, PathBuf::from);
     assert!(folder.join("offhook-whisper").exists(), "no engines in {}: make engines", folder.display());
@@ -26,6 +27,11 @@ fn engines() -> PathBuf {
 }
 
 async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
+    start_with(AGENT).await
+}
+
+/// With further lines of the agent's table.
+pub(crate) async fn start_with(agent: &'static str) -> (World, Supervisors, Arc<dyn Transcriber>) {
     let config = LocalConfig { engines_dir: engines(), ..LocalConfig::default() };
     let Local { stt, turn, llm, tts, supervisors } =
         models::local::start(config).await.unwrap_or_else(|e| panic!("{e}"));
@@ -35,7 +41,7 @@ async fn start() -> (World, Supervisors, Arc<dyn Transcriber>) {
         judge: turn,
         generator: llm.unwrap(),
         synthesizer: tts.unwrap(),
-        agent: AGENT,
+        agent,
         ..Setting::default()
     };
     (World::start(setting).await, supervisors, transcriber)
@@ -46,7 +52,7 @@ fn question() -> String {
 }
 
 /// The words of 16 kHz sound.
-async fn words(transcriber: &dyn Transcriber, pcm: &[i16]) -> String {
+pub(crate) async fn words(transcriber: &dyn Transcriber, pcm: &[i16]) -> String {
     let utterance = Utterance {
         pcm: pcm.into(),
         language: Some("en".into()),
@@ -170,6 +176,33 @@ async fn a_text_that_is_spoken_by_itself_is_understood() {
     assert!(errors <= 0.35, "{heard:?}");
     let mp3 = speak(SoundFormat::Mp3).await.bytes;
     assert!(mp3.len() > 1000 && mp3[0] == 0xff);
+    world.stop().await;
+    supervisors.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_model_writes_a_report_that_can_be_used() {
+    let only_a_mind =
+        LocalConfig { engines_dir: engines(), stt: None, turn: None, tts: None, ..LocalConfig::default() };
+    let Local { llm, supervisors, .. } =
+        models::local::start(only_a_mind).await.unwrap_or_else(|e| panic!("{e}"));
+    let wish = "This is Ann Miller, please call me back tomorrow about the broken oven.";
+    let mut world = World::start(Setting {
+        transcriber: Arc::new(FakeTranscriber::says([wish])),
+        generator: llm.unwrap(),
+        agent: "report = true\nobjective = 'Find out what the caller wants.'\nmax_tokens = 40\n\
+                prompt = 'You answer the phone of a bakery. Answer in one short sentence.'\n",
+        ..Setting::default()
+    })
+    .await;
+    let script = format!("listen\nplay {}\nlisten 40s\nhangup", prompt("check-number-dial-again").display());
+    Caller::new().await.call(&world, NUMBER, &script).await;
+    let (call, _) = world.until_ended().await;
+    world.named("call.report.ready").await;
+    let report = world.call(&call.id).await.report.unwrap();
+    println!("{}", serde_json::to_string_pretty(&report).unwrap());
+    assert_eq!(report.status, ReportStatus::Ready, "{:?}", report.reason);
+    assert!(!report.summary.unwrap().reveal().is_empty() && report.outcome.is_some() && report.tokens > 100);
     world.stop().await;
     supervisors.shutdown().await;
 }

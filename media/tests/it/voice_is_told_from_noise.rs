@@ -1,7 +1,7 @@
 //! The VAD on sounds whose nature is known. Figures on real speech are in `docs/decisions/vad.md`.
 
 use media::VadConfig;
-use media::vad::Vad;
+use media::vad::{Change, Vad};
 
 use crate::support::*;
 
@@ -60,4 +60,50 @@ fn tones_keys_and_steady_noise_are_no_voice() {
 fn a_voice_is_a_voice() {
     let share = speaking(&voice(8_000, 10.0));
     assert!(share > 0.5, "{share:.2}");
+}
+
+/// What becomes of the voice in `pcm` (16 kHz), and in which tick that is told.
+fn changes(pcm: &[i16]) -> Vec<(Change, u32)> {
+    let mut vad = Vad::new(VadConfig::default());
+    let began = start();
+    let mut found = Vec::new();
+    for (tick, frame) in (0..).zip(pcm.chunks_exact(320)) {
+        let frame = <&[i16; 320]>::try_from(frame).expect("320 samples");
+        let now = began + TICK * tick;
+        if let Some((change, since)) = vad.judge(now, frame, || false).change {
+            assert!(since <= now);
+            if matches!(change, Change::Dip | Change::End) {
+                let config = VadConfig::default();
+                let waited = if change == Change::Dip { config.dip } else { config.hangover };
+                assert_eq!(now + TICK - since, waited, "{change:?} in tick {tick}");
+            }
+            found.push((change, tick));
+        }
+    }
+    found
+}
+
+#[test]
+fn each_end_is_announced_by_a_dip_and_each_pause_by_one() {
+    let part = voice(16_000, 1.2);
+    let mut pcm = Vec::new();
+    for pause in [60, 120, 160, 300, 1_000] {
+        pcm.extend(&part);
+        pcm.extend(std::iter::repeat_n(0, 16 * pause));
+    }
+    let found = changes(&pcm);
+    let mut before = Change::End;
+    for (change, tick) in &found {
+        let allowed: &[Change] = match before {
+            Change::End => &[Change::Start],
+            Change::Start | Change::Back => &[Change::Dip],
+            Change::Dip => &[Change::Back, Change::End],
+        };
+        assert!(allowed.contains(change), "{change:?} after {before:?} in tick {tick}: {found:?}");
+        before = *change;
+    }
+    assert_eq!(before, Change::End);
+    let count = |wanted| found.iter().filter(|(change, _)| *change == wanted).count();
+    assert_eq!((count(Change::Start), count(Change::End)), (2, 2), "{found:?}");
+    assert!(count(Change::Back) >= 2, "{found:?}");
 }

@@ -60,6 +60,16 @@ fn dots_and_marks_inside_words_are_spared() {
 }
 
 #[test]
+fn a_date_is_not_cut_at_its_comma() {
+    for step in 1..5 {
+        assert_eq!(
+            phrases("It is on January 5, 2026, at noon.", step),
+            ["It is on January 5, 2026,", "at noon."]
+        );
+    }
+}
+
+#[test]
 fn an_ellipsis_is_one_pause() {
     assert_eq!(
         phrases("Well... let me see... It is on Monday.", 1),
@@ -75,6 +85,10 @@ fn what_is_written_for_eyes_is_not_said() {
     assert_eq!(speakable("see `foo` at https://example.com"), "see foo at example.com");
     assert_eq!(speakable("🎉✨"), "");
     assert_eq!(speakable("room #5 is free"), "room #5 is free");
+    assert_eq!(
+        speakable("write to john_doe@example.com, ~~not~~ in ~5 days"),
+        "write to john_doe@example.com, not in ~5 days"
+    );
     assert_eq!(phrases("- one thing\n- another thing\n\n", 2), ["one thing", "another thing"]);
 }
 

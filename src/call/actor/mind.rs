@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use media::net::Line;
-use models::{Generator, Prompt, Transcriber, TurnJudge};
+use models::{Generator, Priority, Prompt, Transcriber, TurnJudge};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::call::context::{self, Asking};
+use crate::call::course::Course;
 use crate::call::ears::Ears;
 use crate::call::gate::{Gate, Key};
 use crate::call::ledger::Ledger;
@@ -18,7 +20,8 @@ use crate::call::tools::{Kit, Toolbox};
 use crate::call::turn::{Meter, Mouth, TurnTask};
 use crate::call::{Action, Conversation, Input, Manners};
 use crate::config::Agent;
-use crate::domain::{Call, CallUsage, EndReason};
+use crate::domain::{Call, CallUsage, EndReason, Speaker};
+use crate::outside::Outside;
 
 /// What an agent thinks and speaks with.
 #[derive(Clone)]
@@ -47,7 +50,10 @@ pub(super) struct Mind {
     turn: Option<Working>,
     /// Reads the prompt ahead.
     warming: Option<JoinHandle<()>>,
+    /// Asks a client what is known of the call.
+    asking: Option<Asking>,
     voicing: bool,
+    beeps: media::BeepDetector,
     /// Chosen at random per call: what a local model files its memory of the conversation under.
     session: u64,
     meter: Arc<Meter>,
@@ -59,6 +65,8 @@ struct Working {
     turn: u32,
     task: JoinHandle<()>,
     key: Key,
+    /// Takes what is to be said while it takes long.
+    fills: mpsc::Sender<String>,
 }
 
 /// What a decision of the conversation asks of the rest of the call.
@@ -75,7 +83,7 @@ impl Mind {
     pub(super) fn new(persona: Persona, session: u64, kit: Kit, call: Call) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
-        let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
+        let ears = Ears::new(transcriber, judge, &persona.agent, reports.clone());
         let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
             conversation: Conversation::new(persona.manners.clone()),
@@ -85,7 +93,9 @@ impl Mind {
             reports,
             turn: None,
             warming: None,
+            asking: None,
             voicing: false,
+            beeps: media::BeepDetector::default(),
             session,
             meter: Arc::default(),
             toolbox,
@@ -102,12 +112,19 @@ impl Mind {
         // What the caller says to somebody else is not listened to.
         let away = self.conversation.is_away();
         match event {
-            media::Event::Frame { pcm, .. } if !away => self.ears.frame(&pcm),
+            media::Event::Frame { pcm, probability, level_dbfs, .. } if !away => {
+                self.ears.frame(&pcm, probability, level_dbfs);
+                if self.conversation.listens_for_beep(now) && self.beeps.judge(&pcm).is_some() {
+                    self.conversation.handle(now, Input::Beep);
+                }
+            }
             media::Event::VoiceStart { at } if !away => {
                 self.voicing = true;
                 self.ears.open();
                 self.conversation.handle(now, Input::VoiceStart { onset: at });
             }
+            media::Event::VoiceDip { at } => self.conversation.handle(now, Input::VoiceDip { since: at }),
+            media::Event::VoiceBack { at } => self.conversation.handle(now, Input::VoiceBack { onset: at }),
             media::Event::VoiceEnd { at } => {
                 self.voicing = false;
                 self.conversation.handle(now, Input::VoiceEnd { since: at });
@@ -131,14 +148,63 @@ impl Mind {
         }
     }
 
-    fn prompt(&self) -> Prompt {
+    /// `question`: what the caller says, where it is not in the history yet.
+    fn prompt(&self, question: Option<&str>) -> Prompt {
         let tools = self.toolbox.specs().to_vec();
-        Prompt { tools, ..prompt(&self.persona.agent, self.conversation.history(), self.session) }
+        let question = question.map(|text| crate::call::Line::new(Speaker::Caller, text.to_owned()));
+        let lines: Vec<_> = self.conversation.history().iter().cloned().chain(question).collect();
+        Prompt { tools, ..prompt(&self.persona.agent, &lines, self.session) }
+    }
+
+    /// Asks the agent's context webhook, if it has one, what is known of the call.
+    pub(super) fn ask_for_context(&mut self, outside: &Outside, call: &Call) {
+        let webhook = self.persona.agent.context_webhook.as_ref();
+        self.asking = webhook.map(|webhook| context::ask(outside, call, webhook));
+    }
+
+    /// The next report of a stage. What a context webhook answers meanwhile is put into the prompt.
+    async fn report(&mut self) -> Input {
+        loop {
+            tokio::select! {
+                biased;
+                known = context::known(self.asking.as_mut()) => {
+                    self.asking = None;
+                    self.knows(known);
+                }
+                input = self.inbox.recv() => match input {
+                    Some(input) => return input,
+                    None => std::future::pending().await,
+                },
+            }
+        }
+    }
+
+    fn knows(&mut self, known: Option<String>) {
+        let Some(known) = known else { return };
+        self.persona.agent.prompt = context::merged(&self.persona.agent.prompt, &known);
+        // What was read ahead is another prompt now.
+        if let Some(warming) = self.warming.take() {
+            warming.abort();
+            self.warm_up();
+        }
     }
 
     /// Lets a local model read the agent's prompt while the greeting sounds.
     pub(super) fn warm_up(&mut self) {
-        let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
+        self.prefill(self.prompt(None));
+    }
+
+    /// … and what the caller has said so far, while they go on. One at a time, and none while an answer is in the making.
+    fn read_ahead(&mut self, text: &str) {
+        let busy = self.warming.as_ref().is_some_and(|warming| !warming.is_finished())
+            || self.turn.as_ref().is_some_and(|working| !working.task.is_finished());
+        if !busy {
+            self.prefill(Prompt { priority: Priority::Partial, ..self.prompt(Some(text)) });
+        }
+    }
+
+    fn prefill(&mut self, prompt: Prompt) {
+        let generator = self.persona.generator.clone();
         self.warming = Some(tokio::spawn(async move {
             if let Err(error) = generator.prefill(prompt).await {
                 debug!(%error, "the prompt could not be read ahead");
@@ -153,20 +219,28 @@ impl Mind {
                 Action::Transcribe { job } => self.ears.transcribe(job),
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
-                    let (generator, prompt) = (self.persona.generator.clone(), self.prompt());
-                    let (task, key) = self.turn_task(turn, line);
+                    let generator = self.persona.generator.clone();
+                    let prompt = self.prompt(self.conversation.question());
+                    let (task, key, fills) = self.turn_task(turn, line);
                     let task = tokio::spawn(task.reply(generator, prompt));
-                    self.turn = Some(Working { turn, task, key });
+                    self.turn = Some(Working { turn, task, key, fills });
                 }
+                Action::ReadAhead { text } => self.read_ahead(&text),
                 Action::Release { turn } => {
                     if let Some(working) = self.turn.as_ref().filter(|working| working.turn == turn) {
                         working.key.open();
                     }
                 }
+                Action::Fill { turn, text } => {
+                    if let Some(working) = self.turn.as_ref().filter(|working| working.turn == turn) {
+                        // Where one waits already, another is too much.
+                        let _ = working.fills.try_send(text);
+                    }
+                }
                 Action::Say { turn, text } => {
-                    let (task, key) = self.turn_task(turn, line);
+                    let (task, key, fills) = self.turn_task(turn, line);
                     key.open();
-                    self.turn = Some(Working { turn, task: tokio::spawn(task.say(text)), key });
+                    self.turn = Some(Working { turn, task: tokio::spawn(task.say(text)), key, fills });
                 }
                 Action::Cancel { turn } => self.cancel(turn).await,
                 Action::Transfer { turn } => return Some(Wish::Transfer(turn)),
@@ -180,8 +254,9 @@ impl Mind {
         None
     }
 
-    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> (TurnTask, Key) {
+    fn turn_task(&self, turn: u32, line: &Arc<Line>) -> (TurnTask, Key, mpsc::Sender<String>) {
         let (key, gate) = Gate::closed();
+        let (fills, asked) = mpsc::channel(1);
         let task = TurnTask {
             turn,
             mouth: self.persona.mouth.clone(),
@@ -191,8 +266,9 @@ impl Mind {
             toolbox: self.toolbox.clone(),
             spent: Meter::default(),
             gate,
+            course: Course::new(asked),
         };
-        (task, key)
+        (task, key, fills)
     }
 
     /// Ends the task of a turn, and returns when it can put no more sound on the line.
@@ -206,11 +282,12 @@ impl Mind {
 
     /// Waits for what the agent's tools are still doing, so that the record has it.
     pub(super) async fn last_deeds(&mut self) {
-        let deadline = tokio::time::Instant::now() + LAST_DEEDS;
-        while self.toolbox.is_at_work() {
-            match tokio::time::timeout_at(deadline, self.inbox.recv()).await {
-                Ok(Some(input)) => self.conversation.handle(Instant::now(), input),
-                Ok(None) | Err(_) => return,
+        let toolbox = self.toolbox.clone();
+        let mut settled = std::pin::pin!(timeout(LAST_DEEDS, toolbox.settle()));
+        loop {
+            tokio::select! {
+                _ = &mut settled => break,
+                Some(input) = self.inbox.recv() => self.conversation.handle(Instant::now(), input),
             }
         }
         self.catch_up_with_reports();
@@ -244,6 +321,10 @@ impl Mind {
             warming.abort();
             let _ = warming.await;
         }
+        if let Some(asking) = self.asking {
+            asking.abort();
+            let _ = asking.await;
+        }
         self.toolbox.close().await;
         self.ears.close().await;
     }
@@ -252,10 +333,7 @@ impl Mind {
 /// The next report of a stage; never, where there is no mind.
 pub(super) async fn report(mind: Option<&mut Mind>) -> Input {
     match mind {
-        Some(mind) => match mind.inbox.recv().await {
-            Some(input) => input,
-            None => std::future::pending().await,
-        },
+        Some(mind) => mind.report().await,
         None => std::future::pending().await,
     }
 }

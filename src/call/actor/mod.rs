@@ -147,7 +147,8 @@ impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
     pub(super) async fn run(self) {
         let (mind, bridge, target) = match self.company {
-            Company::Agent { persona, session } => {
+            Company::Agent { mut persona, session } => {
+                persona.manners.is_outbound = self.ledger.call.direction == Direction::Outbound;
                 let kit = Kit { exchange: self.exchange.clone(), switchboard: self.switchboard.clone() };
                 let mind = Mind::new(*persona, session, kit, self.ledger.call.clone());
                 (Some(mind), Bridge::with_agent(), None)
@@ -238,6 +239,9 @@ impl Running {
             Direction::Outbound => EventKind::dialing(&self.ledger.call),
         };
         self.ledger.record([begun]).await;
+        if let Some(mind) = &mut self.mind {
+            mind.ask_for_context(&self.exchange.outside, &self.ledger.call);
+        }
         self.configured().await;
         self.act().await;
         while self.end.is_none() {
@@ -521,6 +525,7 @@ impl Running {
                 let _ = mind.act(&self.near.line, &mut self.ledger).await;
             }
             mind.read_meter(&mut self.ledger.call.usage);
+            self.ledger.call.report = self.exchange.report_on(&self.ledger.call, &mind.persona.agent);
             mind.close().await;
         }
         drop((self.far, self.new));

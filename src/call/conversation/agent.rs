@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::speech::{Kind, Speech};
-use super::{Action, Conversation, Floor, Line, Note, PATIENCE_WITH_FAILURE};
-use crate::domain::{EndReason, Private, Speaker, Turn};
+use super::{Action, Conversation, Floor, Line, Note, PATIENCE_WITH_FAILURE, Scope};
+use crate::domain::{EndReason, Private, Speaker, StageKind, StageOutcome, Turn};
 
 impl Conversation {
     pub(super) fn begin(&mut self, now: Instant, kind: Kind) -> &mut Speech {
+        self.throw_away();
         self.turn += 1;
         self.recorder.turn_began(self.turn);
         self.floor = Floor::Thinking;
@@ -27,10 +28,11 @@ impl Conversation {
 
     pub(super) fn started(&mut self, now: Instant, mark: u64) {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.has(mark)) else { return };
-        if speech.started_at.is_some() {
+        let sounded = speech.started_at.is_some();
+        speech.started(now, mark);
+        if sounded {
             return;
         }
-        speech.started(now);
         self.recorder.sound_began(speech.turn);
         if self.floor == Floor::Thinking {
             self.floor = Floor::Speaking;
@@ -47,6 +49,10 @@ impl Conversation {
             if speech.has(mark) {
                 self.recorder.sound_ended(speech.turn);
             }
+            if speech.is_filler(mark) {
+                let scope = Scope::Turn(speech.turn);
+                self.recorder.stage_ended(scope, StageKind::Filler, 0, StageOutcome::Used);
+            }
         }
         self.finish_if_done(now);
     }
@@ -55,6 +61,7 @@ impl Conversation {
         let Some(speech) = self.speech.as_mut().filter(|speech| speech.turn == turn) else { return };
         speech.over = true;
         if failed {
+            speech.owes = speech.kind == Kind::Answer;
             self.recorder.failed(turn);
         }
         if !speech.is_empty() {
@@ -64,7 +71,7 @@ impl Conversation {
         self.floor = Floor::Listening { since: now };
         // Nothing to say is a failure too, unless the brain wants to leave, or to do something, without a word.
         let (kind, leaves, does) = (speech.kind, speech.then_hang_up, speech.does_something());
-        if failed || !does {
+        if !does {
             self.close(speech, String::new(), false);
             return self.unanswered(now, kind);
         }
@@ -77,15 +84,18 @@ impl Conversation {
     pub(super) fn unanswered(&mut self, now: Instant, kind: Kind) {
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Voicemail => self.hang_up(EndReason::AgentHungUp),
             Kind::Answer => {
                 self.failures += 1;
                 self.apologize(now, self.failures, EndReason::BrainFailed);
             }
             // Not even a sentence of ours could be said.
-            Kind::Greeting | Kind::Stock => {
+            Kind::Disclosure | Kind::Greeting | Kind::Stock => {
                 self.failures += 1;
                 if self.failures >= PATIENCE_WITH_FAILURE {
                     self.leave(now, EndReason::EngineFailed);
+                } else if kind == Kind::Disclosure {
+                    self.greet(now);
                 }
             }
         }
@@ -105,13 +115,18 @@ impl Conversation {
     pub(super) fn finish_if_done(&mut self, now: Instant) {
         let Some(speech) = self.speech.take_if(|speech| speech.is_done()) else { return };
         let (text, kind, then_hang_up) = (speech.text(), speech.kind, speech.then_hang_up);
-        let owes = speech.owes && !speech.does_something();
+        if matches!(self.floor, Floor::Paused { .. }) {
+            // The voice came with the last sample. A line that stays paused would swallow the next speech.
+            self.actions.push_back(Action::Resume);
+        }
+        let owes = (speech.owes || speech.is_hollow()) && !speech.does_something();
         self.floor = Floor::Listening { since: now };
         self.heard_out(now, speech, text.clone());
-        if kind == Kind::Answer {
+        if kind == Kind::Answer && !owes {
             self.failures = 0;
+            self.habit.held();
         }
-        // "One moment, please", and then nothing: the brain could not say what came of it.
+        // "One moment, please", and then nothing, or half an answer: the brain could not go on.
         if owes {
             return self.unanswered(now, kind);
         }
@@ -119,6 +134,8 @@ impl Conversation {
         let parting = kind == Kind::Answer && self.manners.end_call_phrases.iter().any(|p| lower.contains(p));
         match kind {
             Kind::Goodbye(reason) => self.hang_up(reason),
+            Kind::Voicemail => self.message_left(),
+            Kind::Disclosure => self.greet(now),
             _ if then_hang_up || parting => self.hang_up(EndReason::AgentHungUp),
             _ => self.catch_up(now),
         }
@@ -142,7 +159,10 @@ impl Conversation {
             return;
         }
         if !heard.is_empty() {
-            self.history.push(Line::new(Speaker::Agent, heard.clone()));
+            let own = speech.without_filler(&heard);
+            if !own.is_empty() {
+                self.history.push(Line::new(Speaker::Agent, own));
+            }
             let started_at = speech.started_at.unwrap_or(speech.asked_at);
             self.note(Note::Said { text: heard.clone(), interrupted, started_at });
         }

@@ -23,8 +23,10 @@ impl Conversation {
         if let Some(speech) = self.speech.take() {
             self.cut(speech);
         }
+        self.throw_away();
         self.unsaid.clear();
         self.prompted.clear();
+        self.opening.close();
         self.digits.clear();
         self.digits_until = None;
         self.idle_prompts = 0;

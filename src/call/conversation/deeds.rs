@@ -20,10 +20,7 @@ impl Conversation {
     pub(super) fn tool_over(&mut self, now: Instant, turn: u32, deed: Deed, ok: bool, took: Duration) {
         let outcome = if ok { StageOutcome::Used } else { StageOutcome::Failed };
         self.recorder.stage_ended(Scope::Turn(turn), StageKind::Tool, 0, outcome);
-        self.of_turn(turn, |speech| {
-            speech.busy(now, None);
-            speech.owes = true;
-        });
+        self.of_turn(turn, |speech| speech.busy(now, None));
         self.remember(turn, deed, ok, took);
     }
 

@@ -8,7 +8,8 @@ use crate::domain::{EndReason, Speaker};
 
 impl Conversation {
     pub(super) fn idle_at(&self, since: Instant) -> Option<Instant> {
-        let waiting = !self.hearing.is_open() && self.digits_until.is_none() && !self.is_leaving();
+        let answers = self.digits_until.is_some() || self.is_leaving() || self.machine.is_on();
+        let waiting = !self.hearing.is_open() && !answers;
         let usual = since + self.manners.timing.idle;
         waiting.then(|| self.quiet_until.map_or(usual, |until| until.max(usual)))
     }
@@ -35,6 +36,7 @@ impl Conversation {
         if self.speech.is_some() {
             self.interrupt(now);
         }
+        self.throw_away();
         self.leave_by = Some((now + LEAVE_DEADLINE, reason));
         // Who is on the way to somebody else, or talks with them, needs no goodbye of the agent's.
         let alone = matches!(self.floor, Floor::Waiting | Floor::Away);
@@ -51,10 +53,12 @@ impl Conversation {
     }
 
     pub(super) fn over(&mut self) {
+        self.throw_away();
         if let Some(speech) = self.speech.take() {
             self.cut(speech);
         }
         self.floor = Floor::Over;
+        self.close_machine();
     }
 
     /// The last truths: where the sound was cut, and the words that the caller left with.
@@ -62,21 +66,31 @@ impl Conversation {
         match input {
             Input::Hushed { mark, played } => self.close_cut(mark, played),
             Input::ToolOver { turn, deed, ok, took } => self.remember(turn, deed, ok, took),
-            Input::Heard { job, text, stt } => {
-                let text = words::spoken(&text);
-                if self.hearing.heard(job, &text, stt) && !self.hearing.text().is_empty() {
-                    let text = self.hearing.text();
-                    self.note(Note::Heard { text: text.clone(), is_final: true });
-                    self.history.push(Line::new(Speaker::Caller, text));
-                    self.hearing.forget();
-                }
+            Input::Heard { job, text, stt }
+                if self.hearing.heard(job, &words::spoken(&text), stt, &self.manners.language) =>
+            {
+                self.write_last_words();
             }
             _ => {}
         }
     }
 
+    fn write_last_words(&mut self) {
+        let text = self.hearing.text();
+        if !text.is_empty() {
+            self.note(Note::Heard { text: text.clone(), is_final: true });
+            self.history.push(Line::new(Speaker::Caller, text));
+        }
+        self.hearing.forget();
+    }
+
     /// After the end: a last utterance that was not yet turned into words. `None` where there is none.
     pub fn last_words(&mut self, now: Instant) -> Option<u64> {
-        if self.hearing.voicing() { self.hearing.voice_ended(now, now) } else { self.hearing.pending() }
+        let job = self.hearing.voice_ended(now, now).or(self.hearing.pending());
+        if job.is_none() {
+            // They are known, but the caller did not wait for an answer.
+            self.write_last_words();
+        }
+        job
     }
 }

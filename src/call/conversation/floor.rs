@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::speech::{Kind, Speech};
-use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE};
-use crate::domain::millis;
+use super::{Action, Conversation, Floor, Note, STAGE_DEADLINE, words};
+use crate::domain::{DisputeReason, EndOfTurnReason, Verdict, millis};
+
+/// A nod in so much of the end of a question is the answer to it.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 impl Conversation {
     /// When voice over the protected start of the greeting may pause it after all.
@@ -21,11 +24,25 @@ impl Conversation {
 
     /// When the caller's turn counts as over; `None` while that may not be decided.
     pub(super) fn decide_at(&self) -> Option<Instant> {
-        let free = !self.is_leaving() && self.cut_off.is_empty();
-        self.hearing.decide_at(&self.manners.timing).filter(|_| free)
+        let free = self.hearing.is_known()
+            && !self.is_leaving()
+            && self.cut_off.is_empty()
+            && !self.opening.is_held();
+        let (wait, _) = self.wait().filter(|_| free)?;
+        Some(self.hearing.quiet_since()? + wait.max(self.machine.pause()))
+    }
+
+    /// The silence that the words ask for, and what it means.
+    pub(super) fn wait(&self) -> Option<(Duration, EndOfTurnReason)> {
+        let (timing, patience) = (&self.manners.timing, self.manners.patience);
+        let (text, sound) = (self.hearing.completeness()?, self.hearing.probability());
+        Some(self.habit.wait(timing, patience, text, sound))
     }
 
     pub(super) fn may_be_paused(&self, now: Instant) -> bool {
+        if self.speech.as_ref().is_some_and(is_said_whole) {
+            return false;
+        }
         let started =
             self.speech.as_ref().filter(|speech| speech.kind == Kind::Greeting).and_then(|s| s.started_at);
         !self.is_leaving() && started.is_none_or(|at| now >= at + self.manners.timing.protect_greeting)
@@ -51,9 +68,56 @@ impl Conversation {
         }
     }
 
+    /// Why what was heard over the agent does not take the floor; `None` where it does.
+    pub(super) fn no_interruption(&self, text: &str) -> Option<DisputeReason> {
+        let ours = self.speech.as_ref().map(Speech::text).unwrap_or_default();
+        if text.is_empty() {
+            Some(DisputeReason::NoWords)
+        } else if words::is_back_channel(text) {
+            Some(DisputeReason::BackChannel)
+        } else if words::repeats(text, &ours) {
+            Some(DisputeReason::Echo)
+        } else {
+            None
+        }
+    }
+
+    /// The dispute was none: the agent goes on from the same sample.
+    pub(super) fn go_on(&mut self, now: Instant, because: DisputeReason) {
+        self.decided(Verdict::Resumed, because);
+        self.pass_over(now);
+        self.resume(now);
+    }
+
+    /// What was heard counts for nothing; but a "yes" on the last words of a question answers it.
+    pub(super) fn pass_over(&mut self, now: Instant) {
+        let since = if let Floor::Paused { since } = self.floor { since } else { now };
+        let asked = self.speech.as_ref().is_some_and(|speech| {
+            speech.is_nearly_said(since, LAST_WORDS) && speech.text().trim_end().ends_with('?')
+        });
+        if !asked || !words::is_nod(&self.hearing.text()) {
+            self.forget();
+        }
+    }
+
+    /// Keys were pressed while the agent was about to say something.
+    pub(super) fn drop_unheard(&mut self, now: Instant) {
+        self.caller_goes_on(now);
+        // What must be said is said first, and then the keys are answered.
+        if let Some(mut speech) = self.speech.take_if(|speech| !is_said_whole(speech)) {
+            speech.withdrawn = true;
+            self.recorder.withdrawn(speech.turn);
+            self.cut(speech);
+            self.floor = Floor::Listening { since: now };
+        }
+    }
+
     pub(super) fn resume(&mut self, now: Instant) {
         if let Floor::Paused { since } = self.floor {
             self.floor = Floor::Speaking;
+            if let Some(speech) = &mut self.speech {
+                speech.paused_for(now.saturating_duration_since(since));
+            }
             self.note(Note::BargeIn { turn: self.turn, stop: Duration::ZERO, resumed: true });
             tracing::debug!(paused_ms = millis(now - since), "a false interruption");
         }
@@ -82,7 +146,11 @@ impl Conversation {
 
     pub(super) fn close_cut(&mut self, mark: Option<u64>, played: Duration) {
         let Some(speech) = self.cut_off.pop_front() else { return };
-        let (heard, unheard) = speech.split_at(mark, played, &self.manners.language);
+        let (heard, unheard) = speech.split_at(mark, played, &self.manners.voice_language);
+        // A key cuts this too; but it must be said, whatever comes of the key.
+        if speech.kind == Kind::Disclosure && !unheard.is_empty() && !self.is_leaving() {
+            self.prompted.push_front(self.manners.disclosure.clone());
+        }
         if !matches!(speech.kind, Kind::Goodbye(_)) && !speech.withdrawn {
             self.unsaid = unheard;
         }
@@ -95,4 +163,9 @@ impl Conversation {
         self.actions.push_back(Action::Hush);
         self.cut_off.push_back(speech);
     }
+}
+
+/// No voice stops it.
+fn is_said_whole(speech: &Speech) -> bool {
+    matches!(speech.kind, Kind::Disclosure | Kind::Voicemail)
 }

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::words::{self, Completeness};
-use crate::config::TurnTaking;
-use crate::domain::EndOfTurnReason;
+use super::completeness::{Completeness, completeness};
+use super::words;
 
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     /// There is sound of an utterance that no turn has used yet.
     open: bool,
     voicing: bool,
+    /// Within a voice there is silence for a moment, and what was said before it is worked on.
+    dipped: bool,
     /// When the utterance's sound began.
     opened_at: Option<Instant>,
     /// When the voice began that lasts or was the last.
@@ -20,10 +21,16 @@ pub(super) struct Hearing {
     /// The transcription that is under way, and since when.
     job: Option<(u64, Instant)>,
     jobs: u64,
+    /// When the last one was asked for.
+    asked_at: Option<Instant>,
     /// Words from before the caller went on.
     before: String,
     /// Words of the utterance, once known for its last pause.
     words: Option<String>,
+    /// How finished they are.
+    completeness: Option<Completeness>,
+    /// How likely the caller has finished, by the sound before the last pause.
+    judged: Option<f32>,
     /// Which utterance this is: how many were used up before it.
     utterance: u64,
     /// Its words so far, while it is still being spoken.
@@ -63,9 +70,24 @@ impl Hearing {
         words::join(&self.before, self.words.as_deref().unwrap_or_default())
     }
 
+    /// Those of the last pause alone; none while they are not known.
+    pub(super) fn words(&self) -> &str {
+        self.words.as_deref().unwrap_or_default()
+    }
+
+    /// How long ago the last transcription was asked for.
+    pub(super) fn asked_before(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.asked_at.unwrap_or(now))
+    }
+
     /// The same while they are still being spoken.
     pub(super) fn text_so_far(&self) -> String {
         words::join(&self.before, &self.partial)
+    }
+
+    #[cfg(test)]
+    pub(super) fn utterance(&self) -> u64 {
+        self.utterance
     }
 
     pub(super) fn next_utterance(&mut self) {
@@ -100,38 +122,98 @@ impl Hearing {
         self.open = true;
         self.voicing = true;
         self.onset = Some(onset);
-        // The utterance grows: words for its first part alone no longer count.
-        self.job = None;
-        self.words = None;
+        self.grows();
     }
 
-    /// Opens a transcription of the utterance so far.
+    /// Words for its first part alone no longer count.
+    fn grows(&mut self) {
+        self.dipped = false;
+        self.job = None;
+        self.words = None;
+        self.completeness = None;
+        self.judged = None;
+    }
+
+    /// Opens a transcription of the utterance up to a silence that may be its end.
+    pub(super) fn dips(&mut self, now: Instant, since: Instant) -> Option<u64> {
+        if !self.voicing || self.dipped {
+            return None;
+        }
+        self.dipped = true;
+        Some(self.new_job(now, since))
+    }
+
+    /// It was not the end.
+    pub(super) fn is_back(&mut self, onset: Instant) -> bool {
+        let back = self.voicing && self.dipped;
+        if back {
+            self.onset = Some(onset);
+            self.grows();
+        }
+        back
+    }
+
+    /// Opens a transcription of the utterance so far, unless that was done when the silence began.
     pub(super) fn voice_ended(&mut self, now: Instant, since: Instant) -> Option<u64> {
         if !std::mem::take(&mut self.voicing) {
             return None;
         }
+        let begun = std::mem::take(&mut self.dipped) && (self.job.is_some() || self.words.is_some());
+        self.quiet_since = Some(since);
+        (!begun).then(|| self.new_job(now, since))
+    }
+
+    fn new_job(&mut self, now: Instant, since: Instant) -> u64 {
         self.quiet_since = Some(since);
         self.jobs += 1;
         self.job = Some((self.jobs, now));
-        Some(self.jobs)
+        self.asked_at = Some(now);
+        self.judged = None;
+        self.jobs
     }
 
     /// Takes the words of a transcription; false where it is stale.
-    pub(super) fn heard(&mut self, job: u64, text: &str, stt: Duration) -> bool {
+    pub(super) fn heard(&mut self, job: u64, text: &str, stt: Duration, language: &str) -> bool {
         if self.job.is_none_or(|(current, _)| current != job) {
             return false;
         }
         self.job = None;
         self.words = Some(text.to_owned());
+        self.completeness = Some(completeness(&self.text(), language));
         self.stt = Some(stt);
         true
+    }
+
+    /// Takes what the sound says of the end; false where it is stale.
+    pub(super) fn judged(&mut self, job: u64, probability: f32) -> bool {
+        let current = self.open && job == self.jobs && (self.dipped || !self.voicing);
+        if current {
+            self.judged = Some(probability);
+        }
+        current
+    }
+
+    /// What the sound before the last pause said of the end.
+    pub(super) fn probability(&self) -> Option<f32> {
+        self.judged
+    }
+
+    pub(super) fn completeness(&self) -> Option<Completeness> {
+        self.completeness
+    }
+
+    /// The words so far, where they are known up to the silence that lasts.
+    pub(super) fn paused_text(&self) -> Option<String> {
+        let known = self.open && (self.dipped || !self.voicing) && self.words.is_some();
+        known.then(|| self.text()).filter(|text| !text.is_empty())
     }
 
     pub(super) fn failed(&mut self, job: u64) -> bool {
         let current = self.job.is_some_and(|(current, _)| current == job);
         if current {
             self.job = None;
-            self.open = false;
+            // Where only a moment of silence was, the end brings another transcription.
+            self.open = self.voicing;
         }
         current
     }
@@ -158,38 +240,15 @@ impl Hearing {
         self.before = words::join(&before, &self.before);
     }
 
-    /// When the utterance counts as finished: the silence that its words ask for. `None` while that is not known.
-    pub(super) fn decide_at(&self, timing: &TurnTaking) -> Option<Instant> {
-        let words = self.words.as_deref().filter(|_| self.open && !self.voicing)?;
-        if words.is_empty() && self.before.is_empty() {
-            return None;
-        }
-        let patience = match self.completeness(words) {
-            Completeness::Complete => timing.pause_complete,
-            Completeness::Unsure => timing.pause_unsure,
-            Completeness::Trailing => timing.pause_trailing,
-        };
-        Some(self.quiet_since? + patience)
-    }
-
-    fn completeness(&self, words: &str) -> Completeness {
-        words::completeness(if words.is_empty() { &self.before } else { words })
-    }
-
-    /// Why the caller's turn is over, when it is.
-    pub(super) fn end_of_turn(&self) -> EndOfTurnReason {
-        match self.completeness(self.words.as_deref().unwrap_or_default()) {
-            Completeness::Complete => EndOfTurnReason::Complete,
-            Completeness::Unsure => EndOfTurnReason::Unsure,
-            Completeness::Trailing => EndOfTurnReason::Trailing,
-        }
+    /// Whether all that was said is known, and nobody is speaking.
+    pub(super) fn is_known(&self) -> bool {
+        !self.voicing && self.paused_text().is_some()
     }
 
     pub(super) fn forget(&mut self) {
         self.open = self.voicing;
         self.opened_at = self.onset.filter(|_| self.voicing);
-        self.job = None;
-        self.words = None;
+        self.grows();
         self.stt = None;
         self.before.clear();
     }

@@ -7,7 +7,7 @@
 //!
 //! | state | who has the floor | leaves it when |
 //! |---|---|---|
-//! | `Waiting` | nobody yet | the call is answered: the greeting is asked for |
+//! | `Waiting` | nobody yet | the call is answered: who has called is greeted, who was called is listened to for a "hello" first |
 //! | `Listening` | the caller, or nobody | an utterance is finished → `Thinking`; long silence → a prompt |
 //! | `Thinking` | the agent, not sounding yet | first sample left → `Speaking`; the caller goes on → `Listening` |
 //! | `Speaking` | the agent | all was said → `Listening`; voice over it → `Paused` |
@@ -23,16 +23,22 @@
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`), the agent's in `agent` (what is said: `speech`), the
 //! quarrel between them in `floor`, why it all went so in `recorder`, what the agent does besides talking in `deeds`, what a client has
-//! said in `prompted`, transfers in `away`, the end in `ending`; what words
-//! mean is in `words`.
+//! said in `prompted`, transfers in `away`; the beginning in `opening`, whether a machine has answered in `machine`, the end in `ending`;
+//! what words mean is in `words`.
 
 mod agent;
 mod away;
 mod caller;
+mod completeness;
 mod deeds;
 mod ending;
+mod filler;
 mod floor;
+mod guess;
 mod hearing;
+mod ladder;
+mod machine;
+mod opening;
 mod prompted;
 mod recorder;
 mod speech;
@@ -44,49 +50,88 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use guess::Guess;
 use hearing::Hearing;
+use ladder::Habit;
+use machine::Machine;
+use opening::Opening;
 pub use prompted::Unsaid;
 use recorder::{Recorder, Scope};
 use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
 use crate::domain::{
-    DisputeReason, EndReason, Speaker, StageKind, StageOutcome, ToolUse, Turn, Verdict, millis,
+    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Speaker, StageKind, StageOutcome,
+    ToolUse, Turn, Verdict, Voicemail, millis,
 };
 
 /// How this call is held.
 #[derive(Clone, Debug)]
 pub struct Manners {
     pub timing: TurnTaking,
+    /// Factor of the silences after which the agent answers.
+    pub patience: f32,
+    /// ISO 639-1, or "auto": of the caller's words.
+    pub language: String,
     pub first_message: String,
     pub goodbye: String,
     pub apology: String,
     pub still_there: String,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
-    /// In which the agent's words are said.
-    pub language: String,
+    /// ISO 639-1: in which the agent's words are said.
+    pub voice_language: String,
+    pub filler: Filler,
     pub max_duration: Duration,
+    /// Whether we have called, and who answers may speak first, if it is anybody.
+    pub is_outbound: bool,
+    /// Said before anything else; empty: nothing.
+    pub disclosure: String,
+    /// Said when a minute is left; empty: nothing.
+    pub time_warning: String,
+    /// What a machine that answers gets.
+    pub voicemail: Voicemail,
 }
 
 impl Manners {
     pub fn new(agent: &Agent, timing: &TurnTaking, max_duration: Duration) -> Self {
         Self {
-            timing: timing.clone(),
+            timing: TurnTaking { idle: agent.idle.unwrap_or(timing.idle), ..timing.clone() },
+            patience: agent.patience,
+            language: agent.language.clone(),
             first_message: agent.first_message.clone(),
             goodbye: agent.goodbye.clone(),
             apology: agent.apology.clone(),
             still_there: agent.still_there.clone(),
             transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
-            language: agent.language.clone(),
+            voice_language: agent.language.clone(),
+            filler: agent.filler.clone(),
             max_duration,
+            is_outbound: false,
+            disclosure: String::new(),
+            time_warning: agent.time_warning.clone(),
+            voicemail: agent.voicemail.clone(),
         }
     }
 
-    /// The sentences known before the call: worth synthesizing ahead.
-    pub fn stock(&self) -> [&str; 5] {
-        [&self.first_message, &self.apology, &self.still_there, &self.transfer_failed, &self.goodbye]
+    /// The call is recorded: that is said first, unless the greeting says so.
+    #[must_use]
+    pub fn recorded(mut self, agent: &Agent) -> Self {
+        if !words::tells_of_recording(&self.first_message) {
+            self.disclosure.clone_from(&agent.disclosure);
+        }
+        self
+    }
+
+    /// The sentences known before the call: worth synthesizing ahead, those first that are said first.
+    pub fn stock(&self) -> Vec<&str> {
+        let leaves_message = self.voicemail.then == AtVoicemail::LeaveMessage;
+        let message = Some(&self.voicemail.message).filter(|_| leaves_message);
+        let said = [&self.disclosure, &self.first_message, &self.apology, &self.still_there];
+        let last = [&self.transfer_failed, &self.goodbye, &self.time_warning];
+        let sentences = said.into_iter().chain(last).chain(message).chain(&self.filler.phrases);
+        sentences.map(String::as_str).filter(|sentence| !sentence.is_empty()).collect()
     }
 }
 
@@ -97,6 +142,14 @@ pub enum Input {
     Answered,
     /// The ear has heard voice for long enough to call it voice; it began at `onset`.
     VoiceStart {
+        onset: Instant,
+    },
+    /// Within a voice there is silence for a moment; it began at `since`. It may be the end, or a stop within a word.
+    VoiceDip {
+        since: Instant,
+    },
+    /// It was not the end: the voice has been back since `onset`.
+    VoiceBack {
         onset: Instant,
     },
     /// … and silence for long enough; it began at `since`.
@@ -126,6 +179,12 @@ pub enum Input {
     },
     /// A phrase of the agent has its first sound in the queue.
     Phrase {
+        turn: u32,
+        mark: u64,
+        text: String,
+    },
+    /// So has the phrase that [`Action::Fill`] asked for.
+    Filler {
         turn: u32,
         mark: u64,
         text: String,
@@ -192,6 +251,8 @@ pub enum Input {
         played: Duration,
     },
     Digit(char),
+    /// A tone has ended that may be an answering machine's.
+    Beep,
     /// A client wants this said: at once, or when whoever speaks has finished.
     Say {
         text: String,
@@ -223,12 +284,21 @@ pub enum Action {
     Reply {
         turn: u32,
     },
+    /// The caller is still speaking, with these words so far: a brain that can may read them.
+    ReadAhead {
+        text: String,
+    },
     /// The turn that is being worked for is the agent's: what waits of it may go on.
     Release {
         turn: u32,
     },
     /// Say a sentence.
     Say {
+        turn: u32,
+        text: String,
+    },
+    /// Say this in front of what the turn will say next: it takes long.
+    Fill {
         turn: u32,
         text: String,
     },
@@ -260,6 +330,10 @@ pub enum Note {
     Turn(Box<Turn>),
     /// Voice over the agent: it fell silent `stop` after the onset.
     BargeIn { turn: u32, stop: Duration, resumed: bool },
+    /// Who has taken a call that we placed.
+    AnsweredBy(AnsweredBy),
+    /// An answering machine: what told, what it gets, and whether it has the message.
+    Voicemail { clue: MachineClue, then: AtVoicemail, left: bool },
     /// The agent did something besides talking, or tried to.
     Tool(ToolUse),
 }
@@ -323,8 +397,15 @@ pub struct Conversation {
     manners: Manners,
     floor: Floor,
     hearing: Hearing,
+    habit: Habit,
     /// What the agent says or is about to say.
     speech: Option<Speech>,
+    /// What it may be about to say, if the caller has finished.
+    guess: Option<Guess>,
+    /// How many of these there were since the last turn.
+    guesses: u32,
+    /// Words of the utterance that a brain has read ahead.
+    read: usize,
     /// Hushed, and their cuts not yet known: one for each `Action::Hush` that has no `Input::Hushed` yet.
     cut_off: VecDeque<Speech>,
     /// The rest of what noise cut off, to be said after all when no words come.
@@ -339,7 +420,11 @@ pub struct Conversation {
     failures: u32,
     /// Utterances in a row that could not be heard.
     deafness: u32,
+    /// Fillers so far.
+    fillers: usize,
     idle_prompts: u32,
+    opening: Opening,
+    machine: Machine,
     /// The agent has promised to wait until then.
     quiet_until: Option<Instant>,
     ends_at: Option<Instant>,
@@ -354,7 +439,11 @@ impl Conversation {
             manners,
             floor: Floor::Waiting,
             hearing: Hearing::default(),
+            habit: Habit::default(),
             speech: None,
+            guess: None,
+            guesses: 0,
+            read: 0,
             cut_off: VecDeque::new(),
             unsaid: String::new(),
             turn: 0,
@@ -364,7 +453,10 @@ impl Conversation {
             prompted: VecDeque::new(),
             failures: 0,
             deafness: 0,
+            fillers: 0,
             idle_prompts: 0,
+            opening: Opening::default(),
+            machine: Machine::default(),
             quiet_until: None,
             ends_at: None,
             leave_by: None,
@@ -390,21 +482,31 @@ impl Conversation {
         if self.floor == Floor::Away {
             return self.while_away(now, input);
         }
-        self.take(now, input);
+        if !self.with_machine(now, &input) && !self.was_hello(&input) {
+            self.take(now, input);
+        }
         self.say_prompted(now);
+        self.guess_ahead(now);
     }
 
     fn take(&mut self, now: Instant, input: Input) {
         match input {
             Input::Answered => self.answered(now),
             Input::VoiceStart { onset } => self.voice_start(now, onset),
-            Input::VoiceEnd { since } => self.voice_end(now, since),
+            Input::VoiceDip { since } => self.voice_dip(now, since),
+            Input::VoiceBack { onset } => self.voice_back(now, onset),
+            Input::VoiceEnd { since } => {
+                self.voice_end(now, since);
+                self.hello_is_over(now);
+            }
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
-            Input::Partial { utterance, text } => self.partial(utterance, &text),
-            // The words alone decide.
-            Input::TurnJudged { .. } => {}
+            Input::Partial { utterance, text } => self.partial(now, utterance, &text),
+            Input::TurnJudged { job, probability } => self.judged(now, job, probability),
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),
+            Input::Filler { turn, mark, text } => {
+                self.of_turn(turn, |speech| speech.queue_filler(now, mark, text));
+            }
             Input::Measured { turn, mark, duration } => {
                 self.of_turn(turn, |speech| speech.measured(now, mark, duration))
             }
@@ -415,12 +517,12 @@ impl Conversation {
             Input::ToolOver { turn, deed, ok, took } => self.tool_over(now, turn, deed, ok, took),
             Input::NotTransferred => self.not_transferred(now),
             Input::FirstToken { turn, after } => {
-                self.of_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
+                self.of_any_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
                 let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
                 self.recorder.stage_ended(scope, stage, 0, StageOutcome::Used);
             }
             Input::FirstAudio { turn, after } => {
-                self.of_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
+                self.of_any_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));
                 self.recorder.stage_took(Scope::Turn(turn), StageKind::FirstSound, after);
             }
             Input::ReplyOver { turn, failed } => self.reply_over(now, turn, failed),
@@ -430,7 +532,8 @@ impl Conversation {
             Input::Digit(digit) => self.digit(now, digit),
             Input::Say { text, interrupt } => self.prompt(now, text, interrupt),
             Input::Away => self.away(),
-            Input::Back { .. } => {}
+            // Looked at before.
+            Input::Beep | Input::Back { .. } => {}
             Input::Leave(reason) => self.leave(now, reason),
             Input::Gone => self.over(),
         }
@@ -443,20 +546,27 @@ impl Conversation {
         }
         let floor = match self.floor {
             Floor::Waiting | Floor::Away | Floor::Over => None,
+            Floor::Listening { .. } if self.opening.is_held() => self.held_until(),
             Floor::Listening { since } => self.decide_at().or_else(|| self.idle_at(since)),
-            Floor::Thinking => self.stuck_at(),
-            Floor::Speaking => [self.protected_until(), self.stuck_at()].into_iter().flatten().min(),
+            Floor::Thinking => [self.stuck_at(), self.filler_at()].into_iter().flatten().min(),
+            Floor::Speaking => {
+                [self.protected_until(), self.stuck_at(), self.filler_at()].into_iter().flatten().min()
+            }
             Floor::Paused { since } => Some(self.dispute_ends_at(since)),
         };
         let hearing = [self.hearing.deaf_at(STAGE_DEADLINE), self.hearing.breathless_at(LONGEST_UTTERANCE)];
         let leave = self.leave_by.map(|(at, _)| at);
-        [floor, self.digits_until, self.ends_at, leave].into_iter().chain(hearing).flatten().min()
+        let guess = [self.guess_at(), self.doubt_ends_at()];
+        let manners = [self.warn_at(), self.machine.due_at().filter(|_| !self.is_leaving())];
+        let others = [floor, self.digits_until, self.ends_at, leave];
+        others.into_iter().chain(manners).chain(hearing).chain(guess).flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
         self.recorder.at_time(now);
         self.time_out(now);
         self.say_prompted(now);
+        self.guess_ahead(now);
     }
 
     fn time_out(&mut self, now: Instant) {
@@ -468,6 +578,15 @@ impl Conversation {
         if self.ends_at.is_some_and(|at| now >= at) {
             self.ends_at = None;
             self.leave(now, EndReason::MaxDuration);
+        }
+        if self.doubt_ends_at().is_some_and(|at| now >= at) {
+            self.throw_away();
+        }
+        if self.warn_at().is_some_and(|at| now >= at) {
+            self.warn();
+        }
+        if !self.is_leaving() {
+            self.machine_timed_out(now);
         }
         if self.digits_until.is_some_and(|at| now >= at) {
             self.digits_until = None;
@@ -482,6 +601,11 @@ impl Conversation {
             self.voice_end(now, now);
         }
         match self.floor {
+            Floor::Listening { .. } if self.opening.is_held() => {
+                if self.held_until().is_some_and(|at| now >= at) {
+                    self.open(now);
+                }
+            }
             Floor::Listening { since } => {
                 if self.decide_at().is_some_and(|at| now >= at) {
                     self.take_turn(now);
@@ -497,6 +621,7 @@ impl Conversation {
                 self.interrupt(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
+            Floor::Thinking | Floor::Speaking if self.filler_at().is_some_and(|at| now >= at) => self.fill(),
             Floor::Speaking if self.hearing.voicing() => self.pause(now),
             Floor::Paused { since } if now >= self.dispute_ends_at(since) => match self.hearing.voicing() {
                 true => {
@@ -512,21 +637,11 @@ impl Conversation {
         }
     }
 
-    fn answered(&mut self, now: Instant) {
-        if self.floor != Floor::Waiting {
-            return;
-        }
-        self.ends_at = Some(now + self.manners.max_duration);
-        self.recorder.answered();
-        if self.manners.first_message.is_empty() {
-            self.floor = Floor::Listening { since: now };
-        } else {
-            let text = self.manners.first_message.clone();
-            self.say(now, Kind::Greeting, text);
-        }
-    }
-
     fn note(&mut self, note: Note) {
+        let is_turn = matches!(&note, Note::Heard { is_final: true, .. });
         self.actions.push_back(Action::Note(note));
+        if is_turn && self.machine.turn_taken() {
+            self.is_answered_by(AnsweredBy::Human);
+        }
     }
 }

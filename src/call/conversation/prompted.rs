@@ -24,7 +24,7 @@ impl Conversation {
     pub fn may_say(&self) -> Result<(), Unsaid> {
         match self.floor {
             Floor::Waiting | Floor::Over => Err(Unsaid::NotUp),
-            _ if self.is_leaving() => Err(Unsaid::NotUp),
+            _ if self.is_leaving() || self.machine.is_on() => Err(Unsaid::NotUp),
             Floor::Away => Err(Unsaid::Away),
             _ if self.prompted.len() >= MOST => Err(Unsaid::TooMany),
             _ => Ok(()),
@@ -53,7 +53,12 @@ impl Conversation {
             && !self.hearing.is_open()
             && self.digits_until.is_none()
             && self.cut_off.is_empty()
+            && !self.opening.is_held()
+            && !self.machine.is_on()
             && !self.is_leaving();
+        if is_quiet && !self.prompted.is_empty() {
+            self.forget_late_warning(now);
+        }
         if is_quiet && let Some(text) = self.prompted.pop_front() {
             self.idle_prompts = 0;
             self.say(now, Kind::Stock, text);

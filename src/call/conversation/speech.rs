@@ -8,7 +8,11 @@ use crate::domain::{EndReason, Turn, millis};
 /// Why the agent speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
+    /// That the call is recorded: said whole, before the greeting.
+    Disclosure,
     Greeting,
+    /// What an answering machine gets.
+    Voicemail,
     /// The brain's answer to the caller.
     Answer,
     /// A sentence of ours: an apology, "are you still there?", the rest of an answer that noise cut off.
@@ -24,6 +28,8 @@ struct Phrase {
     /// Known when the last of its sound was queued.
     duration: Option<Duration>,
     played: bool,
+    /// Not the brain's.
+    filler: bool,
 }
 
 /// One turn of the agent.
@@ -38,7 +44,7 @@ pub(super) struct Speech {
     pub(super) over: bool,
     /// Hang up when it has been said.
     pub(super) then_hang_up: bool,
-    /// A tool was done, and the caller has heard nothing of it yet.
+    /// The brain failed before it had said all.
     pub(super) owes: bool,
     /// Hand the caller on when it has been said.
     pub(super) then_transfer: bool,
@@ -46,12 +52,16 @@ pub(super) struct Speech {
     pub(super) then_quiet: Option<Duration>,
     /// The caller went on before it sounded: it never was a turn.
     pub(super) withdrawn: bool,
+    /// A filler was asked for: there is no second one.
+    pub(super) filled: bool,
     /// When the caller fell silent whom it answers.
     pub(super) answers: Option<Instant>,
     /// What the call's record will hold of it.
     pub(super) record: Turn,
     /// Something last came of it, or will have sounded by then.
     moved_at: Instant,
+    /// The last sample so far left.
+    silent_since: Option<Instant>,
     /// A tool may take until then.
     busy_until: Option<Instant>,
     phrases: Vec<Phrase>,
@@ -70,20 +80,30 @@ impl Speech {
             then_transfer: false,
             then_quiet: None,
             withdrawn: false,
+            filled: false,
             answers: None,
             record: Turn { turn, ..Turn::default() },
             moved_at: now,
+            silent_since: None,
             busy_until: None,
             phrases: Vec::new(),
         }
     }
 
-    /// The first sample left.
-    pub(super) fn started(&mut self, now: Instant) {
-        self.started_at = Some(now);
+    /// It is the agent's turn: from here on it must move.
+    pub(super) fn released(&mut self, now: Instant) {
+        self.asked_at = now;
+        self.moved_at = now;
+    }
+
+    /// The first sample of a phrase left. A filler is no answer yet.
+    pub(super) fn started(&mut self, now: Instant, mark: u64) {
+        self.started_at.get_or_insert(now);
         self.moved_at = self.moved_at.max(now);
-        self.record.voice_to_voice_ms =
-            self.answers.map(|since| millis(now.saturating_duration_since(since)));
+        if !self.is_filler(mark) && self.record.voice_to_voice_ms.is_none() {
+            self.record.voice_to_voice_ms =
+                self.answers.map(|since| millis(now.saturating_duration_since(since)));
+        }
     }
 
     /// A tool is at work on it, within so long; `None`: no more.
@@ -99,8 +119,40 @@ impl Speech {
 
     pub(super) fn queue(&mut self, now: Instant, mark: u64, text: String) {
         self.moved_at = self.moved_at.max(now);
-        self.owes = false;
-        self.phrases.push(Phrase { mark, text, duration: None, played: false });
+        self.phrases.push(Phrase { mark, text, duration: None, played: false, filler: false });
+    }
+
+    pub(super) fn queue_filler(&mut self, now: Instant, mark: u64, text: String) {
+        self.moved_at = self.moved_at.max(now);
+        self.phrases.push(Phrase { mark, text, duration: None, played: false, filler: true });
+    }
+
+    pub(super) fn is_filler(&self, mark: u64) -> bool {
+        self.phrases.iter().any(|phrase| phrase.mark == mark && phrase.filler)
+    }
+
+    /// Since when nothing sounds, where all that was queued has left.
+    pub(super) fn silent_since(&self) -> Option<Instant> {
+        self.silent_since.filter(|_| self.phrases.iter().all(|phrase| phrase.played))
+    }
+
+    /// Nothing was said but a filler.
+    pub(super) fn is_hollow(&self) -> bool {
+        !self.phrases.is_empty() && self.phrases.iter().all(|phrase| phrase.filler)
+    }
+
+    /// Of what was heard, what the brain has said itself: it is not to learn to play for time.
+    pub(super) fn without_filler(&self, heard: &str) -> String {
+        let Some(filler) = self.phrases.iter().find(|phrase| phrase.filler) else { return heard.to_owned() };
+        match heard.split_once(filler.text.as_str()) {
+            Some((before, after)) => words::join(before, after),
+            // It was cut within the filler, or before it: what precedes that is whole phrases.
+            None => {
+                let own = self.phrases.iter().take_while(|phrase| !phrase.filler);
+                let own = own.fold(String::new(), |text, phrase| words::join(&text, &phrase.text));
+                if heard.len() > own.len() { own } else { heard.to_owned() }
+            }
+        }
     }
 
     pub(super) fn measured(&mut self, now: Instant, mark: u64, duration: Duration) {
@@ -115,7 +167,19 @@ impl Speech {
         self.moved_at = self.moved_at.max(now);
         if let Some(phrase) = self.phrases.iter_mut().find(|phrase| phrase.mark == mark) {
             phrase.played = true;
+            self.silent_since = Some(now);
         }
+    }
+
+    /// Its sound stood still for so long: all that follows is so much later.
+    pub(super) fn paused_for(&mut self, duration: Duration) {
+        self.moved_at += duration;
+    }
+
+    /// All of it is queued, and at most `rest` of it had not sounded at `at`.
+    pub(super) fn is_nearly_said(&self, at: Instant, rest: Duration) -> bool {
+        let measured = self.phrases.iter().all(|phrase| phrase.duration.is_some());
+        self.over && measured && self.moved_at.saturating_duration_since(at) <= rest
     }
 
     /// Whether it was worth a turn although not a word of it was said.

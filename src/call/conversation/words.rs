@@ -1,24 +1,8 @@
-//! What words tell about the floor: is the sentence finished, was it more than a nod, how much of it was heard.
+//! What words tell about the floor: was it more than a nod, how much of it was heard.
 
 use std::time::Duration;
 
 use models::spoken;
-
-/// How finished an utterance sounds, from its text alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Completeness {
-    Complete,
-    Unsure,
-    /// It ends in a way that asks for more: a conjunction, a filler, digits being dictated.
-    Trailing,
-}
-
-/// Words after which a speaker goes on.
-const OPEN_ENDED: &[&str] = &[
-    "and", "or", "but", "so", "because", "if", "when", "that", "with", "to", "for", "of", "the", "a", "an",
-    "my", "is", "um", "uh", "er", "hmm", "like", "then", "at", "in", "on", "from", "about", "than", "also",
-    "well",
-];
 
 /// What a listener says without wanting the floor.
 const BACK_CHANNELS: &[&str] = &[
@@ -50,25 +34,188 @@ const BACK_CHANNELS: &[&str] = &[
     "alright",
 ];
 
-pub(super) fn completeness(text: &str) -> Completeness {
-    let trimmed = text.trim_end();
-    let last = trimmed.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let bare = last.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-    let dictating = trimmed.split_whitespace().count() <= 4
-        && !trimmed.ends_with('?')
-        && bare.bytes().filter(u8::is_ascii_digit).count() * 2 > bare.len();
-    if trimmed.ends_with("...")
-        || trimmed.ends_with('…')
-        || trimmed.ends_with(',')
-        || trimmed.ends_with('-')
-        || dictating
+/// What only machines say, in any language of these: they ask for a message.
+const VOICEMAIL: &[&str] = &[
+    "leave a message",
+    "leave me a message",
+    "leave your message",
+    "leave us a message",
+    "leave a brief message",
+    "leave a detailed message",
+    "leave your name",
+    "record your message",
+    "record a message",
+    "after the tone",
+    "after the beep",
+    "at the tone",
+    "at the beep",
+    "at the sound of the tone",
+    "nach dem ton",
+    "nach dem signalton",
+    "nach dem piep",
+    "nach dem pfeifton",
+    "hinterlassen sie",
+    "hinterlass mir",
+    "eine nachricht hinterlassen",
+    "deje su mensaje",
+    "deja tu mensaje",
+    "deje un mensaje",
+    "deja un mensaje",
+    "después del tono",
+    "después de la señal",
+    "laissez un message",
+    "laisser un message",
+    "laissez votre message",
+    "laisser votre message",
+    "laissez-moi un message",
+    "après le bip",
+    "après le signal",
+];
+
+/// What machines say, and people too, though not as the first long thing in a call.
+const ABSENCE: &[&str] = &[
+    "not available",
+    "is unavailable",
+    "nobody is available",
+    "no one is available",
+    "to take your call",
+    "come to the phone",
+    "answer your call",
+    "answer the phone",
+    "you have reached",
+    "you've reached",
+    "voicemail",
+    "voice mail",
+    "mailbox",
+    "nicht erreichbar",
+    "anrufbeantworter",
+    "mailbox von",
+    "buzón de voz",
+    "no está disponible",
+    "no puedo atender",
+    "messagerie",
+    "répondeur",
+    "pas disponible",
+    "être joint",
+];
+
+/// What comes before a key in a menu: "press one", "dial 2".
+const PRESS: &[&str] = &[
+    "press",
+    "dial",
+    "push",
+    "drücken sie",
+    "wählen sie",
+    "drücke",
+    "oprima",
+    "marque",
+    "pulse",
+    "presione",
+    "tapez",
+    "appuyez sur",
+    "composez",
+];
+
+/// What keys are called.
+const KEYS: &[&str] = &[
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "star", "pound", "hash",
+    "the", "null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "die", "cero",
+    "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "el", "zéro", "un", "deux",
+    "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "la", "le",
+];
+
+/// Parts of words with which a recording is owned up to.
+const RECORDED: &[&str] = &[
+    "recorded",
+    "recording",
+    "record this",
+    "record the",
+    "record all",
+    "record our",
+    "record your call",
+    "aufgezeichn",
+    "aufzeichn",
+    "aufgenommen",
+    "mitgeschnitten",
+    "mitschn",
+    "grabad",
+    "grabar",
+    "grabac",
+    "grabam",
+    "graband",
+    "enregistr",
+    "registrat",
+    "gravad",
+    "opgenomen",
+];
+
+/// How people begin when they take a call.
+const HELLOS: &[&str] = &[
+    "hello", "hi", "hey", "hallo", "yes", "yeah", "yep", "good", "morning", "speaking", "this", "ja",
+    "guten", "moin", "hola", "bueno", "diga", "dígame", "sí", "allô", "allo", "oui", "bonjour", "pronto",
+    "thank", "thanks", "welcome",
+];
+
+/// What asks for more than a greeting.
+const QUESTIONS: &[&str] = &[
+    "who", "who's", "what", "what's", "why", "wrong", "stop", "not", "don't", "wer", "was", "warum", "quién",
+    "qué", "qui", "quoi", "pourquoi",
+];
+
+/// Lower case, and one space between words that hold no sign but hyphen and apostrophe, with one before and one after.
+fn plain(text: &str) -> String {
+    let mut out = String::from(" ");
+    for word in
+        text.to_lowercase().replace('’', "'").split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '\''))
     {
-        return Completeness::Trailing;
+        if !word.is_empty() {
+            out.push_str(word);
+            out.push(' ');
+        }
     }
-    if OPEN_ENDED.contains(&bare.as_str()) && !trimmed.ends_with('?') {
-        return Completeness::Trailing;
-    }
-    if trimmed.ends_with(['.', '!', '?']) { Completeness::Complete } else { Completeness::Unsure }
+    out
+}
+
+/// Whether an answering machine says this. `is_greeting`: it is the first long thing that is said in the call.
+pub(super) fn is_voicemail(text: &str, is_greeting: bool) -> bool {
+    let plain = plain(text);
+    let holds = |phrases: &[&str]| phrases.iter().any(|phrase| plain.contains(&format!(" {phrase} ")));
+    // A menu may offer what a machine asks for: "press 5 to leave a message".
+    !is_menu(text) && (holds(VOICEMAIL) || (is_greeting && holds(ABSENCE)))
+}
+
+/// Whether keys are asked for.
+pub(super) fn is_menu(text: &str) -> bool {
+    let plain = plain(text);
+    let is_key = |word: &str| {
+        KEYS.contains(&word)
+            || (word.len() <= 2 && !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit()))
+    };
+    PRESS.iter().any(|press| {
+        let mut rest = plain.as_str();
+        while let Some((_, after)) = rest.split_once(&format!(" {press} ")) {
+            if after.split(' ').next().is_some_and(is_key) {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    })
+}
+
+/// Whether a sentence says that the call is recorded.
+pub(super) fn tells_of_recording(text: &str) -> bool {
+    let plain = plain(text);
+    RECORDED.iter().any(|part| plain.contains(&format!(" {part}")))
+}
+
+/// Whether this is no more than how one takes a call: it is answered by a greeting.
+pub(super) fn is_hello(text: &str) -> bool {
+    let plain = plain(text);
+    let words: Vec<_> = plain.split_whitespace().collect();
+    let asks = words.iter().any(|word| QUESTIONS.contains(word));
+    let greets = words.first().is_none_or(|first| HELLOS.contains(first)) || words.len() <= 3;
+    !asks && greets && words.len() <= 20
 }
 
 /// Sound that a transcriber puts in brackets or stars is no word.
@@ -100,6 +247,22 @@ pub(super) fn is_back_channel(text: &str) -> bool {
     let bare = lower.trim_matches(|c: char| !c.is_alphanumeric());
     let nod = |words: &str| BACK_CHANNELS.contains(&words.trim_matches(|c: char| !c.is_alphanumeric()));
     bare.is_empty() || nod(bare) || bare.split([' ', ',', '.']).filter(|word| !word.is_empty()).all(nod)
+}
+
+/// A nod that was heard.
+pub(super) fn is_nod(text: &str) -> bool {
+    !text.trim().is_empty() && is_back_channel(text)
+}
+
+/// Whether these words, three or more, stand so in what the agent says: its own voice has come back. Who repeats what they hear says less, or
+/// waits for its end.
+pub(super) fn repeats(text: &str, ours: &str) -> bool {
+    let bare = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '\'');
+        words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    };
+    let (text, ours) = (bare(text), bare(ours));
+    text.len() >= 3 && ours.windows(text.len()).any(|words| words == text)
 }
 
 /// Joins what was said before a pause to what was said after it.
@@ -139,23 +302,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_are_judged_by_how_they_end() {
-        for (text, expected) in [
-            ("What time do you open?", Completeness::Complete),
-            ("I would like an appointment.", Completeness::Complete),
-            ("I would like an appointment and", Completeness::Trailing),
-            ("I would like an appointment, um.", Completeness::Trailing),
-            ("My number is 415.", Completeness::Trailing),
-            ("555", Completeness::Trailing),
-            ("Well...", Completeness::Trailing),
-            ("I would like to", Completeness::Trailing),
-            ("on Monday morning", Completeness::Unsure),
-        ] {
-            assert_eq!(completeness(text), expected, "{text}");
-        }
-    }
-
-    #[test]
     fn nods_and_noises_are_not_words() {
         for text in ["Mm-hmm.", "Yeah.", "Okay, yeah.", "", " . ", "Uh-huh", "I see."] {
             assert!(is_back_channel(&spoken(text)), "{text}");
@@ -165,6 +311,90 @@ mod tests {
         }
         assert_eq!(spoken("[BLANK_AUDIO]"), "");
         assert_eq!(spoken("(coughing) Hello *sigh* there"), "Hello there");
+    }
+
+    #[test]
+    fn an_echo_is_known_by_its_words() {
+        let ours = "We are open every day, from eight to six. Shall I book you in?";
+        for text in ["from eight to six", "every day from eight", "Shall I book you in?"] {
+            assert!(repeats(text, ours), "{text}");
+        }
+        for text in ["to six", "from eight to five", "", "Can you book me in?", "six"] {
+            assert!(!repeats(text, ours), "{text}");
+        }
+    }
+
+    #[test]
+    fn machines_are_told_by_what_they_say() {
+        for text in [
+            "Please leave a message after the tone.",
+            "Hi, this is Bob. Leave me a message!",
+            "Bitte hinterlassen Sie eine Nachricht nach dem Signalton.",
+            "Deje su mensaje después de la señal.",
+            "Laissez un message après le bip.",
+            "At the tone, please record your message. When you are finished, hang up.",
+        ] {
+            assert!(is_voicemail(text, false), "{text}");
+        }
+        for text in [
+            "The person you have called is not available.",
+            "Nobody is available to take your call at the moment.",
+            "You've reached the Smiths.",
+        ] {
+            assert!(is_voicemail(text, true) && !is_voicemail(text, false), "{text}");
+        }
+        for text in
+            ["Hello?", "Hi, Smith and Sons, how can I help you?", "Press five to leave a message.", ""]
+        {
+            assert!(!is_voicemail(text, true), "{text}");
+        }
+    }
+
+    #[test]
+    fn menus_are_told_by_the_keys_that_they_name() {
+        for text in [
+            "For sales, press one.",
+            "Press 2 to speak with an agent",
+            "Please enter your number followed by the pound key, or press star.",
+            "Für Deutsch drücken Sie die Eins.",
+            "Para español, oprima el dos.",
+            "Pour le français, tapez deux.",
+        ] {
+            assert!(is_menu(text), "{text}");
+        }
+        for text in ["The press was here.", "I read it in the press.", "Dial tone", "Hello?", ""] {
+            assert!(!is_menu(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_that_tells_of_the_recording_is_known() {
+        for text in [
+            "Hello, this call is recorded. How can I help?",
+            "Calls may be recorded for training.",
+            "Dieses Gespräch wird aufgezeichnet.",
+            "Esta llamada está siendo grabada.",
+            "Cet appel est enregistré.",
+        ] {
+            assert!(tells_of_recording(text), "{text}");
+        }
+        for text in
+            ["Hello, how can I help you?", "Medical records department.", "The Broken Record Store.", ""]
+        {
+            assert!(!tells_of_recording(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hello_is_told_from_a_question() {
+        for text in
+            ["Hello?", "Smith.", "Yes, hello.", "Good morning, Smith and Sons, Anna speaking.", "Hallo?", ""]
+        {
+            assert!(is_hello(text), "{text}");
+        }
+        for text in ["Hello, who is this?", "What do you want?", "I do not want anything from you people."] {
+            assert!(!is_hello(text), "{text}");
+        }
     }
 
     #[test]

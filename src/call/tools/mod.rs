@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub(super) use rounds::{Asked, Round};
+pub(super) use rounds::{Asked, Round, Thought};
 
 use super::exchange::Exchange;
 use super::route::Waves;
@@ -105,9 +105,12 @@ pub(super) struct Toolbox {
 #[derive(Default)]
 struct AtWork {
     tasks: JoinSet<()>,
-    /// By the tool and its arguments.
-    running: Vec<((String, String), watch::Receiver<Option<Outcome>>)>,
+    running: Vec<(Key, Awaited)>,
 }
+
+/// The tool and its arguments.
+type Key = (String, String);
+type Awaited = watch::Receiver<Option<Outcome>>;
 
 impl Toolbox {
     /// `reports`: where the conversation is told what was done.
@@ -238,11 +241,7 @@ impl Toolbox {
     }
 
     /// Has it done in a task of the toolbox, so that it comes to its end whatever becomes of the turn.
-    async fn to_the_end(
-        &self,
-        key: (String, String),
-        work: impl Future<Output = Outcome> + Send + 'static,
-    ) -> Outcome {
+    async fn to_the_end(&self, key: Key, work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
         let gone = || Outcome::refused("it could not be done");
         let Some(mut outcome) = self.begin(key, work) else {
             return Outcome::refused("too much is being done already; try again later");
@@ -254,11 +253,7 @@ impl Toolbox {
     }
 
     /// `None`: too much is at work.
-    fn begin(
-        &self,
-        key: (String, String),
-        work: impl Future<Output = Outcome> + Send + 'static,
-    ) -> Option<watch::Receiver<Option<Outcome>>> {
+    fn begin(&self, key: Key, work: impl Future<Output = Outcome> + Send + 'static) -> Option<Awaited> {
         let mut at_work = lock(&self.at_work);
         while at_work.tasks.try_join_next().is_some() {}
         at_work.running.retain(|(_, outcome)| outcome.has_changed().is_ok());
@@ -288,11 +283,10 @@ impl Toolbox {
         let _ = self.reports.send(Input::ToolOver { turn, deed, ok: outcome.ok, took }).await;
     }
 
-    /// Whether something is still being done.
-    pub(super) fn is_at_work(&self) -> bool {
-        let mut at_work = lock(&self.at_work);
-        while at_work.tasks.try_join_next().is_some() {}
-        !at_work.tasks.is_empty()
+    /// Returns when all that is being done has been reported. What is not when this is dropped is ended.
+    pub(super) async fn settle(&self) {
+        let mut tasks = std::mem::take(&mut lock(&self.at_work).tasks);
+        while tasks.join_next().await.is_some() {}
     }
 
     /// Ends what is under way, and waits for it.

@@ -16,6 +16,14 @@ pub(in crate::call) struct Asked {
     pub(in crate::call) calls: Vec<ToolCall>,
 }
 
+/// How an answer ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::call) enum Thought {
+    Whole,
+    /// The model was told what came of its tools, and has said nothing to it.
+    Silent,
+}
+
 /// Where an answer stands.
 pub(in crate::call) struct Round {
     n: u32,
@@ -28,6 +36,17 @@ pub(in crate::call) struct Round {
 impl Round {
     pub(in crate::call) fn first(prompt: Prompt) -> Self {
         Self { n: 0, prompt, told: Vec::new(), thinks_again: false, ends: false }
+    }
+
+    /// Whether the model has to talk now, whatever it asks for.
+    pub(in crate::call) fn is_the_last(&self) -> bool {
+        self.n >= MOST_ROUNDS
+    }
+
+    /// How the answer ends with what was said in the last round.
+    pub(in crate::call) fn conclude(&self, asked: &Asked) -> Thought {
+        let is_silent = self.n > 0 && asked.text.trim().is_empty();
+        if is_silent { Thought::Silent } else { Thought::Whole }
     }
 
     /// What of this is done, in this order. The rest was too much.
@@ -58,10 +77,10 @@ impl Round {
         }
         self.n += 1;
         self.prompt.messages.append(&mut self.told);
-        if self.n >= MOST_ROUNDS {
+        if self.is_the_last() {
             self.prompt.tools.clear();
         }
-        self.n <= MOST_ROUNDS
+        true
     }
 }
 
@@ -109,11 +128,9 @@ mod tests {
             let call = round.begin(asked(&["1"])).remove(0);
             round.told(&call, &outcome(Then::Think));
             assert!(round.next());
-            assert_eq!(round.prompt.tools.is_empty(), n == 4, "round {n}");
+            assert_eq!(round.conclude(&Asked::default()), Thought::Silent);
+            assert_eq!((round.prompt.tools.is_empty(), round.is_the_last()), (n == 4, n == 4), "round {n}");
         }
-        let call = round.begin(asked(&["1"])).remove(0);
-        round.told(&call, &outcome(Then::Think));
-        assert!(!round.next());
     }
 
     #[test]
@@ -126,5 +143,6 @@ mod tests {
         assert!(!round.told(&calls[0], &outcome(Then::Transfer)), "the second is not done any more");
         assert!(!round.next());
         assert_eq!(round.begin(asked(&["x"; 20])).len(), MOST_AT_ONCE);
+        assert_eq!(round.conclude(&asked(&[])), Thought::Whole);
     }
 }

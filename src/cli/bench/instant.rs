@@ -23,12 +23,16 @@ pub(super) struct Instant {
 
 impl Instant {
     pub(super) async fn start() -> anyhow::Result<Self> {
+        Self::saying(ANSWER).await
+    }
+
+    pub(super) async fn saying(text: &'static str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the instant brain")?;
         let address = listener.local_addr()?;
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // One request after the other would let a second call wait for the first.
-                tokio::spawn(async move { timeout(PATIENCE, answer(stream)).await });
+                tokio::spawn(async move { timeout(PATIENCE, answer(stream, text)).await });
             }
         });
         Ok(Self { address, task })
@@ -42,14 +46,14 @@ impl Drop for Instant {
 }
 
 /// Reads a request and answers it as a stream of one piece.
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, text: &str) -> std::io::Result<()> {
     let mut request = Vec::new();
     while !is_whole(&request) {
         if request.len() > LONGEST_REQUEST || stream.read_buf(&mut request).await? == 0 {
             return Ok(());
         }
     }
-    let piece = serde_json::json!({ "choices": [{ "delta": { "content": ANSWER } }] });
+    let piece = serde_json::json!({ "choices": [{ "delta": { "content": text } }] });
     let body = format!("data: {piece}\n\ndata: [DONE]\n\n");
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n";
     let whole = format!("{head}content-length: {}\r\n\r\n{body}", body.len());

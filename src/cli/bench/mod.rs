@@ -1,6 +1,8 @@
 //! `offhook bench`: what a caller notices, measured with the real engines over real SIP and RTP.
 
+mod bargein;
 mod instant;
+mod noises;
 mod prompts;
 mod turn;
 mod wer;
@@ -22,11 +24,13 @@ pub(super) struct BenchArgs {
 #[derive(Subcommand, Debug)]
 enum What {
     Turn(turn::TurnArgs),
+    Bargein(bargein::BargeinArgs),
 }
 
 pub(super) async fn run(args: BenchArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Turn(args) => turn::run(args).await,
+        What::Bargein(args) => bargein::run(args).await,
     }
 }
 

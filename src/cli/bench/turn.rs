@@ -247,7 +247,7 @@ fn write<'a>(folder: &Path, clips: impl Iterator<Item = &'a Clip>) -> anyhow::Re
 }
 
 /// The same configuration with another brain for all agents, in a file beside its data.
-fn with_brain(file: &Path, url: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn with_brain(file: &Path, url: &str) -> anyhow::Result<PathBuf> {
     let config =
         Config::load(file).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.to_string().trim_end()))?;
     let mut table: toml::Table = std::fs::read_to_string(file)?.parse()?;

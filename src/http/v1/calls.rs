@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::domain::{
-    AccountId, AgentId, Call, CallId, CallUsage, Direction, EndReason, Fault, KeyId, Metadata, Money,
-    NumberId, Private, Recording, Status,
+    AccountId, AgentId, Call, CallId, CallReport, CallUsage, Direction, EndReason, Fault, KeyId, Metadata,
+    Money, NumberId, Private, Recording, Status,
 };
 use crate::gateway::{DryRun, PlaceCall, Press, Say, TransferCall};
 use crate::http::App;
@@ -25,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(idempotent(routes!(place_call, list_calls)))
         .routes(routes!(get_call))
+        .routes(routes!(get_report))
         .routes(routes!(hang_up_call))
         .routes(idempotent(routes!(transfer_call)))
         .routes(idempotent(routes!(say_in_call)))
@@ -190,6 +191,29 @@ async fn get_call(
     Path(id): Path<CallId>,
 ) -> Result<Json<Call>, Problem> {
     Ok(Json(app.gateway.call(&who, id).await?))
+}
+
+/// Get the report on a call
+///
+/// What it was about, what the other side wanted and what became of the agent's objective, as the agent's brain writes it down after the
+/// call. `status` is `pending` until it is; `call.report.ready` tells when.
+#[utoipa::path(
+    get,
+    path = "/calls/{id}/report",
+    tag = "calls",
+    security(("key" = ["calls:read"])),
+    params(("id" = CallId, Path, description = "The call")),
+    responses(
+        (status = 200, description = "The report, or that it is still to be written, or why there is none", body = CallReport),
+        (status = 404, description = "`not_found`: there is no such call; `no_report`: it lasts, nothing was said in it, its agent's `report` is false, or no brain here can write one"),
+    ),
+)]
+async fn get_report(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+) -> Result<Json<CallReport>, Problem> {
+    Ok(Json(app.gateway.call_report(&who, id).await?))
 }
 
 /// End a call

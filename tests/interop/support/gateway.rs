@@ -118,6 +118,7 @@ allow = ["{allow}"]
 name = "front-desk"
 prompt = "{prompt}"
 first_message = "{first_message}"
+disclosure = ""
 brain = "{brain}"
 [[number]]
 number = "{DID}"

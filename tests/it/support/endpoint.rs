@@ -41,6 +41,7 @@ struct Shared {
     came: Notify,
     answer: AtomicU16,
     location: Mutex<Option<String>>,
+    says: Mutex<String>,
 }
 
 pub(crate) struct Endpoint {
@@ -76,6 +77,11 @@ impl Endpoint {
     /// What it answers from now on.
     pub(crate) fn answer(&self, status: u16) {
         self.shared.answer.store(status, Ordering::SeqCst);
+    }
+
+    /// The body of its answers from now on.
+    pub(crate) fn says(&self, body: &str) {
+        body.clone_into(&mut self.shared.says.lock().unwrap());
     }
 
     /// Sends on from now on.
@@ -116,7 +122,11 @@ impl Drop for Endpoint {
     }
 }
 
-async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> (StatusCode, HeaderMap) {
+async fn take(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap, String) {
     let status = shared.answer.load(Ordering::SeqCst);
     let body = String::from_utf8(body.to_vec()).unwrap();
     shared.received.lock().unwrap().push(Received { headers, body, status });
@@ -125,5 +135,6 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     let location =
         location.map(|to| (HeaderName::from_static("location"), HeaderValue::from_str(&to).unwrap()));
     let close = (HeaderName::from_static("connection"), HeaderValue::from_static("close"));
-    (StatusCode::from_u16(status).unwrap(), HeaderMap::from_iter(location.into_iter().chain([close])))
+    let headers = HeaderMap::from_iter(location.into_iter().chain([close]));
+    (StatusCode::from_u16(status).unwrap(), headers, shared.says.lock().unwrap().clone())
 }

@@ -31,7 +31,7 @@ pub(crate) struct Setting {
     pub(crate) judge: Option<Arc<dyn TurnJudge>>,
     pub(crate) synthesizer: Arc<dyn Synthesizer>,
     pub(crate) generator: Arc<dyn Generator>,
-    /// Further lines of the agent's table.
+    /// Further lines of the agent's table. No report is written where they say nothing of it.
     pub(crate) agent: &'static str,
     /// Whose calls are the trunk's.
     pub(crate) allow: &'static str,
@@ -85,6 +85,9 @@ impl World {
     /// With what an earlier world has left.
     pub(crate) async fn start_in(data: TempDir, setting: Setting) -> Self {
         let first = PORTS.fetch_add(40, Ordering::Relaxed);
+        // Tests that are about something else have the greeting first.
+        let disclosure = if setting.agent.contains("disclosure") { "" } else { "disclosure = ''\n" };
+        let report = if setting.agent.contains("report =") { "" } else { "report = false\n" };
         let text = format!(
             "data = {:?}\n\
              [sip]\nlisten = {}\n{}\n\
@@ -92,7 +95,7 @@ impl World {
              [media]\nports = '{first}-{}'\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
              [[trunk]]\nname = 'lan'\nallow = ['{}']\n{}\n\
-             [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{}\n\
+             [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{disclosure}{report}{}\n\
              [[number]]\nnumber = '{NUMBER}'\naliases = ['100']\nagent = 'desk'\ntrunk = 'lan'\n{}\n",
             data.path().display().to_string(),
             setting.listen,

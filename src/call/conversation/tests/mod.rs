@@ -1,5 +1,11 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod deeds;
+mod filler;
+mod floor;
+mod guess;
+mod machine;
+mod opening;
 mod partial;
 mod recorder;
 
@@ -32,9 +38,13 @@ fn manners() -> Manners {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(manners())
+    }
+
+    fn with(manners: Manners) -> Self {
         let now = Instant::now();
         Self {
-            conversation: Conversation::new(manners()),
+            conversation: Conversation::new(manners),
             now,
             start: now,
             log: Vec::new(),
@@ -268,7 +278,7 @@ fn long_voice_is_an_interruption_before_its_words_are_known() {
     let turn = stage.reply_turn();
     stage.speak(turn, &["We have ten spaces behind the house."]);
     stage.voice_start();
-    stage.wait(ms(700));
+    stage.wait(manners().timing.interrupt_after);
     assert!(stage.did(&Action::Hush));
 }
 
@@ -315,7 +325,7 @@ fn noise_that_cut_an_answer_gets_the_rest_said() {
     stage.speak(turn, &["We have ten spaces.", "They are free."]);
     stage.tell(Input::Played { mark: u64::from(turn) * 100 });
     stage.cut = (Some(u64::from(turn) * 100 + 1), ms(0));
-    stage.voice(ms(900));
+    stage.voice(manners().timing.interrupt_after);
     assert!(stage.did(&Action::Hush));
     stage.hears("[noise]");
     stage.said("They are free.");
