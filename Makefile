@@ -19,7 +19,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-turn -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-sip bench-api fuzz-smoke fuzz clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-api fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -91,6 +91,10 @@ bench-turn: setup setup-test engines build models
 ## bench-bargein: talk over the agent: how soon it gives way to a voice, and goes on after a cough (about 8 minutes)
 bench-bargein: setup setup-test engines build models
 	@$(PHASE) -a 'bench-bargein' $(BIN)/offhook bench bargein --config config/demo.toml
+
+## bench-compare: say the same lines to Pipecat with the same Whisper and Piper weights (TURNS=… for more; about 30 minutes)
+bench-compare: setup setup-test engines build models
+	@$(PHASE) -a 'bench-compare' env BIN=$(BIN) TURNS=$(or $(TURNS),48) scripts/bench-compare.sh
 
 ## bench-sip: measure what signalling costs: calls a second, set-up time, CPU and memory of a call (about 4 minutes)
 bench-sip: setup-test

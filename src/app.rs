@@ -359,7 +359,7 @@ async fn cast(config: &Config, minds: Minds, outside: Outside) -> anyhow::Result
     let ear = (transcriber, judge);
     let cast = Cast::new(ear, synthesizer, generators, config.turn_taking.clone(), outside);
     for agent in &config.agents {
-        cast.generator(&agent.brain).with_context(|| format!("agent {:?}", agent.name))?;
+        cast.can_think(&agent.brain).with_context(|| format!("agent {:?}", agent.name))?;
         info!(agent = agent.name, "synthesizing the stock sentences");
         cast.rehearse(agent).await;
     }

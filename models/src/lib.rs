@@ -143,6 +143,12 @@ mod traits {
             drop(prompt);
             Box::pin(std::future::ready(Ok(())))
         }
+
+        /// Whether it may be asked about words that may turn out not to be all, and be asked again. Not who does something
+        /// about what it is told.
+        fn may_be_asked_ahead(&self) -> bool {
+            true
+        }
     }
 
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -216,6 +222,8 @@ mod traits {
         pub priority: Priority,
         /// One per call: a local model keeps what it has read of this conversation.
         pub session: u64,
+        /// So many messages at the beginning (persona, examples) stay where the conversation outgrows a local model's context.
+        pub pinned: usize,
         /// What the model may ask for.
         pub tools: Vec<ToolSpec>,
         /// JSON Schema that the whole reply must obey. `None`: free text.
@@ -232,6 +240,7 @@ mod traits {
                 stop: Vec::new(),
                 priority: Priority::Reply,
                 session: 0,
+                pinned: 0,
                 tools: Vec::new(),
                 schema: None,
             }

@@ -138,6 +138,25 @@ pub struct Generate {
     pub session: u64,
     #[serde(default)]
     pub threads: u32,
+    /// So many messages at the beginning stay when the conversation is longer than the context.
+    #[serde(default)]
+    pub pinned: usize,
+    /// Nobody waits for it: it rests while another conversation is being answered.
+    #[serde(default)]
+    pub background: bool,
+    #[serde(default)]
+    pub grammar: Option<Grammar>,
+}
+
+/// Rules for what is written (GBNF, from the rule `root` on).
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Grammar {
+    pub rules: String,
+    /// Absent: they hold for the whole reply. Else the reply is free until this text stands in it, which is not said: in its
+    /// place `begins` is written, and what follows that obeys the rules and is [`Generated::called`].
+    pub trigger: Option<String>,
+    #[serde(default)]
+    pub begins: String,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -192,6 +211,15 @@ pub struct Generated {
     pub completion_tokens: u32,
     pub first_token_us: Option<u64>,
     pub elapsed_us: u64,
+    /// What was written after the grammar's trigger.
+    #[serde(default)]
+    pub called: Option<String>,
+    /// Messages that were left out because the context is full.
+    #[serde(default)]
+    pub left_out: u32,
+    /// Whether a message was cut, because it fills the context by itself.
+    #[serde(default)]
+    pub cut: bool,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The real engines with the starter models: what they hear, answer and say, and what is left when they are shot.
 
+#[path = "engines/minds.rs"]
+mod minds;
 mod support;
 
 use std::sync::Arc;
@@ -158,8 +160,6 @@ async fn llama_answers_and_remembers_what_it_has_read() {
     let stopped = Prompt { stop: vec!["Paris".into()], ..ask("What is the capital of France?", 40) };
     let (text, _) = support::reply(&*mind, stopped).await.unwrap();
     assert!(!text.contains("Paris"), "{text}");
-    let long = "please ".repeat(4000);
-    assert!(support::reply(&*mind, ask(&long, 10)).await.is_err());
     local.supervisors.shutdown().await;
 }
 

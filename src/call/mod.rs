@@ -27,6 +27,7 @@ mod switchboard;
 mod tools;
 mod trunks;
 mod turn;
+mod turn_webhook;
 mod voice;
 
 pub use actor::{Persona, Transfer};

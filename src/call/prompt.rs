@@ -6,8 +6,10 @@ use super::{Deed, Line};
 use crate::config::Agent;
 use crate::domain::Speaker;
 
-/// Lines of history that the brain is given; a whole conversation of ordinary length.
+/// Lines of history that the brain is given at most; a whole conversation of ordinary length.
 const HISTORY: usize = 40;
+/// Beyond that so many lines are left out at once: a prompt that begins otherwise each time has to be read anew each time.
+const LEFT_OUT: usize = 16;
 /// What a caller seems to say before a greeting.
 const CALL_BEGINS: &str = "Hello?";
 
@@ -22,7 +24,8 @@ pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
         messages.push(ChatMessage::new(Role::User, example.user.clone()));
         messages.push(ChatMessage::new(Role::Assistant, example.agent.clone()));
     }
-    let lines = &history[history.len().saturating_sub(HISTORY)..];
+    let pinned = messages.len();
+    let lines = &history[history.len().saturating_sub(HISTORY).next_multiple_of(LEFT_OUT)..];
     // After examples a greeting would read as the end of the last one.
     if !agent.examples.is_empty() && lines.first().is_some_and(|line| line.speaker == Speaker::Agent) {
         messages.push(ChatMessage::new(Role::User, CALL_BEGINS));
@@ -52,6 +55,7 @@ pub(super) fn prompt(agent: &Agent, history: &[Line], session: u64) -> Prompt {
             ..Sampling::default()
         },
         session,
+        pinned,
         ..Prompt::new(messages)
     }
 }
@@ -115,10 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_call_keeps_its_latest_lines() {
+    fn an_endless_call_keeps_its_latest_lines_and_begins_alike_for_some_turns() {
         let said: Vec<_> = (0..200)
             .map(|n| if n % 2 == 0 { (Speaker::Caller, "And now?") } else { (Speaker::Agent, "Now this.") })
             .collect();
-        assert_eq!(roles("", &said).len(), 1 + HISTORY);
+        let lines: Vec<_> = (0..=said.len()).map(|n| roles("", &said[..n]).len() - 1).collect();
+        assert!(lines.iter().all(|lines| *lines <= HISTORY), "{lines:?}");
+        assert!(lines[HISTORY..].iter().all(|lines| *lines > HISTORY - LEFT_OUT), "{lines:?}");
+        let slides = lines.windows(2).filter(|pair| pair[1] < pair[0]).count();
+        assert_eq!(slides, (200 - HISTORY) / LEFT_OUT);
     }
 }

@@ -148,6 +148,9 @@ impl TurnTask {
         prompt: Prompt,
         clauses: mpsc::Sender<(String, Instant)>,
     ) -> Result<Thought, LlmError> {
+        if !generator.may_be_asked_ahead() {
+            self.released().await;
+        }
         let mut round = Round::first(prompt);
         loop {
             let asked = self.think_a_round(generator, &round.prompt, &clauses).await?;
@@ -228,7 +231,11 @@ impl TurnTask {
                     wanted.calls.push(call);
                     continue;
                 }
-                Delta::Fallback { .. } => continue,
+                Delta::Fallback { because } => {
+                    tracing::warn!(because, turn = self.turn, "another brain is asked");
+                    self.report(Input::Fallback { turn: self.turn, because }).await;
+                    continue;
+                }
                 // Brains that do not count for themselves have had each piece counted as a token.
                 Delta::Done { usage, .. } => {
                     let said = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);

@@ -122,7 +122,7 @@ pub(super) fn agent(s: Section) -> Agent {
         vocabulary: s.texts("vocabulary", &[]),
         patience: s.number("patience", default.patience, 0.5, 3.0),
         volume_db: s.number("volume_db", default.volume_db, -20.0, 6.0),
-        filler: s.group("filler").unwrap_or(default.filler),
+        filler: filler(&s),
         voicemail: s.group("voicemail").unwrap_or(default.voicemail),
         context_webhook: s.group("context_webhook"),
         disclosure: s.text("disclosure").unwrap_or(default.disclosure),
@@ -143,6 +143,14 @@ pub(super) fn agent(s: Section) -> Agent {
     }
     s.finish();
     agent
+}
+
+fn filler(s: &Section) -> Filler {
+    let filler = s.group::<Filler>("filler").unwrap_or_default();
+    if let Err(wrong) = filler.check() {
+        s.wrong("filler", wrong);
+    }
+    filler
 }
 
 fn tools(s: &Section) -> Tools {

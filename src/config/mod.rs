@@ -318,7 +318,10 @@ impl Config {
     /// Whether the model on this box is started: somebody of this file thinks with it, or a number is free for whoever may want to.
     pub fn thinks_here(&self) -> bool {
         let is_free = self.numbers.iter().any(|number| number.agent.is_none()) && self.brains.is_empty();
-        is_free || self.agents.iter().any(|agent| agent.brain == BrainChoice::Local)
+        let here = |agent: &Agent| {
+            agent.brain == BrainChoice::Local || agent.fallback_brain == Some(BrainChoice::Local)
+        };
+        is_free || self.agents.iter().any(here)
     }
 
     /// Voices that can be spoken with, the default one first.

@@ -273,11 +273,14 @@ fn agree(root: &Section, config: &Config) {
     unique(root, "agent", config.agents.iter().map(|a| a.name.as_str()));
     unique(root, "number", config.numbers.iter().map(|n| n.number.as_str()));
     for (i, agent) in config.agents.iter().enumerate() {
-        if let BrainChoice::Configured { name } = &agent.brain
-            && config.brain(name).is_none()
+        for (key, brain) in [("brain", Some(&agent.brain)), ("fallback_brain", agent.fallback_brain.as_ref())]
         {
-            let names = listed(config.brains.iter().map(|b| b.name.as_str()).chain(["local"]));
-            root.wrong(&format!("agent[{i}].brain"), format!("is {name:?}, and must be one of {names}"));
+            if let Some(BrainChoice::Configured { name }) = brain
+                && config.brain(name).is_none()
+            {
+                let names = listed(config.brains.iter().map(|b| b.name.as_str()).chain(["local"]));
+                root.wrong(&format!("agent[{i}].{key}"), format!("is {name:?}, and must be one of {names}"));
+            }
         }
     }
     for (i, number) in config.numbers.iter().enumerate() {

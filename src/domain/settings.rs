@@ -19,6 +19,11 @@ pub enum BrainChoice {
         /// `https://…`; inside the operator's networks only where the configuration allows it.
         url: String,
     },
+    /// A URL of the client's that is told each thing the caller says (`agent.message`), and answers what is said and done.
+    TurnWebhook {
+        /// As of a webhook.
+        url: String,
+    },
 }
 
 /// Settings of a call. Each layer says what it wants changed, and what it leaves out comes from the layer below: the call's
@@ -129,6 +134,11 @@ impl Settings {
     }
 }
 
+/// Sooner it would come between a caller and an answer in time; later there was no use for it.
+const FILLED_AFTER_MS: std::ops::RangeInclusive<u32> = 500..=10_000;
+const MOST_FILLERS: usize = 16;
+const LONGEST_FILLER: usize = 120;
+
 /// What is said when nothing has sounded for a while after the caller's turn.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -142,6 +152,28 @@ pub struct Filler {
 impl Default for Filler {
     fn default() -> Self {
         Self { after_ms: 2500, phrases: vec!["One moment.".into(), "Let me see.".into()] }
+    }
+}
+
+impl Filler {
+    /// # Errors
+    /// The first thing that is wrong, beginning with its place.
+    pub fn check(&self) -> Result<(), String> {
+        let after = self.after_ms;
+        if after != 0 && !FILLED_AFTER_MS.contains(&after) {
+            let (least, most) = (FILLED_AFTER_MS.start(), FILLED_AFTER_MS.end());
+            return Err(format!("after_ms is {after}, and must be 0 or from {least} to {most} ms"));
+        }
+        let is_fit = |phrase: &String| (1..=LONGEST_FILLER).contains(&phrase.trim().chars().count());
+        if self.phrases.len() > MOST_FILLERS || !self.phrases.iter().all(is_fit) {
+            return Err(format!(
+                "phrases must be at most {MOST_FILLERS} sentences of 1 to {LONGEST_FILLER} characters"
+            ));
+        }
+        if after != 0 && self.phrases.is_empty() {
+            return Err("phrases is empty, and must be something to say where after_ms is not 0".into());
+        }
+        Ok(())
     }
 }
 

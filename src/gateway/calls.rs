@@ -183,7 +183,7 @@ impl Gateway {
             direction: Direction::Outbound,
             agent: agent.as_deref(),
         });
-        let brain = self.exchange.cast.generator(&speaker.agent.brain);
+        let brain = self.exchange.cast.can_think(&speaker.agent.brain);
         brain.map_err(|error| Error::field("settings.brain", error.to_string()))?;
         self.guard(who, Errand::Call, request.to.reveal()).await?;
         let waves = self.route(&from, request.to.reveal()).await?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Error, Gateway};
 use crate::call::NoBrain;
 use crate::domain::{
-    AtVoicemail, BrainChoice, ContextWebhook, Metadata, Settings, Tools, Voicemail, is_language,
+    AtVoicemail, BrainChoice, ContextWebhook, Filler, Metadata, Settings, Tools, Voicemail, is_language,
 };
 
 /// Characters of a prompt.
@@ -131,20 +131,25 @@ impl Gateway {
                 ..Error::field(name(at, "tools"), format!("actions[{n}].url {refused}"))
             })?;
         }
-        match &settings.brain {
-            Some(BrainChoice::Webhook { url }) => {
+        self.check_brain(settings.brain.as_ref(), name(at, "brain")).await?;
+        self.check_brain(settings.fallback_brain.as_ref(), name(at, "fallback_brain")).await
+    }
+
+    async fn check_brain(&self, brain: Option<&BrainChoice>, field: &'static str) -> Result<(), Error> {
+        match brain {
+            Some(BrainChoice::Webhook { url } | BrainChoice::TurnWebhook { url }) => {
                 let judged = self.exchange.outside.check(url).await;
                 judged.map(drop).map_err(|refused| Error {
                     code: refused.code(),
-                    ..Error::field(name(at, "brain"), format!("the URL {refused}"))
+                    ..Error::field(field, format!("the URL {refused}"))
                 })
             }
-            Some(brain) => self.exchange.cast.generator(brain).map(drop).map_err(|error| {
+            Some(brain) => self.exchange.cast.can_think(brain).map_err(|error| {
                 let code = match error {
                     NoBrain::Local => "no_local_brain",
-                    NoBrain::Unknown(_) | NoBrain::Webhook(_) => "invalid",
+                    NoBrain::Unknown(_) | NoBrain::Webhook(_) | NoBrain::OnlyInCalls => "invalid",
                 };
-                Error { code, ..Error::field(name(at, "brain"), error.to_string()) }
+                Error { code, ..Error::field(field, error.to_string()) }
             }),
             None => Ok(()),
         }
@@ -231,6 +236,9 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
     if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
         return wrong("tools", reason);
     }
+    if let Some(Err(reason)) = settings.filler.as_ref().map(Filler::check) {
+        return wrong("filler", reason);
+    }
     let phrases = settings.end_call_phrases.as_deref().unwrap_or_default();
     let is_fit = |phrase: &String| (1..=LONGEST_PHRASE).contains(&phrase.trim().chars().count());
     if phrases.len() > MOST_PHRASES || !phrases.iter().all(is_fit) {
@@ -286,6 +294,10 @@ mod tests {
             (serde_json::json!({ "vocabulary": ["Yealink", ""] }), "inbound.vocabulary"),
             (serde_json::json!({ "vocabulary": vec!["Snom"; 101] }), "inbound.vocabulary"),
             (serde_json::json!({ "end_call_phrases": [""] }), "inbound.end_call_phrases"),
+            (serde_json::json!({ "volume_db": 7 }), "inbound.volume_db"),
+            (serde_json::json!({ "filler": { "after_ms": 10 } }), "inbound.filler"),
+            (serde_json::json!({ "filler": { "phrases": [" "] } }), "inbound.filler"),
+            (serde_json::json!({ "filler": { "phrases": [] } }), "inbound.filler"),
             (serde_json::json!({ "idle_s": 2 }), "inbound.idle_s"),
             (serde_json::json!({ "voicemail": { "then": "leave_message" } }), "inbound.voicemail"),
             (serde_json::json!({ "voicemail": { "message": "a".repeat(1001) } }), "inbound.voicemail"),

@@ -24,7 +24,7 @@ use url::{Host, Url};
 
 use crate::config;
 use address::why_inside;
-pub use signed::{Answer, Post, PostError, signature};
+pub use signed::{Answer, Post, PostError, proof, signature};
 
 /// The longest URL that is taken, in bytes.
 const LONGEST: usize = 2048;

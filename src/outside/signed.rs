@@ -86,27 +86,7 @@ impl Outside {
     pub async fn post(&self, post: Post<'_>) -> Result<Answer, PostError> {
         let begun = Instant::now();
         let late = || PostError::Late(post.deadline);
-        let (url, client) = self.client(post.url)?;
-        let mut request = client
-            .post(url)
-            .header("content-type", "application/json")
-            .header("offhook-event", post.event)
-            .header("offhook-event-id", post.id);
-        if let Some(secret) = self.secret_of(post.account) {
-            let signed = signature(&[&secret], Utc::now().timestamp(), &post.body);
-            request = request.header("offhook-signature", signed);
-        }
-        let sent = timeout_at(begun + post.deadline, request.body(post.body.clone()).send()).await;
-        let mut response = match sent.map_err(|_| late())? {
-            Ok(response) => response,
-            Err(error) => {
-                return Err(match Refused::within(&error) {
-                    Some(refused) => PostError::Refused(refused.clone()),
-                    None if error.is_connect() => PostError::Unreachable(deepest(&error)),
-                    None => PostError::Broken(deepest(&error)),
-                });
-            }
-        };
+        let mut response = self.begin(&post, &[]).await?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
         loop {
@@ -121,6 +101,44 @@ impl Outside {
             }
         }
     }
+
+    /// Posts JSON, and returns when the answer begins, whose body is the caller's to bound. `headers`: further ones.
+    ///
+    /// # Errors
+    /// Where no answer begins within the deadline. A status that is no success is an answer.
+    pub async fn begin(
+        &self,
+        post: &Post<'_>,
+        headers: &[(&'static str, String)],
+    ) -> Result<reqwest::Response, PostError> {
+        let begun = Instant::now();
+        let (url, client) = self.client(post.url)?;
+        let mut request = client
+            .post(url)
+            .header("content-type", "application/json")
+            .header("offhook-event", post.event)
+            .header("offhook-event-id", post.id);
+        if let Some(secret) = self.secret_of(post.account) {
+            let signed = signature(&[&secret], Utc::now().timestamp(), &post.body);
+            request = request.header("offhook-signature", signed);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let sent = timeout_at(begun + post.deadline, request.body(post.body.clone()).send()).await;
+        sent.map_err(|_| PostError::Late(post.deadline))?.map_err(|error| match Refused::within(&error) {
+            Some(refused) => PostError::Refused(refused.clone()),
+            None if error.is_connect() => PostError::Unreachable(deepest(&error)),
+            None => PostError::Broken(deepest(&error)),
+        })
+    }
+}
+
+/// The HMAC-SHA-256 of a text, in hexadecimal.
+pub fn proof(secret: &SigningSecret, text: &str) -> String {
+    let mut mac = keyed(secret.reveal().as_bytes());
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `t=…,v1=…`: seconds since 1970, and for each secret the HMAC-SHA-256 (in hexadecimal) of them, a full stop and the body. The
@@ -128,12 +146,8 @@ impl Outside {
 pub fn signature(secrets: &[&SigningSecret], at: i64, body: &str) -> String {
     let mut text = format!("t={at}");
     for secret in secrets {
-        let mut mac = keyed(secret.reveal().as_bytes());
-        mac.update(format!("{at}.{body}").as_bytes());
         text += ",v1=";
-        for byte in mac.finalize().into_bytes() {
-            text += &format!("{byte:02x}");
-        }
+        text += &proof(secret, &format!("{at}.{body}"));
     }
     text
 }

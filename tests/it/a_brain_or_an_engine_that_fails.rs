@@ -89,3 +89,21 @@ async fn a_slow_brain_is_waited_for_while_the_caller_may_go_on() {
     assert_eq!(said[2].1, "Yes, at nine.");
     assert!(call.turns[1].llm_first_token_ms.unwrap() >= 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brain_that_takes_long_is_bridged_by_a_sentence_that_it_does_not_hear_of() {
+    let generator = Arc::new(FakeGenerator::says(["Yes.", "No."]).delayed(Duration::from_millis(1500)));
+    let setting = Setting {
+        generator: generator.clone(),
+        agent: "filler = { after_ms = 1000, phrases = ['Let me look.'] }",
+        ..Setting::default()
+    };
+    let question = format!("play {}\nlisten\n", prompt("check-number-dial-again").display());
+    let (said, call) = last_words(setting, &format!("listen\n{question}stay 3s\n{question}hangup")).await;
+    assert_eq!(said[2], (Speaker::Agent, "Let me look. Yes.".to_owned()), "{said:#?}");
+    assert!(call.turns[1].voice_to_voice_ms.unwrap() >= 1500, "a filler is no answer");
+    let asked = generator.asked.all();
+    let read =
+        |text: &str| asked.iter().any(|prompt| prompt.messages.iter().any(|m| m.content.contains(text)));
+    assert!(read("Yes.") && !read("Let me look"));
+}

@@ -180,6 +180,32 @@ async fn a_text_that_is_spoken_by_itself_is_understood() {
     supervisors.shutdown().await;
 }
 
+/// Figures are said as people say them, and understood as what they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn money_and_times_are_understood_as_they_are_written() {
+    let (world, supervisors, ear) = start().await;
+    let text = "Dr. Smith owes $3.50 at 10:30.";
+    let request =
+        Speak { text: Private::new(text.to_owned()), voice: None, speed: None, format: SoundFormat::Wav };
+    let bytes = world.gateway.speak(&Principal::operator(), request, false).await.unwrap().bytes;
+    let wav = media::wav::parse(&bytes).unwrap();
+    // As it is over a telephone.
+    let narrow = media::resample::convert(&wav.mono(), wav.rate, 8_000);
+    let heard = words(&*ear, &media::resample::convert(&narrow, 8_000, 16_000)).await;
+    let errors = word_error_rate("doctor smith owes three dollars and fifty cents at ten thirty", &heard);
+    println!("written {text:?}, heard {heard:?}: word error rate {errors:.2}");
+    let plain = heard
+        .to_lowercase()
+        .replace("three dollars and fifty cents", "$3.50")
+        .replace("ten thirty", "10:30")
+        .replace("10.30", "10:30");
+    for part in ["smith", "$3.50", "10:30"] {
+        assert!(plain.contains(part), "{part:?} was heard as {heard:?}");
+    }
+    world.stop().await;
+    supervisors.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_real_model_writes_a_report_that_can_be_used() {
     let only_a_mind =

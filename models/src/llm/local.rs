@@ -1,13 +1,15 @@
 //! llama.cpp in its own process.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
+use super::{calls, grammar};
 use crate::process::{EngineHandle, Event, JobStream, Order};
-use crate::wire::{Generate, Generated, Message, Outcome, Task};
-use crate::{Delta, EngineError, FinishReason, Generator, LlmError, Prompt, Usage};
+use crate::wire::{Generate, Generated, Grammar, Outcome, Task};
+use crate::{Delta, EngineError, FinishReason, Generator, LlmError, Priority, Prompt, ToolCall, Usage};
 
 #[derive(Clone, Debug)]
 pub struct Llama {
@@ -23,13 +25,18 @@ impl Llama {
     }
 
     fn submit(&self, prompt: Prompt, max_tokens: u32) -> Result<JobStream, EngineError> {
+        let grammar = grammar(&prompt).map_err(|reason| EngineError::Failed {
+            engine: "llama",
+            kind: "schema".into(),
+            message: reason,
+        })?;
+        let (messages, pinned) = calls::render(&prompt);
         let s = prompt.sampling;
         let task = Generate {
-            messages: prompt
-                .messages
-                .into_iter()
-                .map(|m| Message { role: m.role.as_str().to_owned(), content: m.content })
-                .collect(),
+            messages,
+            pinned,
+            background: prompt.priority == Priority::Background,
+            grammar,
             max_tokens,
             temperature: s.temperature,
             top_p: s.top_p,
@@ -55,17 +62,20 @@ impl Llama {
 impl Generator for Llama {
     fn generate(&self, prompt: Prompt) -> BoxStream<'static, Result<Delta, LlmError>> {
         let max = prompt.max_tokens.max(1);
+        let before = calls::count(&prompt);
         match self.submit(prompt, max) {
             Err(e) => stream::once(std::future::ready(Err(e.into()))).boxed(),
-            Ok(job) => stream::unfold(job, |mut job| async move {
+            Ok(job) => stream::unfold((job, VecDeque::new()), move |(mut job, mut last)| async move {
                 loop {
-                    let delta = match job.next().await? {
-                        Ok(Event::Text(text)) => Ok(Delta::Text(text)),
-                        Ok(Event::Done(Outcome::Generated(g))) => Ok(done(g)),
-                        Ok(_) => continue,
-                        Err(e) => Err(e.into()),
-                    };
-                    return Some((delta, job));
+                    if let Some(delta) = last.pop_front() {
+                        return Some((delta, (job, last)));
+                    }
+                    match job.next().await? {
+                        Ok(Event::Text(text)) => return Some((Ok(Delta::Text(text)), (job, last))),
+                        Ok(Event::Done(Outcome::Generated(g))) => last = end(g, before).into(),
+                        Ok(_) => {}
+                        Err(e) => last.push_back(Err(e.into())),
+                    }
                 }
             })
             .boxed(),
@@ -82,6 +92,47 @@ impl Generator for Llama {
             Ok(())
         })
     }
+}
+
+/// Whether the reply is free, free until it calls a tool, or bound to a schema.
+fn grammar(prompt: &Prompt) -> Result<Option<Grammar>, String> {
+    match (&prompt.schema, prompt.tools.is_empty()) {
+        (Some(schema), _) => {
+            let rules = grammar::of_schema(schema)?;
+            Ok(Some(Grammar { rules, ..Grammar::default() }))
+        }
+        (None, false) => {
+            let rules = grammar::of_calls(&prompt.tools)?;
+            let trigger = Some(grammar::TRIGGER.to_owned());
+            Ok(Some(Grammar { rules, trigger, begins: format!("{}\n", grammar::CALL_BEGINS) }))
+        }
+        (None, true) => Ok(None),
+    }
+}
+
+/// What remains to be told when the engine has done. `before`: tool calls of the conversation so far.
+fn end(mut g: Generated, before: usize) -> Vec<Result<Delta, LlmError>> {
+    if g.left_out > 0 || g.cut {
+        let (left_out, cut) = (g.left_out, g.cut);
+        tracing::info!(left_out, cut, "the conversation is longer than the model's context");
+    }
+    let called = g.called.take();
+    let mut last = Vec::new();
+    if let Some(text) = called {
+        match calls::parse(&text) {
+            Ok(calls) => last.extend(calls.into_iter().enumerate().map(|(i, (name, arguments))| {
+                let id = format!("call_{}", before + i + 1);
+                Ok(Delta::ToolCall(ToolCall { id, name, arguments }))
+            })),
+            // It ran out of tokens in the middle.
+            Err(message) => {
+                let kind = "tool-call".to_owned();
+                return vec![Err(EngineError::Failed { engine: "llama", kind, message }.into())];
+            }
+        }
+    }
+    last.push(Ok(done(g)));
+    last
 }
 
 fn done(g: Generated) -> Delta {

@@ -30,7 +30,6 @@ pub struct Persona {
     pub manners: Manners,
     pub transcriber: Arc<dyn Transcriber>,
     pub judge: Option<Arc<dyn TurnJudge>>,
-    pub generator: Arc<dyn Generator>,
     pub mouth: Mouth,
 }
 
@@ -44,6 +43,7 @@ const LAST_DEEDS: Duration = Duration::from_secs(2);
 pub(super) struct Mind {
     pub(super) conversation: Conversation,
     pub(super) persona: Persona,
+    generator: Arc<dyn Generator>,
     pub(super) inbox: mpsc::Receiver<Input>,
     ears: Ears,
     reports: mpsc::Sender<Input>,
@@ -84,10 +84,12 @@ impl Mind {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
         let ears = Ears::new(transcriber, judge, &persona.agent, reports.clone());
+        let generator = kit.exchange.cast.mind(&persona.agent, &call);
         let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
             conversation: Conversation::new(persona.manners.clone()),
             persona,
+            generator,
             inbox,
             ears,
             reports,
@@ -204,7 +206,7 @@ impl Mind {
     }
 
     fn prefill(&mut self, prompt: Prompt) {
-        let generator = self.persona.generator.clone();
+        let generator = self.generator.clone();
         self.warming = Some(tokio::spawn(async move {
             if let Err(error) = generator.prefill(prompt).await {
                 debug!(%error, "the prompt could not be read ahead");
@@ -219,7 +221,7 @@ impl Mind {
                 Action::Transcribe { job } => self.ears.transcribe(job),
                 Action::Forget => self.ears.forget(self.voicing),
                 Action::Reply { turn } => {
-                    let generator = self.persona.generator.clone();
+                    let generator = self.generator.clone();
                     let prompt = self.prompt(self.conversation.question());
                     let (task, key, fills) = self.turn_task(turn, line);
                     let task = tokio::spawn(task.reply(generator, prompt));

@@ -195,6 +195,11 @@ pub enum Input {
         mark: u64,
         duration: Duration,
     },
+    /// The brain failed or is late, and another has been asked.
+    Fallback {
+        turn: u32,
+        because: String,
+    },
     /// What a stage of the turn took.
     FirstToken {
         turn: u32,
@@ -520,6 +525,12 @@ impl Conversation {
                 self.of_any_turn(turn, |speech| speech.record.llm_first_token_ms = Some(millis(after)));
                 let (scope, stage) = (Scope::Turn(turn), StageKind::FirstToken);
                 self.recorder.stage_ended(scope, stage, 0, StageOutcome::Used);
+                self.recorder.stage_ended(scope, StageKind::Fallback, 0, StageOutcome::Used);
+            }
+            Input::Fallback { turn, because } => {
+                let (scope, stage) = (Scope::Turn(turn), StageKind::Fallback);
+                self.recorder.stage_began(scope, stage, 0);
+                self.recorder.stage_detail(scope, stage, 0, &because);
             }
             Input::FirstAudio { turn, after } => {
                 self.of_any_turn(turn, |speech| speech.record.tts_first_audio_ms = Some(millis(after)));

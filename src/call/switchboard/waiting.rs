@@ -86,7 +86,7 @@ impl Desk {
         if let Some(hold) = hold.filter(|_| !placement.may_wait) {
             return Err(PlaceError::NotNow(hold));
         }
-        self.exchange.cast.generator(&placement.who.agent.brain)?;
+        self.exchange.cast.can_think(&placement.who.agent.brain)?;
         if !placement.may_wait {
             self.hunt(placement.waves.clone())?;
         }

@@ -45,7 +45,8 @@ const SPEECH: &str = "The river begins as a small stream high in the mountains a
     In the evening the fishermen come home and hang their nets on the wooden fence beside the harbor. \
     At last the water reaches the sea and nobody can say any more where the one ends and the other begins.";
 
-const NODS: [&str; 6] = ["Mm-hmm.", "Yeah.", "Okay.", "Uh-huh.", "Right.", "I see."];
+/// Not "mm-hm": the starter voice spells it.
+const NODS: [&str; 6] = ["Yes.", "Yeah.", "Okay.", "Uh-huh.", "Right.", "I see."];
 const SHORT: [&str; 4] = ["No, wait.", "Stop, please.", "Excuse me, one question.", "Hold on a second."];
 /// Of each call: rounds that end with an interruption, and sounds before it.
 const ROUNDS: u32 = 4;

@@ -11,6 +11,7 @@ use models::engine::{self, Args};
 use models::wire::{Failure, Hello};
 
 mod chat;
+mod choice;
 mod mind;
 mod pieces;
 

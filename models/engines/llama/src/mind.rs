@@ -8,7 +8,7 @@
 use std::io::Read;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -16,16 +16,18 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::model::params::LlamaModelParams;
-use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use models::engine::{Inbox, Job};
-use models::wire::{Failure, Generate, Generated, Outcome, Task};
+use models::wire::{Failure, Generated, Grammar, Outcome, Task};
 
 use crate::chat::Chat;
+use crate::choice::Choice;
 use crate::pieces::{Pieces, Said};
 
 /// Prompt tokens per step: between two steps a cancellation is seen and the other conversations advance.
 const CHUNK: usize = if cfg!(any(feature = "cuda", feature = "vulkan")) { 512 } else { 64 };
+/// Tokens that a reply which calls a tool may have for that.
+const CALL: u32 = 256;
 /// A copy of another slot's cache costs about as much as reading this many tokens.
 const WORTH_COPYING: usize = 24;
 
@@ -66,10 +68,17 @@ struct Work {
     next: Option<LlamaToken>,
     /// Where in the batch this slot's result will stand.
     result_at: Option<i32>,
-    sampler: LlamaSampler,
+    choice: Choice,
     pieces: Pieces,
     /// 0: only read the prompt.
     max_tokens: u32,
+    /// What is written in the place of the trigger, and the rules for what follows it.
+    awaited: Option<(String, String)>,
+    /// What was written so far, said or not, where a trigger is awaited.
+    written: String,
+    /// What has been written since.
+    called: Option<Vec<u8>>,
+    background: bool,
     made: Generated,
     begun: Instant,
 }
@@ -153,15 +162,31 @@ impl Mind {
         };
         let reply = (task.max_tokens as usize).min(self.room / 2);
         let room = self.room - reply - 1;
-        let prompt = match self.chat.tokens(self.model, &task.messages, task.max_tokens > 0, room) {
-            Ok(prompt) => prompt,
+        let fitted = self.chat.fit(self.model, &task.messages, task.pinned, task.max_tokens > 0, room);
+        let fitted = match fitted {
+            Ok(fitted) => fitted,
             Err(failure) => return job.fail(failure),
         };
+        let prompt = fitted.tokens;
+        let mut choice = Choice::new(self.model.n_vocab(), &task);
+        let (mut awaited, mut trigger) = (None, None);
+        // Reading ahead writes nothing.
+        match task.grammar.filter(|_| task.max_tokens > 0) {
+            None => {}
+            Some(Grammar { rules, trigger: Some(text), begins }) => {
+                awaited = Some((begins, rules));
+                trigger = Some(text);
+            }
+            Some(Grammar { rules, trigger: None, .. }) => {
+                if let Err(failure) = choice.obey(self.model, &rules) {
+                    return job.fail(failure);
+                }
+            }
+        }
         let Some(at) = self.choose(task.session, &prompt) else {
             return job.fail(Failure::new("busy", "no slot is free"));
         };
         let cached = self.keep_prefix(at, &prompt);
-        let sampler = sampler(self.model.n_vocab(), &task);
         self.clock += 1;
         let slot = &mut self.slots[at];
         slot.session = task.session;
@@ -171,14 +196,20 @@ impl Mind {
             made: Generated {
                 prompt_tokens: prompt.len() as u32,
                 cached_tokens: cached as u32,
+                left_out: fitted.left_out as u32,
+                cut: fitted.cut,
                 ..Generated::default()
             },
             prompt,
             next: None,
             result_at: None,
-            sampler,
-            pieces: Pieces::new(task.stop),
+            choice,
+            pieces: Pieces::new(task.stop, trigger),
             max_tokens: task.max_tokens,
+            awaited,
+            written: String::new(),
+            called: None,
+            background: task.background,
             begun,
         });
     }
@@ -233,11 +264,16 @@ impl Mind {
     /// Advances every conversation that is being answered.
     fn step(&mut self) {
         self.batch.clear();
+        let somebody_waits = self.slots.iter().any(|s| s.work.as_ref().is_some_and(|w| !w.background));
         for at in 0..self.slots.len() {
             if self.slots[at].work.as_ref().is_some_and(|w| w.job.is_cancelled()) {
                 if let Some(work) = self.slots[at].work.take() {
                     work.job.give_up();
                 }
+                continue;
+            }
+            if let Some(work) = self.slots[at].work.as_mut().filter(|w| w.background && somebody_waits) {
+                work.result_at = None;
                 continue;
             }
             self.fill(at);
@@ -257,8 +293,7 @@ impl Mind {
         }
         for at in 0..self.slots.len() {
             if let Some(work) = self.slots[at].work.take() {
-                let full = self.slots[at].cached.len() >= self.room;
-                self.slots[at].work = self.answer(work, full);
+                self.slots[at].work = self.answer(at, work);
             }
         }
     }
@@ -289,13 +324,19 @@ impl Mind {
     }
 
     /// Chooses the next token of a slot whose prompt has been read; gives the work back while it goes on.
-    fn answer(&self, mut work: Work, full: bool) -> Option<Work> {
+    fn answer(&mut self, at: usize, mut work: Work) -> Option<Work> {
         let Some(result_at) = work.result_at else { return Some(work) };
         if work.max_tokens == 0 {
             end(work, "stop");
             return None;
         }
-        let token = work.sampler.sample(&self.context, result_at);
+        let token = match work.choice.next(&self.context, result_at) {
+            Ok(token) => token,
+            Err(failure) => {
+                work.job.fail(failure);
+                return None;
+            }
+        };
         work.made.first_token_us.get_or_insert_with(|| work.begun.elapsed().as_micros() as u64);
         let vocab = self.model.vocab();
         if vocab.is_eog(token) {
@@ -303,31 +344,69 @@ impl Mind {
             return None;
         }
         work.made.completion_tokens += 1;
-        match work.pieces.push(&vocab.token_to_piece(token, false, None)) {
-            Said::Text(text) => say(&work.job, &text),
-            Said::Stopped(text) => {
-                say(&work.job, &text);
-                end(work, "stop");
-                return None;
+        let piece = vocab.token_to_piece(token, false, None);
+        if let Some(called) = &mut work.called {
+            called.extend_from_slice(&piece);
+        } else {
+            match work.pieces.push(&piece) {
+                Said::Text(text) => work.say(&text),
+                Said::Stopped(text) => {
+                    work.say(&text);
+                    end(work, "stop");
+                    return None;
+                }
+                Said::Triggered(text) => {
+                    work.say(&text);
+                    return self.begin_call(at, work);
+                }
             }
         }
-        if full || work.made.completion_tokens >= work.max_tokens {
+        if self.slots[at].cached.len() >= self.room || work.made.completion_tokens >= work.max_tokens {
             end(work, "length");
             return None;
         }
         work.next = Some(token);
         Some(work)
     }
+
+    /// The token that ended the trigger may hold more than its end. So the reply is read anew as if it ended there, and
+    /// under the rules it goes on.
+    fn begin_call(&mut self, at: usize, mut work: Work) -> Option<Work> {
+        let (begins, rules) = work.awaited.take()?;
+        if let Err(failure) = work.choice.obey(self.model, &rules) {
+            work.job.fail(failure);
+            return None;
+        }
+        let vocab = self.model.vocab();
+        work.prompt.extend(vocab.tokenize(work.written.as_bytes(), false, false));
+        work.prompt.extend(vocab.tokenize(begins.as_bytes(), false, true));
+        work.called = Some(Vec::new());
+        work.max_tokens = work.made.completion_tokens + CALL;
+        if work.prompt.len() >= self.room {
+            end(work, "length");
+            return None;
+        }
+        let keep = common(&self.slots[at].cached, &work.prompt[..work.prompt.len() - 1]);
+        self.forget(at, keep);
+        Some(work)
+    }
 }
 
-fn say(job: &Job, text: &str) {
-    if !text.is_empty() {
-        job.text(text);
+impl Work {
+    fn say(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.job.text(text);
+            if self.awaited.is_some() {
+                self.written.push_str(text);
+            }
+        }
     }
 }
 
 fn end(mut work: Work, reason: &str) {
-    say(&work.job, &work.pieces.finish());
+    let rest = work.pieces.finish();
+    work.say(&rest);
+    work.made.called = work.called.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     work.made.reason = reason.to_owned();
     work.made.elapsed_us = work.begun.elapsed().as_micros() as u64;
     work.job.done(Outcome::Generated(work.made));
@@ -336,28 +415,4 @@ fn end(mut work: Work, reason: &str) {
 /// How many tokens two sequences begin with alike.
 fn common(a: &[LlamaToken], b: &[LlamaToken]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
-}
-
-fn sampler(vocab: i32, task: &Generate) -> LlamaSampler {
-    let bounded =
-        |x: f32, low: f32, high: f32, usual: f32| if x.is_finite() { x.clamp(low, high) } else { usual };
-    let mut chain = vec![LlamaSampler::penalties(
-        vocab,
-        task.repeat_window.min(4096) as i32,
-        bounded(task.repeat_penalty, 0.5, 3.0, 1.0),
-        bounded(task.frequency_penalty, -2.0, 2.0, 0.0),
-        bounded(task.presence_penalty, -2.0, 2.0, 0.0),
-    )];
-    if task.temperature > 0.0 {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
-        chain.extend([
-            LlamaSampler::top_k(task.top_k.min(10_000) as i32),
-            LlamaSampler::top_p(bounded(task.top_p, 0.01, 1.0, 1.0), 1),
-            LlamaSampler::temp(bounded(task.temperature, 0.01, 5.0, 1.0)),
-            LlamaSampler::dist(task.seed.unwrap_or(now)),
-        ]);
-    } else {
-        chain.push(LlamaSampler::greedy());
-    }
-    LlamaSampler::chain_simple(chain)
 }
