@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use models::Role;
-use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber, calling};
+use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
 use offhook::domain::{AnsweredBy, Call, EndReason, EventKind, Principal, Private, Speaker};
 use offhook::gateway::PlaceCall;
-use offhook::phone::Event;
 
 use crate::support::{Caller, Endpoint, NUMBER, Setting, World, prompt};
 
@@ -88,37 +87,6 @@ async fn a_machine_may_be_hung_up_on() {
     let (call, _) = called(setting, &script).await;
     assert_eq!((call.answered_by, call.voicemail_left), (Some(AnsweredBy::Machine), false));
     assert_eq!(call.end_reason, Some(EndReason::AgentHungUp));
-}
-
-/// A menu is heard out in its pause, its keys are pressed by the tool, and whoever comes then is talked to.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_menu_is_heard_out_and_its_key_is_pressed() {
-    let words = ["For sales, press one. For support, press two."];
-    let replies = [
-        calling("", &[("press_digits", serde_json::json!({ "digits": "2" }))]),
-        calling("My oven is broken.", &[]),
-    ];
-    let setting = Setting {
-        transcriber: Arc::new(FakeTranscriber::says(words)),
-        generator: Arc::new(FakeGenerator::script(replies)),
-        agent: "[agent.tools]\npress_digits = true\n",
-        ..Setting::default()
-    };
-    let mut world = World::start(setting).await;
-    let callee = Caller::new().await;
-    place(&world, &callee).await;
-    // The greeting is over before the menu speaks.
-    let menu = prompt("vm-opts");
-    let person = prompt("check-number-dial-again");
-    let script =
-        format!("listen\nplay {}\nwait 4s\nplay {}\nlisten 20s\nhangup", menu.display(), person.display());
-    let (_, seen) = callee.answer(&script).await;
-    let keys: Vec<_> = seen.iter().filter(|seen| seen.event == Event::Digit { digit: '2' }).collect();
-    assert_eq!(keys.len(), 1, "{seen:#?}");
-    let (call, events) = world.until_ended().await;
-    assert!(!events.iter().any(|event| event.kind.name() == "call.voicemail"), "a menu is none");
-    assert_eq!(transcript(&call).last(), Some(&(Speaker::Agent, "My oven is broken.")));
-    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
