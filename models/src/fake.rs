@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::{
-    Delta, EngineError, FinishReason, Generator, LlmError, Pcm, Phrase, Prompt, SttError, Synthesizer,
-    ToolCall, Transcriber, Transcript, TtsError, TurnJudge, Usage, Utterance,
+    Delta, EngineError, FinishReason, Generator, LlmError, Pcm, Phrase, Priority, Prompt, SttError,
+    Synthesizer, ToolCall, Transcriber, Transcript, TtsError, TurnJudge, Usage, Utterance,
 };
 
 /// What has been asked so far, oldest first.
@@ -52,9 +52,16 @@ pub struct FakeTranscriber {
     pub asked: Asked<Utterance>,
     script: Mutex<VecDeque<Result<Transcript, SttError>>>,
     delay: Duration,
+    looks: bool,
 }
 
 impl FakeTranscriber {
+    /// Takes looks at utterances that are still being spoken from the script too. Without this it has no time for
+    /// them, so that the script is one line per utterance.
+    pub fn looking(self) -> FakeTranscriber {
+        FakeTranscriber { looks: true, ..self }
+    }
+
     /// One text per utterance.
     pub fn says<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> FakeTranscriber {
         let line =
@@ -74,6 +81,9 @@ impl FakeTranscriber {
 
 impl Transcriber for FakeTranscriber {
     fn transcribe(&self, utterance: Utterance) -> BoxFuture<'static, Result<Transcript, SttError>> {
+        if utterance.priority == Priority::Partial && !self.looks {
+            return Box::pin(std::future::ready(Err(EngineError::Busy { engine: "fake", queued: 0 }.into())));
+        }
         lock(&self.asked.0).push(utterance);
         let line = next(&self.script).unwrap_or_else(|| Ok(Transcript::default()));
         let delay = self.delay;

@@ -133,7 +133,8 @@ pub async fn start(config: LocalConfig) -> Result<Local, StartError> {
     let (stt, turn, llm, tts) = tokio::try_join!(up(plan.stt), up(plan.turn), up(plan.llm), up(plan.tts))?;
     let ear = stt.as_ref().map(|s| {
         let threads = choose(config.stt_threads, cores / 4);
-        Arc::new(stt::local::Whisper::new(s.handle(), threads)) as Arc<dyn Transcriber>
+        Arc::new(stt::local::Whisper::new(s.handle(), config.permits.clone(), threads))
+            as Arc<dyn Transcriber>
     });
     let judge = turn.as_ref().map(|s| Arc::new(turn::SmartTurn::new(s.handle())) as Arc<dyn TurnJudge>);
     let mind = llm.as_ref().map(|s| {

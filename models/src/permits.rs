@@ -3,13 +3,14 @@
 //! ggml's threads spin at barriers: two jobs of two threads each on two cores took fifty times as long as two jobs of
 //! one. So the law is that the threads of all running jobs together are never more than the cores, and this pool is
 //! where it is kept: a job waits here before it is sent to its engine, and gives back when its engine says that it is
-//! over. Who waits is served by [`Priority`], then by arrival.
+//! over. Who waits is served by [`Priority`], then by arrival; and where a caller waits for it ([`Priority::Tail`] or
+//! [`Priority::Reply`]) and no core is free, holders of less are told ([`Permits::pressed`]) and may give theirs back.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::Priority;
 
@@ -18,6 +19,7 @@ use crate::Priority;
 pub struct Permits {
     pool: Arc<Mutex<Pool>>,
     cores: usize,
+    pressed: Arc<watch::Sender<u64>>,
 }
 
 /// The right to run on [`Permit::cores`] threads; dropping it gives them back.
@@ -32,7 +34,7 @@ impl Permits {
     pub fn new(cores: usize) -> Permits {
         let cores = cores.max(1);
         let pool = Pool { free: cores, next: 0, waiting: BTreeMap::new() };
-        Permits { pool: Arc::new(Mutex::new(pool)), cores }
+        Permits { pool: Arc::new(Mutex::new(pool)), cores, pressed: Arc::new(watch::Sender::new(0)) }
     }
 
     /// All cores of the pool, free or not.
@@ -43,6 +45,11 @@ impl Permits {
     /// Cores that nobody holds now.
     pub fn free(&self) -> usize {
         lock(&self.pool).free
+    }
+
+    /// Changes whenever somebody begins to wait for whom a caller waits.
+    pub fn pressed(&self) -> watch::Receiver<u64> {
+        self.pressed.subscribe()
     }
 
     /// Waits until as many cores are free as the range begins with, and takes as many as it ends with if it can (both
@@ -58,6 +65,9 @@ impl Permits {
             let (grant, granted) = oneshot::channel();
             pool.waiting.insert(place, Waiter { least, most, grant });
             pool.serve(&self.pool);
+            if priority <= Priority::Reply && pool.waiting.contains_key(&place) {
+                self.pressed.send_modify(|times| *times += 1);
+            }
             (place, granted)
         };
         let _place = Place { pool: &self.pool, place };

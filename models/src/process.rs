@@ -335,6 +335,7 @@ struct Running {
     events: mpsc::Sender<Event>,
     failure: Arc<OnceLock<EngineError>>,
     _permit: Option<Permit>,
+    priority: Priority,
     since: Instant,
     cancelled: Option<Instant>,
 }
@@ -437,6 +438,7 @@ impl Keeper {
         let mut running: HashMap<JobId, Running> = HashMap::new();
         let mut asked: Option<(Priority, BoxFuture<'static, Permit>)> = None;
         let mut watch = tokio::time::interval(WATCH);
+        let mut pressed = self.permits.pressed();
         // The permit of an engine whose jobs share their threads.
         let mut shared: Option<Permit> = None;
         let ended = loop {
@@ -450,6 +452,11 @@ impl Keeper {
                 {
                     running.extend(self.send(&child, job, threads, None));
                 }
+            }
+            // For a lane.
+            let urgent = self.queue.first_key_value().is_some_and(|((p, _), _)| *p <= Priority::Reply);
+            if urgent && running.len() >= lanes && running.values().all(|r| r.cancelled.is_none()) {
+                make_room(engine, &mut running, &child);
             }
             self.ask(&mut asked, running.len() < lanes && shared.is_none());
             tokio::select! {
@@ -485,6 +492,8 @@ impl Keeper {
                     };
                     running.extend(self.send(&child, job, threads, own));
                 }
+                // For a core, in this engine or in another.
+                Ok(()) = pressed.changed() => make_room(engine, &mut running, &child),
                 _ = watch.tick() => {
                     for (job, r) in running.iter_mut().filter(|(_, r)| r.since.elapsed() > self.limits.job) {
                         let _ = r.failure.set(EngineError::Failed {
@@ -541,6 +550,7 @@ impl Keeper {
         self.number = self.number.checked_add(1).unwrap_or(1);
         let number = JobId(self.number);
         let Job { mut order, events, failure, .. } = job;
+        let priority = order.priority;
         order.task.set_threads(threads as u32);
         let frame = Frame::Job { job: number, task: order.task, pcm: order.pcm.to_vec() };
         if let Err(message) = child.send(&frame) {
@@ -548,7 +558,10 @@ impl Keeper {
             let _ = failure.set(EngineError::Failed { engine, kind: "not-sent".into(), message });
             return None;
         }
-        Some((number, Running { events, failure, _permit: permit, since: Instant::now(), cancelled: None }))
+        Some((
+            number,
+            Running { events, failure, _permit: permit, priority, since: Instant::now(), cancelled: None },
+        ))
     }
 }
 
@@ -559,6 +572,16 @@ impl Running {
             // Not sent: the engine does not read, and `cancelled` will end it.
             let _ = child.send(&Frame::Cancel(job));
         }
+    }
+}
+
+/// A caller waits: the look that began last ends, if there is one.
+fn make_room(engine: &'static str, running: &mut HashMap<JobId, Running>, child: &Child) {
+    let looks = running.iter_mut().filter(|(_, r)| r.priority == Priority::Partial && r.cancelled.is_none());
+    if let Some((job, r)) = looks.max_by_key(|(_, r)| r.since) {
+        let (kind, message) = ("preempted".into(), "a caller waits".into());
+        let _ = r.failure.set(EngineError::Failed { engine, kind, message });
+        r.cancel(child, *job);
     }
 }
 

@@ -64,6 +64,27 @@ async fn one_that_needs_much_is_not_overtaken_by_those_behind_it() {
 }
 
 #[tokio::test]
+async fn whoever_holds_a_core_for_a_look_is_told_when_a_caller_waits() {
+    let permits = Permits::new(1);
+    let mut pressed = permits.pressed();
+    let look = permits.acquire(Priority::Partial, 1..=1).await;
+    let mut another = Box::pin(permits.acquire(Priority::Partial, 1..=1));
+    assert!((&mut another).now_or_never().is_none());
+    assert!(!pressed.has_changed().unwrap(), "a look waits for looks");
+    let mut tail = Box::pin(permits.acquire(Priority::Tail, 1..=1));
+    assert!((&mut tail).now_or_never().is_none());
+    assert!(pressed.has_changed().unwrap());
+    pressed.mark_unchanged();
+    drop(look);
+    let tail = tail.now_or_never().expect("it goes before the look that waits longer");
+    drop(tail);
+    assert!((&mut another).now_or_never().is_some());
+    drop(another);
+    assert!(permits.acquire(Priority::Reply, 1..=1).now_or_never().is_some());
+    assert!(!pressed.has_changed().unwrap(), "who is served at once presses nobody");
+}
+
+#[tokio::test]
 async fn a_future_that_is_dropped_gives_its_place_and_its_grant_back() {
     let permits = Permits::new(1);
     let held = permits.acquire(Priority::Tail, 1..=1).await;

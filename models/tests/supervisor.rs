@@ -155,6 +155,34 @@ async fn a_full_queue_says_busy_and_a_better_job_goes_first() {
     supervisor.shutdown().await;
 }
 
+fn preempted() -> EngineError {
+    EngineError::Failed { engine: "scripted", kind: "preempted".into(), message: "a caller waits".into() }
+}
+
+#[tokio::test]
+async fn a_look_gives_its_lane_to_whom_a_caller_waits_for() {
+    let supervisor = start(&[]).await;
+    let handle = supervisor.handle();
+    let mut look = handle.submit(order("sleep", Priority::Partial)).unwrap();
+    look.next().await;
+    let tail = handle.submit(order("tail", Priority::Tail)).unwrap();
+    assert_eq!(text(tail).await.unwrap(), "tail");
+    assert_eq!(text(look).await.unwrap_err(), preempted());
+    supervisor.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_look_gives_its_core_to_another_engine_that_a_caller_waits_for() {
+    let permits = Permits::new(1);
+    let supervisor = Supervisor::start(engine(&[]), limits(), permits.clone()).await.unwrap();
+    let mut look = supervisor.handle().submit(order("sleep", Priority::Partial)).unwrap();
+    look.next().await;
+    let permit = permits.acquire(Priority::Reply, 1..=1).await;
+    assert_eq!(text(look).await.unwrap_err(), preempted());
+    drop(permit);
+    supervisor.shutdown().await;
+}
+
 #[tokio::test]
 async fn an_engine_that_does_not_obey_is_replaced() {
     let impatient = Limits { patience: Duration::from_millis(100), ..limits() };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::file::Section;
-use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Tools, Voicemail};
+use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Tools, Voicemail, is_language};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Example {
@@ -111,7 +111,7 @@ pub(super) fn agent(s: Section) -> Agent {
         brain: thinks,
         voice: s.text("voice"),
         speed: s.number("speed", default.speed, 0.5, 2.0),
-        language: s.text("language").unwrap_or(default.language),
+        language: language(&s).unwrap_or(default.language),
         end_call_phrases: s.texts("end_call_phrases", &[]),
         max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
         temperature: s.number("temperature", default.temperature, 0.0, 2.0),
@@ -151,6 +151,17 @@ fn tools(s: &Section) -> Tools {
         s.wrong("tools", wrong);
     }
     tools
+}
+
+fn language(s: &Section) -> Option<String> {
+    let name = s.text("language")?;
+    if !is_language(&name) {
+        s.wrong(
+            "language",
+            format!("is {name:?}, and must be two letters of ISO 639-1, as in \"en\", or \"auto\""),
+        );
+    }
+    Some(name)
 }
 
 /// "local", or the name of a `[[brain]]`.

@@ -43,7 +43,9 @@ pub use numbering::{Plan, Region};
 pub use private::{Private, show_in_logs};
 pub use report::{Achievement, CallBack, CallReport, Outcome, ReportStatus, Urgency};
 pub use schema::{check_object_schema, conforms};
-pub use settings::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Voicemail};
+pub use settings::{
+    ANY_LANGUAGE, AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Voicemail, is_language,
+};
 pub use tools::{ActionTool, OWN_TOOLS, Tools};
 pub use turn::{
     Dispute, DisputeReason, EndOfTurn, EndOfTurnReason, Explanation, StageKind, StageOutcome, StageSpan,

@@ -52,7 +52,7 @@ pub struct Settings {
     /// 1 is the voice's own speed; 0.5 to 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f32>,
-    /// ISO 639-1.
+    /// ISO 639-1, as in "en"; "auto": what the caller is heard to speak first, kept for the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
     /// An answer that holds one of these ends the call when it has been said.
@@ -181,6 +181,14 @@ impl ContextWebhook {
 
 fn usual_deadline() -> u32 {
     1500
+}
+
+/// The language that is to be found out.
+pub const ANY_LANGUAGE: &str = "auto";
+
+/// Whether this may be the language of an agent: ISO 639-1, or [`ANY_LANGUAGE`].
+pub fn is_language(name: &str) -> bool {
+    name == ANY_LANGUAGE || name.len() == 2 && name.bytes().all(|b| b.is_ascii_lowercase())
 }
 
 #[cfg(test)]

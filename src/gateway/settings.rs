@@ -5,13 +5,16 @@ use serde_json::{Map, Value};
 
 use super::{Error, Gateway};
 use crate::call::NoBrain;
-use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Metadata, Settings, Tools, Voicemail};
+use crate::domain::{
+    AtVoicemail, BrainChoice, ContextWebhook, Metadata, Settings, Tools, Voicemail, is_language,
+};
 
 /// Characters of a prompt.
 const LONGEST_PROMPT: usize = 32_000;
 /// Characters of a sentence that is said as a whole.
 const LONGEST_SENTENCE: usize = models::tts::MAX_CHARS;
 const MOST_PHRASES: usize = 20;
+const MOST_WORDS: usize = 100;
 const LONGEST_PHRASE: usize = 100;
 /// Bytes of metadata as JSON.
 const LONGEST_METADATA: usize = 16 << 10;
@@ -212,12 +215,18 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         );
     }
     if let Some(language) = &settings.language
-        && !(language.len() == 2 && language.bytes().all(|b| b.is_ascii_lowercase()))
+        && !is_language(language)
     {
         return wrong(
             "language",
-            format!("is {language:?}, and must be two letters of ISO 639-1, as in \"en\""),
+            format!("is {language:?}, and must be two letters of ISO 639-1, as in \"en\", or \"auto\""),
         );
+    }
+    let vocabulary = settings.vocabulary.as_deref().unwrap_or_default();
+    let is_fit = |entry: &String| (1..=LONGEST_PHRASE).contains(&entry.trim().chars().count());
+    if vocabulary.len() > MOST_WORDS || !vocabulary.iter().all(is_fit) {
+        let reason = format!("must be at most {MOST_WORDS} entries of 1 to {LONGEST_PHRASE} characters");
+        return wrong("vocabulary", reason);
     }
     if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
         return wrong("tools", reason);
@@ -274,6 +283,8 @@ mod tests {
             (serde_json::json!({ "first_message": "a".repeat(1001) }), "inbound.first_message"),
             (serde_json::json!({ "prompt": "a".repeat(32_001) }), "inbound.prompt"),
             (serde_json::json!({ "language": "English" }), "inbound.language"),
+            (serde_json::json!({ "vocabulary": ["Yealink", ""] }), "inbound.vocabulary"),
+            (serde_json::json!({ "vocabulary": vec!["Snom"; 101] }), "inbound.vocabulary"),
             (serde_json::json!({ "end_call_phrases": [""] }), "inbound.end_call_phrases"),
             (serde_json::json!({ "idle_s": 2 }), "inbound.idle_s"),
             (serde_json::json!({ "voicemail": { "then": "leave_message" } }), "inbound.voicemail"),
@@ -289,6 +300,8 @@ mod tests {
         let fine =
             serde_json::json!({ "first_message": "", "speed": 2, "max_duration_s": 600, "language": "de" });
         check(&serde_json::from_value(fine).unwrap(), At::Top, 600).unwrap();
+        let found_out = serde_json::json!({ "language": "auto", "vocabulary": ["Yealink T54W", "Zoë"] });
+        check(&serde_json::from_value(found_out).unwrap(), At::Top, 600).unwrap();
     }
 
     #[test]

@@ -5,20 +5,22 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::MAX_SECONDS;
+use crate::permits::Permits;
 use crate::process::{EngineHandle, Event, Order};
 use crate::wire::{Outcome, Task, Transcribe};
-use crate::{EngineError, Rejected, Segment, SttError, Transcriber, Transcript, Utterance};
+use crate::{EngineError, Priority, Rejected, Segment, SttError, Transcriber, Transcript, Utterance};
 
 #[derive(Clone, Debug)]
 pub struct Whisper {
     engine: EngineHandle,
+    permits: Permits,
     threads: usize,
 }
 
 impl Whisper {
-    /// `threads`: the most that one utterance may use, when that many cores are free.
-    pub fn new(engine: EngineHandle, threads: usize) -> Whisper {
-        Whisper { engine, threads: threads.max(1) }
+    /// `threads`: the most that one utterance may use, when that many cores are free. `permits`: the pool of the engine.
+    pub fn new(engine: EngineHandle, permits: Permits, threads: usize) -> Whisper {
+        Whisper { engine, permits, threads: threads.max(1) }
     }
 }
 
@@ -29,6 +31,11 @@ impl Transcriber for Whisper {
             return Box::pin(std::future::ready(Err(SttError::TooLong { seconds, max: MAX_SECONDS })));
         }
         let name = self.engine.name();
+        // A look is worth something now or not at all.
+        let queued = self.engine.waiting();
+        if utterance.priority == Priority::Partial && (queued > 0 || self.permits.free() == 0) {
+            return Box::pin(std::future::ready(Err(EngineError::Busy { engine: name, queued }.into())));
+        }
         let order = Order {
             task: Task::Transcribe(Transcribe {
                 language: utterance.language,

@@ -83,7 +83,7 @@ impl Mind {
     pub(super) fn new(persona: Persona, session: u64, kit: Kit, call: Call) -> Self {
         let (reports, inbox) = mpsc::channel(REPORTS);
         let (transcriber, judge) = (persona.transcriber.clone(), persona.judge.clone());
-        let ears = Ears::new(transcriber, judge, persona.agent.language.clone(), reports.clone());
+        let ears = Ears::new(transcriber, judge, &persona.agent, reports.clone());
         let toolbox = Arc::new(Toolbox::new(kit, &persona.agent.tools, call, reports.clone()));
         Self {
             conversation: Conversation::new(persona.manners.clone()),
@@ -112,8 +112,8 @@ impl Mind {
         // What the caller says to somebody else is not listened to.
         let away = self.conversation.is_away();
         match event {
-            media::Event::Frame { pcm, .. } if !away => {
-                self.ears.frame(&pcm);
+            media::Event::Frame { pcm, probability, level_dbfs, .. } if !away => {
+                self.ears.frame(&pcm, probability, level_dbfs);
                 if self.conversation.listens_for_beep(now) && self.beeps.judge(&pcm).is_some() {
                     self.conversation.handle(now, Input::Beep);
                 }

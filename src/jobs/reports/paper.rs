@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::domain::{
-    Achievement, Call, CallBack, CallReport, Direction, Fragment, Outcome, Private, ReportStatus, Speaker,
-    Urgency,
+    ANY_LANGUAGE, Achievement, Call, CallBack, CallReport, Direction, Fragment, Outcome, Private,
+    ReportStatus, Speaker, Urgency,
 };
 
 /// Characters of a transcript that the local model is given: with the instructions and the answer they fit its context.
@@ -104,7 +104,11 @@ fn instructions(call: &Call, report: &CallReport) -> String {
     } else {
         text += "}\n";
     }
-    text + &format!("Report only what was said. The language of the report is {}.", report.language)
+    let language = match report.language.as_str() {
+        ANY_LANGUAGE => "the caller's",
+        language => language,
+    };
+    text + &format!("Report only what was said. The language of the report is {language}.")
 }
 
 /// As lines; of a long one the beginning and the end.
