@@ -668,6 +668,10 @@ enum Happening {
     Wait(u64),
     VoiceStart,
     VoiceEnd,
+    VoiceDip,
+    VoiceBack,
+    Judged(f32),
+    Partial(&'static str),
     Heard(&'static str),
     Deaf,
     Phrase,
@@ -687,6 +691,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (1u64..3000).prop_map(Happening::Wait),
         3 => Just(Happening::VoiceStart),
         3 => Just(Happening::VoiceEnd),
+        3 => Just(Happening::VoiceDip),
+        2 => Just(Happening::VoiceBack),
+        2 => (0.0f32..=1.0).prop_map(Happening::Judged),
+        1 => prop_oneof![Just("I would like to make"), Just("mm-hm")].prop_map(Happening::Partial),
         3 => prop_oneof![Just("Hello there."), Just(""), Just("mm-hm"), Just("and then"), Just("555 1234")].prop_map(Happening::Heard),
         1 => Just(Happening::Deaf),
         3 => Just(Happening::Phrase),
@@ -717,6 +725,16 @@ proptest! {
             match happening {
                 Happening::Wait(n) => stage.wait(ms(n)),
                 Happening::VoiceStart => stage.voice_start(),
+                Happening::VoiceDip => { let since = stage.now; stage.tell(Input::VoiceDip { since }) }
+                Happening::VoiceBack => { let onset = stage.now; stage.tell(Input::VoiceBack { onset }) }
+                Happening::Judged(probability) => {
+                    let job = stage.conversation.hearing.pending().unwrap_or(0);
+                    stage.tell(Input::TurnJudged { job, probability });
+                }
+                Happening::Partial(text) => {
+                    let utterance = stage.log.iter().filter(|action| **action == Action::Forget).count() as u64;
+                    stage.tell(Input::Partial { utterance, text: text.into() });
+                }
                 Happening::VoiceEnd => { let since = stage.now; stage.tell(Input::VoiceEnd { since }) }
                 Happening::Heard(text) => {
                     let job = stage.conversation.hearing.pending().unwrap_or(0);
@@ -747,5 +765,21 @@ proptest! {
         prop_assert!(stage.conversation.floor == Floor::Over);
         let ends = stage.log.iter().filter(|action| matches!(action, Action::HangUp(_))).count();
         prop_assert_eq!(ends, 1);
+        // Only what is being worked for is released, and only once; at most one answer is worked for at a time.
+        let mut working = None;
+        for action in &stage.log {
+            match action {
+                Action::Reply { turn } => {
+                    prop_assert!(working.is_none_or(|(_, released)| released), "{:#?}", stage.log);
+                    working = Some((*turn, false));
+                }
+                Action::Release { turn } => {
+                    prop_assert_eq!(working, Some((*turn, false)));
+                    working = Some((*turn, true));
+                }
+                Action::Cancel { turn } => { working.take_if(|(current, _)| current == turn); }
+                _ => {}
+            }
+        }
     }
 }
