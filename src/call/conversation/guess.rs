@@ -79,6 +79,7 @@ impl Conversation {
             && self.cut_off.is_empty()
             && self.digits.is_empty()
             && !self.opening.is_held()
+            && !self.machine.is_on()
             && self.guess.is_none()
             && self.guesses < MOST_GUESSES
             && self.hearing.stt().is_none_or(|stt| stt < OVERLOADED);
