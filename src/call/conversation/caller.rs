@@ -199,7 +199,7 @@ impl Conversation {
         match self.floor {
             Floor::Speaking | Floor::Paused { .. } if !self.is_leaving() => {
                 self.decided(Verdict::Interrupted, DisputeReason::Digit);
-                self.interrupt(now);
+                self.interrupt_by_key(now);
             }
             Floor::Thinking if !self.is_leaving() => self.drop_unheard(now),
             _ => {}

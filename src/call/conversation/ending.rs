@@ -34,7 +34,7 @@ impl Conversation {
             return;
         }
         if self.speech.is_some() {
-            self.interrupt(now);
+            self.break_off(now);
         }
         self.throw_away();
         self.leave_by = Some((now + LEAVE_DEADLINE, reason));

@@ -630,7 +630,7 @@ impl Conversation {
                 if let Some(speech) = &self.speech {
                     self.recorder.failed(speech.turn);
                 }
-                self.interrupt(now);
+                self.break_off(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
             Floor::Thinking | Floor::Speaking if self.filler_at().is_some_and(|at| now >= at) => self.fill(),
