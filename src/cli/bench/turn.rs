@@ -123,7 +123,7 @@ pub(super) async fn run(args: TurnArgs) -> anyhow::Result<ExitCode> {
 
     if args.write_lines.is_some() || is_wanted(Part::Brain) || is_wanted(Part::Crowd) {
         eprintln!("starting a gateway with {}", args.config.display());
-        let (rehearsal, clips) = Rehearsal::start(&args.config, &all, &stop, |_| {}).await?;
+        let (rehearsal, clips) = Rehearsal::start(&variant(&args.config, None)?, &all, &stop, |_| {}).await?;
         let clips = named(clips, &scripts, &recorded);
         if let Some(folder) = &args.write_lines {
             rehearsal.stop().await?;
@@ -144,7 +144,7 @@ pub(super) async fn run(args: TurnArgs) -> anyhow::Result<ExitCode> {
     }
     if is_wanted(Part::Instant) && !stop.is_cancelled() {
         let brain = instant::Instant::start().await?;
-        let config = with_brain(&args.config, &format!("http://{}/", brain.address))?;
+        let config = variant(&args.config, Some(&format!("http://{}/", brain.address)))?;
         eprintln!("starting a gateway with a brain that answers at once");
         let (rehearsal, clips) = Rehearsal::start(&config, &all, &stop, |_| {}).await?;
         engines.get_or_insert(rehearsal.ear.clone());
@@ -246,21 +246,27 @@ fn write<'a>(folder: &Path, clips: impl Iterator<Item = &'a Clip>) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same configuration with another brain for all agents, in a file beside its data.
-pub(super) fn with_brain(file: &Path, url: &str) -> anyhow::Result<PathBuf> {
+/// The same configuration in a file beside its data: no reports, which the local model would write between the calls, and, where
+/// one is given, another brain for all agents.
+fn variant(file: &Path, brain: Option<&str>) -> anyhow::Result<PathBuf> {
     let config =
         Config::load(file).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.to_string().trim_end()))?;
     let mut table: toml::Table = std::fs::read_to_string(file)?.parse()?;
-    let mut brain = toml::Table::new();
-    brain.insert("name".into(), "instant".into());
-    brain.insert("url".into(), url.into());
-    table.insert("brain".into(), toml::Value::Array(vec![brain.into()]));
+    if let Some(url) = brain {
+        let mut brain = toml::Table::new();
+        brain.insert("name".into(), "instant".into());
+        brain.insert("url".into(), url.into());
+        table.insert("brain".into(), toml::Value::Array(vec![brain.into()]));
+    }
     let agents = table.get_mut("agent").and_then(toml::Value::as_array_mut).context("there is no agent")?;
     for agent in agents.iter_mut().filter_map(toml::Value::as_table_mut) {
-        agent.insert("brain".into(), "instant".into());
+        agent.insert("report".into(), false.into());
+        if brain.is_some() {
+            agent.insert("brain".into(), "instant".into());
+        }
     }
     std::fs::create_dir_all(&config.data)?;
-    let copy = config.data.join("instant.toml");
+    let copy = config.data.join("bench.toml");
     std::fs::write(&copy, toml::to_string(&table)?)?;
     Ok(copy)
 }
@@ -371,8 +377,8 @@ mod tests {
         let (file, data) = (folder.path().join("a.toml"), folder.path().join("data"));
         let text = format!("data = '{}'\n[[agent]]\nname = 'a'\nprompt = 'x'\n", data.display());
         std::fs::write(&file, text).unwrap();
-        let config = Config::load(&with_brain(&file, "http://127.0.0.1:1/").unwrap()).unwrap();
+        let config = Config::load(&variant(&file, Some("http://127.0.0.1:1/")).unwrap()).unwrap();
         assert_eq!(config.brains[0].url, "http://127.0.0.1:1/");
-        assert!(!config.thinks_here());
+        assert!(!config.thinks_here() && !config.agents[0].report);
     }
 }

@@ -27,6 +27,7 @@ const SHOWN: usize = 600;
 const SUMMARY: usize = 400;
 const DETAILS: usize = 200;
 const PHRASE: usize = 80;
+const NAME: usize = 40;
 const NUMBER: usize = 24;
 
 const WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
@@ -35,11 +36,12 @@ const WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six",
 pub(super) fn schema(has_objective: bool) -> Value {
     let text = |longest: usize| json!({ "type": "string", "maxLength": longest });
     let mut properties = json!({
-        "summary": text(SUMMARY),
+        // Who is free to say nothing may take that way.
+        "summary": { "type": "string", "minLength": 20, "maxLength": SUMMARY },
         "intent": text(PHRASE),
         "urgency": { "type": "string", "enum": ["low", "normal", "high"] },
         "spam": { "type": "boolean" },
-        "caller_name": text(PHRASE),
+        "caller_name": text(NAME),
         "call_back": { "type": "boolean" },
         "call_back_when": text(PHRASE),
         "call_back_number": text(NUMBER),
@@ -72,6 +74,9 @@ pub(super) fn prompt(call: &Call, report: &CallReport, most: usize, wrong: Optio
         sampling: Sampling {
             // The same again would be wrong again.
             temperature: if wrong.is_some() { 0.5 } else { 0.0 },
+            // A report repeats what was said.
+            repeat_penalty: 1.0,
+            frequency_penalty: 0.0,
             ..Sampling::default()
         },
         priority: Priority::Background,
@@ -181,7 +186,8 @@ pub(super) fn read(
         intent: some(answer.intent, PHRASE),
         urgency: Some(answer.urgency),
         spam: Some(answer.spam),
-        caller_name: some(answer.caller_name, PHRASE).filter(|name| was_said(name.reveal(), call)),
+        caller_name: some(answer.caller_name, NAME)
+            .filter(|name| is_name(name.reveal()) && was_said(name.reveal(), call)),
         call_back,
         outcome,
         written_at: Some(now),
@@ -196,6 +202,11 @@ fn some(text: Option<String>, most: usize) -> Option<Private<String>> {
     let says_nothing =
         ["", "none", "unknown", "n/a", "null", "not given"].contains(&text.to_lowercase().as_str());
     (!says_nothing).then(|| Private::new(text))
+}
+
+/// Rather than a sentence in which one is said.
+fn is_name(text: &str) -> bool {
+    text.split_whitespace().count() <= 5 && !text.contains([',', '?', '!'])
 }
 
 /// Whether each word of it fell in the call.
@@ -294,6 +305,8 @@ mod tests {
     #[test]
     fn what_nobody_said_is_left_out() {
         let mut answer = answer();
+        answer["caller_name"] = "This is Ann Miller. Please call me".into();
+        assert_eq!(read_it(&answer.to_string(), None).unwrap().caller_name, None, "no name");
         answer["caller_name"] = "John Smith".into();
         answer["call_back_when"] = "next Friday".into();
         answer["call_back_number"] = "555-0100 200".into();
