@@ -106,7 +106,8 @@ impl Conversation {
     pub(super) fn was_hello(&mut self, input: &Input) -> bool {
         let Input::Heard { job, text, stt } = input else { return false };
         let (text, is_answered) = (words::spoken(text), self.speech.is_some());
-        if self.opening.hello.take_if(|hello| hello == job).is_none()
+        if !self.hearing.waits_for(input)
+            || self.opening.hello.take_if(|hello| hello == job).is_none()
             || !is_answered
             || !words::is_hello(&text)
         {
