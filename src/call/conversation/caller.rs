@@ -138,8 +138,14 @@ impl Conversation {
                 self.decided(Verdict::Interrupted, DisputeReason::Words);
                 self.interrupt(now);
             }
-            // What was said over the goodbye or in the protected start of the greeting stays for later.
-            Floor::Speaking | Floor::Thinking | Floor::Waiting | Floor::Away | Floor::Over => return,
+            // What was said over the goodbye or in the protected start of the greeting stays for later; but noise does not, or it
+            // would be waited for for ever.
+            Floor::Speaking | Floor::Thinking | Floor::Waiting | Floor::Away | Floor::Over => {
+                if certain && self.hearing.text().is_empty() {
+                    self.forget();
+                }
+                return;
+            }
             Floor::Listening { .. } => {}
         }
         let text = self.hearing.text();
@@ -199,7 +205,7 @@ impl Conversation {
         match self.floor {
             Floor::Speaking | Floor::Paused { .. } if !self.is_leaving() => {
                 self.decided(Verdict::Interrupted, DisputeReason::Digit);
-                self.interrupt(now);
+                self.interrupt_by_key(now);
             }
             Floor::Thinking if !self.is_leaving() => self.drop_unheard(now),
             _ => {}

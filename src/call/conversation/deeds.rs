@@ -48,7 +48,7 @@ impl Conversation {
 
     /// The caller is still here, and is told so.
     pub(super) fn not_transferred(&mut self, now: Instant) {
-        if matches!(self.floor, Floor::Listening { .. }) && !self.is_leaving() {
+        if matches!(self.floor, Floor::Listening { .. }) && !self.is_leaving() && !self.machine.is_on() {
             let text = self.manners.transfer_failed.clone();
             self.say(now, Kind::Stock, text);
         }

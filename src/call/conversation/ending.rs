@@ -34,9 +34,11 @@ impl Conversation {
             return;
         }
         if self.speech.is_some() {
-            self.interrupt(now);
+            self.break_off(now);
         }
         self.throw_away();
+        // Who has not been greeted yet is not greeted any more.
+        self.opening.close();
         self.leave_by = Some((now + LEAVE_DEADLINE, reason));
         // Who is on the way to somebody else, or talks with them, needs no goodbye of the agent's.
         let alone = matches!(self.floor, Floor::Waiting | Floor::Away);

@@ -125,18 +125,37 @@ impl Conversation {
         self.finish_if_done(now);
     }
 
+    /// The caller has taken the floor, by voice.
     pub(super) fn interrupt(&mut self, now: Instant) {
         let since = if let Floor::Paused { since } = self.floor { since } else { now };
-        self.floor = Floor::Listening { since: now };
-        let Some(speech) = self.speech.take() else { return };
-        if speech.started_at.is_some() {
-            self.note(Note::BargeIn {
-                turn: speech.turn,
-                stop: self.hearing.onset_before(since),
-                resumed: false,
-            });
+        self.taken_after(self.hearing.onset_before(since));
+        self.break_off(now);
+    }
+
+    /// … or by a key, which has no onset before itself.
+    pub(super) fn interrupt_by_key(&mut self, now: Instant) {
+        match self.floor {
+            Floor::Paused { .. } => self.interrupt(now),
+            _ => {
+                self.taken_after(Duration::ZERO);
+                self.break_off(now);
+            }
         }
-        self.cut(speech);
+    }
+
+    fn taken_after(&mut self, stop: Duration) {
+        if let Some(speech) = self.speech.as_ref().filter(|speech| speech.started_at.is_some()) {
+            let turn = speech.turn;
+            self.note(Note::BargeIn { turn, stop, resumed: false });
+        }
+    }
+
+    /// What is being said ends here; nobody has interrupted it.
+    pub(super) fn break_off(&mut self, now: Instant) {
+        self.floor = Floor::Listening { since: now };
+        if let Some(speech) = self.speech.take() {
+            self.cut(speech);
+        }
     }
 
     pub(super) fn hushed(&mut self, now: Instant, mark: Option<u64>, played: Duration) {

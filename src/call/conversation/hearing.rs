@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::completeness::{Completeness, completeness};
-use super::words;
+use super::{Input, words};
 
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
@@ -220,6 +220,15 @@ impl Hearing {
 
     pub(super) fn pending(&self) -> Option<u64> {
         self.job.map(|(job, _)| job)
+    }
+
+    /// Whether these words are those that are being waited for, and not of something earlier.
+    pub(super) fn waits_for(&self, words: &Input) -> bool {
+        match words {
+            Input::Heard { job, .. } => self.pending() == Some(*job),
+            Input::Partial { utterance, .. } => self.open && self.utterance == *utterance,
+            _ => false,
+        }
     }
 
     pub(super) fn deaf_at(&self, deadline: Duration) -> Option<Instant> {

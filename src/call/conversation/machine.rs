@@ -166,7 +166,7 @@ impl Conversation {
             Input::VoiceStart { onset } => self.machine.voice_started(*onset),
             Input::VoiceEnd { since } => self.machine.voice_ended(*since),
             Input::Heard { text, .. } | Input::Partial { text, .. }
-                if !self.machine.is_on() && self.machine.read(now, text) =>
+                if !self.machine.is_on() && self.hearing.waits_for(input) && self.machine.read(now, text) =>
             {
                 self.is_machine(now, MachineClue::Words);
             }

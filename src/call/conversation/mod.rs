@@ -19,14 +19,15 @@
 //!
 //! - A result of an earlier turn or of an earlier transcription fails a comparison and vanishes.
 //! - The transcript and the brain's history hold what left the socket, cut between words where it was cut.
-//! - No path is silent for ever: every state but `Over` has a deadline.
-//!
+//! - No path is silent for ever: every state but `Over` has a deadline; that of `Waiting` is the ringing's, which SIP holds.
 //! - What is worked for before the caller's turn is over has no effect but an explanation.
 //!
 //! The caller's side is in `caller` (what is heard: `hearing`; has it ended: `completeness`, `ladder`; work on suspicion: `guess`), the agent's in `agent` (what is said: `speech`), the
 //! quarrel between them in `floor`, why it all went so in `recorder`, what the agent does besides talking in `deeds`, what a client has
 //! said in `prompted`, transfers in `away`; the beginning in `opening`, whether a machine has answered in `machine`, the end in `ending`;
 //! what words mean is in `words`.
+//!
+#![doc = include_str!("states.md")]
 
 mod agent;
 mod away;
@@ -630,7 +631,7 @@ impl Conversation {
                 if let Some(speech) = &self.speech {
                     self.recorder.failed(speech.turn);
                 }
-                self.interrupt(now);
+                self.break_off(now);
                 self.unanswered(now, kind.unwrap_or(Kind::Stock));
             }
             Floor::Thinking | Floor::Speaking if self.filler_at().is_some_and(|at| now >= at) => self.fill(),

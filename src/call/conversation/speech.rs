@@ -164,9 +164,9 @@ impl Speech {
     }
 
     pub(super) fn played(&mut self, now: Instant, mark: u64) {
-        self.moved_at = self.moved_at.max(now);
         if let Some(phrase) = self.phrases.iter_mut().find(|phrase| phrase.mark == mark) {
             phrase.played = true;
+            self.moved_at = self.moved_at.max(now);
             self.silent_since = Some(now);
         }
     }

@@ -92,7 +92,7 @@ pub(super) async fn run(args: BargeinArgs) -> anyhow::Result<ExitCode> {
     let stop = Stop::new();
     tokio::spawn(stop_at_signal(stop.clone()));
     let brain = instant::Instant::saying(SPEECH).await?;
-    let config = long_winded(&turn::with_brain(&args.config, &format!("http://{}/", brain.address))?)?;
+    let config = long_winded(&turn::variant(&args.config, Some(&format!("http://{}/", brain.address)))?)?;
     let folder =
         Config::load(&config).map_err(|mistakes| anyhow::anyhow!("{mistakes}"))?.data.join("bargein");
     std::fs::create_dir_all(&folder)?;

@@ -248,7 +248,7 @@ fn write<'a>(folder: &Path, clips: impl Iterator<Item = &'a Clip>) -> anyhow::Re
 
 /// The same configuration in a file beside its data: no reports, which the local model would write between the calls, and, where
 /// one is given, another brain for all agents.
-fn variant(file: &Path, brain: Option<&str>) -> anyhow::Result<PathBuf> {
+pub(super) fn variant(file: &Path, brain: Option<&str>) -> anyhow::Result<PathBuf> {
     let config =
         Config::load(file).map_err(|mistakes| anyhow::anyhow!("{}", mistakes.to_string().trim_end()))?;
     let mut table: toml::Table = std::fs::read_to_string(file)?.parse()?;

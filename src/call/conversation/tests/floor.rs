@@ -185,3 +185,26 @@ proptest! {
         prop_assert!(freed >= paused, "{:#?}", stage.log);
     }
 }
+
+fn barge_ins(stage: &Stage) -> Vec<Duration> {
+    let stops = stage.notes().into_iter().filter_map(|note| match note {
+        Note::BargeIn { stop, resumed: false, .. } => Some(*stop),
+        _ => None,
+    });
+    stops.collect()
+}
+
+#[test]
+fn nobody_has_interrupted_what_ends_by_itself_and_a_key_does_so_at_once() {
+    let (mut stage, _) = answering(&["We are open from nine to five."]);
+    stage.tell(Input::Leave(EndReason::ApiHungUp));
+    assert!(stage.did(&Action::Hush));
+    assert_eq!(barge_ins(&stage), []);
+    let (mut stuck, _) = answering(&["We are open from nine to five."]);
+    stuck.wait(Duration::from_secs(20));
+    assert!(stuck.did(&Action::Hush));
+    assert_eq!(barge_ins(&stuck), []);
+    let (mut pressed, _) = answering(&["We are open from nine to five."]);
+    pressed.tell(Input::Digit('1'));
+    assert_eq!(barge_ins(&pressed), [ms(0)]);
+}

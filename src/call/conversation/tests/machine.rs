@@ -283,3 +283,14 @@ proptest! {
         prop_assert!(clues(&stage).iter().filter(|(_, left)| *left).count() <= 1);
     }
 }
+
+#[test]
+fn words_of_something_earlier_make_nobody_a_machine() {
+    let mut stage = calling(AtVoicemail::HangUp);
+    stage.voice(ms(3000));
+    let job = stage.last_job();
+    stage.hears("Hello, this is Bob.");
+    stage.tell(Input::Heard { job, text: "Please leave a message after the tone.".into(), stt: ms(900) });
+    stage.tell(Input::Partial { utterance: 77, text: "Please leave a message after the tone.".into() });
+    assert_eq!(clues(&stage), []);
+}

@@ -1,9 +1,11 @@
 //! Scripted dialogues on a virtual clock, and laws under random input.
 
+mod cells;
 mod deeds;
 mod filler;
 mod floor;
 mod guess;
+mod line;
 mod machine;
 mod opening;
 mod partial;

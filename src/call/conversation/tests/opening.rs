@@ -227,3 +227,30 @@ fn an_agent_may_be_more_patient_with_silence_than_the_box() {
     stage.wait(Duration::from_secs(2));
     stage.said("Are you still there?");
 }
+
+#[test]
+fn who_is_said_goodbye_to_before_their_hello_is_not_greeted_any_more() {
+    let mut stage = Stage::with(outbound());
+    stage.tell(Input::Answered);
+    stage.tell(Input::Leave(EndReason::ApiHungUp));
+    let goodbye = stage.said(&manners().goodbye);
+    stage.voice(ms(300));
+    stage.wait(ms(1500));
+    assert!(!has_said(&stage, GREETING), "{:#?}", stage.log);
+    stage.speak(goodbye, &[&manners().goodbye]);
+    stage.play_out(goodbye, 1);
+    assert!(stage.did(&Action::HangUp(EndReason::ApiHungUp)));
+}
+
+#[test]
+fn noise_under_the_greeting_is_not_waited_for() {
+    let mut stage = Stage::new();
+    stage.tell(Input::Answered);
+    let turn = stage.said(GREETING);
+    stage.speak(turn, &[GREETING]);
+    stage.voice(ms(100));
+    stage.hears("[noise]");
+    stage.play_out(turn, 1);
+    stage.wait(Duration::from_secs(13));
+    stage.said(&manners().still_there);
+}
