@@ -428,6 +428,10 @@ impl MediaSession {
             held || echoes
         });
         self.stats.echo_frames += u64::from(echoes);
+        if echoes {
+            // Nor are our own words to be written down as the caller's.
+            pcm.fill(0);
+        }
         match judgement.change {
             Some((Change::Start, at)) => self.events.push_back(Event::VoiceStart { at }),
             Some((Change::Dip, at)) => self.events.push_back(Event::VoiceDip { at }),

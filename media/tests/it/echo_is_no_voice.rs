@@ -45,6 +45,8 @@ struct Heard {
     starts: Vec<u64>,
     ends: Vec<u64>,
     echo_frames: u64,
+    /// Frames that reached the ears as silence, without even the line's hiss.
+    silent_frames: u64,
 }
 
 /// We say `said`; the peer's line gives it back by `path`, and the peer says `theirs` from `at_ms` on.
@@ -57,7 +59,7 @@ fn call(said: &[i16], path: Option<Path>, theirs: &[i16], at_ms: usize) -> Heard
     let taps = path.map(|path| path.taps()).unwrap_or_default();
     let ticks = said.len().max(at_ms * 8 + theirs.len()) / 160 + 40;
     let mut chance = Chance::new(7);
-    let mut times = Heard { starts: Vec::new(), ends: Vec::new(), echo_frames: 0 };
+    let mut times = Heard { starts: Vec::new(), ends: Vec::new(), echo_frames: 0, silent_frames: 0 };
     for tick in 0..ticks as u32 {
         let mut packet = vec![0x80, 0];
         packet.extend((tick as u16).to_be_bytes());
@@ -84,6 +86,7 @@ fn call(said: &[i16], path: Option<Path>, theirs: &[i16], at_ms: usize) -> Heard
         match event {
             Event::VoiceStart { at } => times.starts.push(ms(*at)),
             Event::VoiceEnd { at } => times.ends.push(ms(*at)),
+            Event::Frame { pcm, .. } if pcm.iter().all(|sample| *sample == 0) => times.silent_frames += 1,
             _ => {}
         }
     }
@@ -114,6 +117,8 @@ fn our_own_voice_is_never_taken_for_the_callers() {
                 let heard = call(said, Some(path), &[], 0);
                 assert!(heard.starts.is_empty(), "{path:?}: {heard:?}");
                 assert!(heard.echo_frames > 50, "{path:?}: {heard:?}");
+                // What no voice detector takes for a voice no transcriber is to take for words.
+                assert!(heard.silent_frames >= heard.echo_frames, "{path:?}: {heard:?}");
             }
         }
     }
