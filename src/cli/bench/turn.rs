@@ -261,6 +261,8 @@ pub(super) fn variant(file: &Path, brain: Option<&str>) -> anyhow::Result<PathBu
     let agents = table.get_mut("agent").and_then(toml::Value::as_array_mut).context("there is no agent")?;
     for agent in agents.iter_mut().filter_map(toml::Value::as_table_mut) {
         agent.insert("report".into(), false.into());
+        // A call is to last as long as its script.
+        agent.insert("end_call_phrases".into(), toml::Value::Array(Vec::new()));
         if brain.is_some() {
             agent.insert("brain".into(), "instant".into());
         }
