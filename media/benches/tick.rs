@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use media::resample::Resampler;
-use media::sdp::{Codec, Direction, Negotiated};
+use media::sdp::{Codec, Negotiated};
 use media::vad::Vad;
 use media::{Mark, MediaSession, PlayChunk, SessionConfig, VadConfig};
 
@@ -52,18 +52,7 @@ impl Call {
         };
         let mut session = MediaSession::new(config, now);
         let remote = "192.0.2.1:4000".parse().expect("an address");
-        session.configure(
-            now,
-            &Negotiated {
-                codec: Codec::Pcmu,
-                payload_type: 0,
-                dtmf_payload_type: Some(101),
-                remote,
-                remote_rtcp: remote,
-                direction: Direction::SendRecv,
-                ptime_ms: 20,
-            },
-        );
+        session.configure(now, &Negotiated::plain(Codec::Pcmu, remote));
         if speaks {
             let chunk: std::sync::Arc<[i16]> = speech(22_050, 10).into();
             for _ in 0..100 {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::sdp::{self, Capabilities, Codec, Direction, LocalMedia, Negotiated};
+use crate::sdp::{self, Capabilities, Codec, LocalMedia, Negotiated};
 use crate::{MediaSession, SessionConfig, wav};
 
 /// A description is refused with a reason, or what we answer can be read again and means the same.
@@ -25,15 +25,7 @@ pub fn description(bytes: &[u8]) {
 pub fn session(began: Instant, bytes: &[u8]) {
     let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
     let mut session = MediaSession::new(SessionConfig { record: true, ..SessionConfig::default() }, began);
-    let agreed = Negotiated {
-        codec: Codec::Pcma,
-        payload_type: 8,
-        dtmf_payload_type: Some(101),
-        remote: peer,
-        remote_rtcp: SocketAddr::new(peer.ip(), 4_001),
-        direction: Direction::SendRecv,
-        ptime_ms: 20,
-    };
+    let agreed = Negotiated::plain(Codec::Pcma, peer);
     session.configure(began, &agreed);
     let mut now = began;
     let mut rest = bytes;

@@ -5,7 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use media::sdp::{Codec, Direction, Negotiated};
+use media::sdp::{Codec, Negotiated};
 use media::{LINE_FRAME, Mark, MediaSession, Passed, PlayChunk, SessionConfig};
 
 struct Counting;
@@ -42,18 +42,7 @@ fn ten_minutes_of_call_allocate_nothing() {
     let config =
         SessionConfig { record: true, max_queue: Duration::from_secs(3_600), ..SessionConfig::default() };
     let mut session = MediaSession::new(config, now);
-    session.configure(
-        now,
-        &Negotiated {
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            dtmf_payload_type: Some(101),
-            remote: peer,
-            remote_rtcp: "192.0.2.1:4001".parse().expect("an address"),
-            direction: Direction::SendRecv,
-            ptime_ms: 20,
-        },
-    );
+    session.configure(now, &Negotiated::plain(Codec::Pcmu, peer));
     // Eleven minutes of speech at a synthesizer's rate.
     let second: std::sync::Arc<[i16]> = (0..22_050).map(|n| ((n * 37 % 8_000) - 4_000) as i16).collect();
     for _ in 0..660 {

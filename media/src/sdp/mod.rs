@@ -155,6 +155,19 @@ pub struct Negotiated {
 }
 
 impl Negotiated {
+    /// The plainest agreement: sound both ways in packets of 20 ms, telephone-event by the number that everybody uses, RTCP one port above.
+    pub fn plain(codec: Codec, remote: SocketAddr) -> Self {
+        Negotiated {
+            codec,
+            payload_type: codec.static_payload_type(),
+            dtmf_payload_type: Some(101),
+            remote,
+            remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
+            direction: Direction::SendRecv,
+            ptime_ms: 20,
+        }
+    }
+
     /// Whether the peer put us on hold: it does not listen.
     pub fn held(&self) -> bool {
         !self.direction.sends()

@@ -4,7 +4,7 @@ use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use media::sdp::{Codec, Direction, Negotiated};
+use media::sdp::{Codec, Negotiated};
 use media::{Event, LINE_FRAME, Mark, MediaSession, PlayChunk, SessionConfig};
 
 pub const TICK: Duration = Duration::from_millis(20);
@@ -20,15 +20,7 @@ pub fn address(last: u8, port: u16) -> SocketAddr {
 }
 
 pub fn agreed(remote: SocketAddr) -> Negotiated {
-    Negotiated {
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        dtmf_payload_type: Some(101),
-        remote,
-        remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
-        direction: Direction::SendRecv,
-        ptime_ms: 20,
-    }
+    Negotiated::plain(Codec::Pcmu, remote)
 }
 
 /// A small generator with good enough bits (xorshift64*).
