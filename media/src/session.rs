@@ -6,13 +6,16 @@
 //! A tick does not allocate. What may: [`configure`](MediaSession::configure), [`play`](MediaSession::play), and the first
 //! chunk of a rate.
 
+mod keys;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::bridge::{self, Feed, Passed};
-use crate::dtmf::event::{Payload, Presses};
-use crate::dtmf::{Dialler, Dialling, MAX_QUEUED_DIGITS, tone};
+use crate::dtmf::keys::Keys;
+use crate::dtmf::said::Said;
+use crate::dtmf::{Dialler, MAX_QUEUED_DIGITS};
 use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
@@ -23,7 +26,8 @@ use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Change, Vad, VadConfig};
-use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
+use crate::{Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
+use keys::{Dialled, Hiding};
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
 const MAX_EVENTS: usize = 1_024;
@@ -31,8 +35,6 @@ const MAX_EVENTS: usize = 1_024;
 const MAX_FRAMES: usize = 16;
 /// How often we report, give or take (RFC 3550 §6.2).
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// How loud our DTMF events claim to be: −10 dBm0.
-const EVENT_VOLUME: u8 = 10;
 
 /// How a session behaves.
 #[derive(Clone, Debug)]
@@ -51,6 +53,10 @@ pub struct SessionConfig {
     pub digit_length: Duration,
     /// The pause between two digits.
     pub digit_gap: Duration,
+    /// How loud our keys are, as tones and as events say it: dB below 0 dBm0, at most 63 (RFC 4733 §2.3).
+    pub digit_volume: u8,
+    /// Keys are not to be recorded, nor what comes within so long after; see [`MediaSession::hides`].
+    pub hide_digits: Option<Duration>,
     /// An echo of what is heard, put on the line beside what is said; a recording holds none of it.
     pub returns: Option<Returns>,
 }
@@ -66,6 +72,8 @@ impl Default for SessionConfig {
             silence_after: Duration::from_secs(1),
             digit_length: Duration::from_millis(160),
             digit_gap: Duration::from_millis(80),
+            digit_volume: 10,
+            hide_digits: None,
             returns: None,
         }
     }
@@ -92,14 +100,15 @@ pub struct MediaSession {
     agreed: Option<Negotiated>,
     latch: Latch,
     receiver: Receiver,
-    presses: Presses,
+    keys: Keys,
     lift: Double,
     vad: Vad,
     echo: Echo,
     playout: Playout,
     dialler: Dialler,
-    /// Timestamp of the key that is being sent.
-    key_timestamp: u32,
+    said: Said,
+    digit_volume: u8,
+    hiding: Hiding,
     sender: Sender,
     events: VecDeque<Event>,
     frames_waiting: usize,
@@ -119,7 +128,7 @@ pub struct MediaSession {
     bridged: bool,
     passed: Option<Passed>,
     /// Keys that have not been passed on yet.
-    keys: VecDeque<char>,
+    crossing: VecDeque<char>,
     feed: Feed,
     returning: Option<Returning>,
     stats: Stats,
@@ -132,13 +141,15 @@ impl MediaSession {
             agreed: None,
             latch: Latch::new(),
             receiver: Receiver::new(&config.jitter),
-            presses: Presses::default(),
+            keys: Keys::new(),
             lift: Double::new(),
             vad: Vad::new(config.vad),
             echo: Echo::new(),
             playout: Playout::new(config.max_queue),
             dialler: Dialler::new(config.digit_length, config.digit_gap),
-            key_timestamp: 0,
+            said: Said::default(),
+            digit_volume: config.digit_volume.min(63),
+            hiding: Hiding::new(config.hide_digits, now),
             sender: Sender::new(config.ssrc_seed),
             events: VecDeque::with_capacity(8),
             frames_waiting: 0,
@@ -153,7 +164,7 @@ impl MediaSession {
             heard_report: None,
             bridged: false,
             passed: None,
-            keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
+            crossing: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
             feed: Feed::new(),
             returning: config.returns.map(Returning::new),
             wide: Vec::with_capacity(FRAME),
@@ -172,6 +183,7 @@ impl MediaSession {
             // What a peer sent while we did not listen is neither lost nor late.
             self.receiver.restart();
         }
+        self.keys.configure(agreed.keys, agreed.dtmf_payload_type.is_some(), self.hiding.is_on());
         self.latch.open(agreed.remote);
         self.agreed = Some(agreed.clone());
     }
@@ -216,21 +228,17 @@ impl MediaSession {
             // RFC 3550 §8.2: one of the two must change, and we can.
             self.sender.change_ssrc();
         }
-        if self.receiver.ssrc() != Some(header.ssrc) {
-            self.presses.restart(&mut self.events);
-        }
-        let clock = self.clock(now);
+        let (clock, event_clock) = (self.clock(now), agreed.event_clock());
+        let (ssrc, resyncs) = (self.receiver.ssrc(), self.stats.resyncs);
         let Some(sequence) = self.receiver.account(clock, &header, &mut self.stats) else { return };
+        if ssrc != Some(header.ssrc) || self.stats.resyncs > resyncs {
+            self.keys.restart(clock);
+        }
         self.stats.received_bytes += payload.len() as u64;
         if let Some(codec) = codec {
             self.receiver.sound(clock, &header, sequence, codec, payload, &mut self.stats);
-        } else if let Some(event) = Payload::parse(payload) {
-            let before = self.events.len();
-            self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
-            self.pressed(before);
-            self.receiver.mute();
         } else {
-            self.stats.malformed += 1;
+            self.key_packet(clock, &header, payload, event_clock);
         }
     }
 
@@ -275,6 +283,7 @@ impl MediaSession {
             self.listen(now, &mut theirs);
         }
         self.speak(now, &agreed, &theirs, &mut ours);
+        self.hide(now);
         self.echo.sent(&ours);
         self.sender.advance();
         if now >= self.next_report {
@@ -353,21 +362,12 @@ impl MediaSession {
         self.playout.resume();
     }
 
-    /// Sends keys, after those that wait: `0`–`9`, `*`, `#`, `A`–`D`; `,` is a pause of one second. What is being played waits
-    /// meanwhile. As telephone-event if that was agreed, else as tones.
-    ///
-    /// # Errors
-    /// Something else is in `digits`, or too many wait; then none is taken.
-    pub fn send_digits(&mut self, digits: &str) -> Result<(), DigitsError> {
-        self.dialler.dial(digits)
-    }
-
     /// Joins this session with another one, or parts them: while joined, each tick gives what was heard by [`poll_passed`](Self::poll_passed), and
     /// sends what came by [`feed`](Self::feed), besides what is being played. Frames go on being told.
     pub fn bridge(&mut self, joined: bool) {
         self.bridged = joined;
         self.passed = None;
-        self.keys.clear();
+        self.crossing.clear();
         self.feed.clear();
     }
 
@@ -407,12 +407,16 @@ impl MediaSession {
         if !self.heard {
             return;
         }
-        let before = self.events.len();
-        self.presses.tick(&mut self.events);
-        self.pressed(before);
-        let concealed = self.receiver.pull(self.clock(now), theirs, &mut self.stats);
+        let clock = self.clock(now);
+        let concealed = self.receiver.pull(clock, theirs, &mut self.stats);
+        self.keys.tick(clock);
+        self.keys.heard(clock, theirs, LINE_RATE);
+        self.tell_keys();
+        let sounds = self.keys.sounds();
         if self.bridged {
-            self.passed = Some(Passed { pcm: *theirs, digit: self.keys.pop_front() });
+            // A key that is heard crosses by its name, and not as a sound as well.
+            let pcm = if sounds { [0; LINE_FRAME] } else { *theirs };
+            self.passed = Some(Passed { pcm, digit: self.crossing.pop_front() });
             self.stats.bridge_passed += 1;
         }
         self.wide.clear();
@@ -420,7 +424,7 @@ impl MediaSession {
         let mut pcm = [0; FRAME];
         pcm.copy_from_slice(&self.wide);
         self.echo.heard(theirs);
-        let (held, echo) = (self.presses.held(), &mut self.echo);
+        let (held, echo) = (self.keys.held(), &mut self.echo);
         let mut echoes = false;
         let judgement = self.vad.judge(now, &pcm, || {
             // Two people who talk with one another may do so over their own echo.
@@ -428,8 +432,8 @@ impl MediaSession {
             held || echoes
         });
         self.stats.echo_frames += u64::from(echoes);
-        if echoes {
-            // Nor are our own words to be written down as the caller's.
+        if echoes || sounds {
+            // Nor are our own words to be written down as the caller's, or a key as a word.
             pcm.fill(0);
         }
         match judgement.change {
@@ -458,18 +462,6 @@ impl MediaSession {
         }
     }
 
-    /// Keys were told, behind `before`.
-    fn pressed(&mut self, before: usize) {
-        for event in self.events.iter().skip(before) {
-            if let Event::Digit { digit, .. } = event {
-                self.stats.digits_received += 1;
-                if self.bridged && self.keys.len() < MAX_QUEUED_DIGITS {
-                    self.keys.push_back(*digit);
-                }
-            }
-        }
-    }
-
     fn speak(
         &mut self,
         now: Instant,
@@ -486,27 +478,15 @@ impl MediaSession {
             self.sender.silence();
             return;
         };
-        let dialling = self.dialler.tick();
-        if let (Some(payload_type), Dialling::Key { .. } | Dialling::Released { .. }) =
-            (agreed.dtmf_payload_type, dialling)
-        {
-            self.send_event(to, payload_type, dialling);
-            return;
-        }
-        match dialling {
-            Dialling::Idle => {
+        match self.dial(to, agreed, ours, LINE_RATE) {
+            Dialled::Events => return,
+            Dialled::Tones => {}
+            Dialled::Nothing => {
                 self.playout.pull(now, ours, &mut self.events);
                 if self.bridged {
                     bridge::add(ours, &other);
                 }
             }
-            Dialling::Key { code, held, last, .. } => {
-                let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;
-                let length = if last { held } else { u32::MAX };
-                tone::write(code, from, length, ours);
-                self.stats.digits_sent += u64::from(last);
-            }
-            Dialling::Gap | Dialling::Released { .. } => {}
         }
         let mut sent = *ours;
         if let Some(returning) = &mut self.returning {
@@ -514,23 +494,6 @@ impl MediaSession {
         }
         let (codec, payload_type) = (agreed.codec, agreed.payload_type);
         self.sender.sound(to, codec, payload_type, agreed.ptime_ms, &sent, &mut self.stats);
-    }
-
-    /// RFC 4733 §2.5.1: the timestamp stands at the key's beginning, the duration grows, the end is said three times.
-    fn send_event(&mut self, to: SocketAddr, payload_type: u8, dialling: Dialling) {
-        let (code, held, first, end) = match dialling {
-            Dialling::Key { code, held, first, last } => (code, held, first, last),
-            Dialling::Released { code, held } => (code, held, false, true),
-            Dialling::Idle | Dialling::Gap => return,
-        };
-        if first {
-            self.key_timestamp = self.sender.timestamp();
-        }
-        if matches!(dialling, Dialling::Key { last: true, .. }) {
-            self.stats.digits_sent += 1;
-        }
-        let payload = Payload { code, end, volume: EVENT_VOLUME, duration: held as u16 }.bytes();
-        self.sender.event(to, payload_type, first, self.key_timestamp, &payload, &mut self.stats);
     }
 
     fn report(&mut self, now: Instant, agreed: &Negotiated) {

@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::dtmf::Mode;
+
 pub use negotiate::{accept, answer, offer};
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
@@ -61,11 +63,21 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether to speak telephone-event (RFC 4733).
     pub dtmf: bool,
+    /// How keys travel; only modes with events need `dtmf`.
+    pub keys: Mode,
+}
+
+impl Capabilities {
+    /// With keys in this way.
+    #[must_use]
+    pub fn with_keys(self, keys: Mode) -> Self {
+        Capabilities { keys, dtmf: keys.has_events(), ..self }
+    }
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true }
+        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true, keys: Mode::Auto }
     }
 }
 
@@ -152,6 +164,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
+    /// How keys travel.
+    pub keys: Mode,
 }
 
 impl Negotiated {
@@ -165,7 +179,13 @@ impl Negotiated {
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            keys: Mode::Auto,
         }
+    }
+
+    /// Timestamp units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1).
+    pub fn event_clock(&self) -> u32 {
+        self.codec.clock_rate()
     }
 
     /// Whether the peer put us on hold: it does not listen.

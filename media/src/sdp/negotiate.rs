@@ -149,6 +149,7 @@ fn agree(
         remote_rtcp: rtcp_address(medium, address),
         direction: Direction::new(listens, theirs.sends()),
         ptime_ms: ptime(medium, capabilities),
+        keys: capabilities.keys,
     })
 }
 
