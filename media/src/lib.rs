@@ -36,6 +36,7 @@ mod latch;
 #[cfg(feature = "net")]
 pub mod net;
 mod playout;
+pub mod quality;
 mod receive;
 pub mod resample;
 mod returns;
@@ -54,6 +55,7 @@ pub use codec::g711;
 pub use error::{DigitsError, PlayError};
 pub use event::{Event, Hushed, Mark, PlayChunk};
 pub use jitter::JitterConfig;
+pub use quality::Quality;
 pub use returns::Returns;
 pub use session::{Channel, MediaSession, SessionConfig, Transmit};
 pub use stats::Stats;
