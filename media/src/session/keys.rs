@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::MediaSession;
 use crate::dtmf::event::Payload;
-use crate::dtmf::{Dialling, MAX_QUEUED_DIGITS, Mode, digit_of, tone};
+use crate::dtmf::{Dialling, Mode, digit_of, tone};
 use crate::rtp::Header;
 use crate::sdp::Negotiated;
 use crate::{DigitsError, Event, LINE_RATE};
@@ -92,9 +92,7 @@ impl MediaSession {
     pub(super) fn tell_keys(&mut self) {
         while let Some(pressed) = self.keys.poll() {
             self.stats.digits_received += 1;
-            if self.bridged && self.crossing.len() < MAX_QUEUED_DIGITS {
-                self.crossing.push_back(pressed.digit);
-            }
+            self.legs.key(pressed.digit);
             self.events.push_back(Event::Digit { digit: pressed.digit, duration_ms: pressed.duration_ms });
         }
         self.stats.digits_again = self.keys.again();
