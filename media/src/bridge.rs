@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 
 use crate::conceal::Concealer;
-use crate::{LINE_FRAME, Stats};
+use crate::{LINE_FRAME, LINE_RATE, Stats};
 
 /// Frames that may wait for the tick: 160 ms.
 const CAPACITY: usize = 8;
@@ -49,7 +49,12 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new() -> Self {
-        Feed { frames: VecDeque::with_capacity(CAPACITY), concealer: Concealer::new(), dry: GONE, spare: 0 }
+        Feed {
+            frames: VecDeque::with_capacity(CAPACITY),
+            concealer: Concealer::new(LINE_RATE),
+            dry: GONE,
+            spare: 0,
+        }
     }
 
     pub(crate) fn clear(&mut self) {

@@ -31,6 +31,8 @@ const MAX_EVENTS: usize = 1_024;
 const MAX_FRAMES: usize = 16;
 /// How often we report, give or take (RFC 3550 §6.2).
 const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// The static number of comfort noise (RFC 3389 §4); taken whether it was agreed or not, as it means the same to everybody.
+const COMFORT: u8 = 13;
 /// How loud our DTMF events claim to be: −10 dBm0.
 const EVENT_VOLUME: u8 = 10;
 
@@ -194,7 +196,8 @@ impl MediaSession {
             8 if !is_event => Some(Codec::Pcma),
             _ => None,
         };
-        if codec.is_none() && !is_event {
+        let is_comfort = codec.is_none() && !is_event && header.payload_type == COMFORT;
+        if codec.is_none() && !is_event && !is_comfort {
             self.stats.unknown_payload += 1;
             return;
         }
@@ -224,11 +227,13 @@ impl MediaSession {
         self.stats.received_bytes += payload.len() as u64;
         if let Some(codec) = codec {
             self.receiver.sound(clock, &header, sequence, codec, payload, &mut self.stats);
+        } else if is_comfort {
+            self.receiver.comfort(clock, &header, sequence, payload, &mut self.stats);
         } else if let Some(event) = Payload::parse(payload) {
             let before = self.events.len();
             self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
             self.pressed(before);
-            self.receiver.mute();
+            self.receiver.mute(sequence);
         } else {
             self.stats.malformed += 1;
         }
