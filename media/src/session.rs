@@ -36,6 +36,8 @@ use keys::{Dialled, Hiding};
 const MAX_EVENTS: usize = 1_024;
 /// Frames that wait for an owner who does not listen: 320 ms.
 const MAX_FRAMES: usize = 16;
+/// The static number of comfort noise (RFC 3389 §4); taken whether it was agreed or not, as it means the same to everybody.
+const COMFORT: u8 = 13;
 
 /// How a session behaves.
 #[derive(Clone, Debug)]
@@ -205,7 +207,8 @@ impl MediaSession {
             8 if !is_event => Some(Codec::Pcma),
             _ => None,
         };
-        if codec.is_none() && !is_event {
+        let is_comfort = codec.is_none() && !is_event && header.payload_type == COMFORT;
+        if codec.is_none() && !is_event && !is_comfort {
             self.stats.unknown_payload += 1;
             return;
         }
@@ -244,8 +247,10 @@ impl MediaSession {
             if self.stats.late + self.stats.overflow > useless {
                 self.quality.discarded(sequence);
             }
+        } else if is_comfort {
+            self.receiver.comfort(clock, &header, sequence, payload, &mut self.stats);
         } else {
-            self.key_packet(clock, &header, payload, event_clock);
+            self.key_packet(clock, &header, sequence, payload, event_clock);
         }
     }
 

@@ -78,14 +78,21 @@ impl MediaSession {
     }
 
     /// A packet of telephone-event.
-    pub(super) fn key_packet(&mut self, clock: i64, header: &Header, payload: &[u8], rate: u32) {
+    pub(super) fn key_packet(
+        &mut self,
+        clock: i64,
+        header: &Header,
+        sequence: i64,
+        payload: &[u8],
+        rate: u32,
+    ) {
         let Some(event) = Payload::parse(payload) else {
             self.stats.malformed += 1;
             return;
         };
         self.keys.packet(clock, header.timestamp, header.marker, event, rate);
         self.tell_keys();
-        self.receiver.mute();
+        self.receiver.mute(sequence);
     }
 
     /// Tells of what was pressed, and lets it cross a bridge.
