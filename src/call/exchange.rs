@@ -42,12 +42,28 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
+    /// What is spoken with a trunk, or with an extension's phones: the name is that of a call's record.
+    pub(super) fn capabilities(&self, name: &str) -> sdp::Capabilities {
+        let trunk = self.config.trunk(name).map(|trunk| trunk.dtmf);
+        let extension = || self.config.extensions.iter().find(|extension| extension.line() == name);
+        let keys = trunk.or_else(|| extension().map(|extension| extension.dtmf)).unwrap_or_default();
+        sdp::Capabilities::default().with_keys(keys)
+    }
+
+    /// A line towards `peer`, who belongs to the trunk or extension `name`, with what our side of the SDP says of it; recorded there, if it
+    /// is to be recorded.
+    pub(super) fn open(
+        &self,
+        peer: SocketAddr,
+        name: &str,
+        recording: Option<Tape>,
+    ) -> Result<Media, String> {
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
+        let recorded = &self.config.recording;
+        let hide_digits = recorded.mask_digits.then_some(recorded.mask_after);
+        let session = || media::SessionConfig { ssrc_seed, hide_digits, ..media::SessionConfig::default() };
         let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
         let opened = match self.engine.open(session(), tape) {
             Err(error @ media::net::OpenError::Recording(..)) => {
@@ -60,7 +76,7 @@ impl Exchange {
         let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
+        Ok(Media { line, events, local, capabilities: self.capabilities(name), agreed: None, recording })
     }
 }
 

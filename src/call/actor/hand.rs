@@ -134,6 +134,7 @@ impl Running {
                 if !side.configure().await {
                     self.end = Some(EndReason::Internal);
                 }
+                side.line.record(!self.tape_paused);
                 self.tapes.extend(recording);
                 self.new = Some(side);
             }
@@ -163,18 +164,17 @@ impl Running {
             return;
         }
         let waves = self.target.as_mut().and_then(|target| target.waves.take()).unwrap_or_default();
-        let Some(remote) = waves.iter().flatten().next().map(|place| place.invite.path.remote) else {
+        let Some(first) = waves.iter().flatten().next() else {
             return self.not_dialled(EndReason::Unreachable);
         };
-        let media = match self.exchange.open(remote, None) {
+        let media = match self.exchange.open(first.invite.path.remote, &first.trunk, None) {
             Ok(media) => media,
             Err(error) => {
                 warn!(call = %self.ledger.call.id, error, "no line for a second leg");
                 return self.not_dialled(EndReason::NoCapacity);
             }
         };
-        let (capabilities, local) = (media.capabilities.clone(), media.local);
-        let further = Further { call: self.ledger.call.id.clone(), waves, capabilities, local };
+        let further = Further { call: self.ledger.call.id.clone(), waves, local: media.local };
         match self.switchboard.dial(further).await {
             Ok(Dialled { side, trunk }) => {
                 self.new = Some(Side::new(side, trunk, media, None, self.exchange.stack.clone()));
@@ -215,17 +215,6 @@ impl Running {
         if let (Some(side), Some(body)) = (self.side(role), body) {
             // What is no answer leaves that side silent, and who is there will hang up.
             let _ = side.accept(Some(&body)).await;
-        }
-    }
-
-    /// A key that came by INFO goes on as one that was pressed; those in RTP go across by themselves.
-    pub(super) async fn pass_digit(&mut self, from: Role, digit: char) {
-        let to = match from {
-            Role::Near => self.far.as_ref(),
-            Role::Far | Role::New => Some(&self.near),
-        };
-        if let Some(to) = to.filter(|_| self.bridge.is_joined()) {
-            let _ = to.line.send_digits(digit.encode_utf8(&mut [0; 4])).await;
         }
     }
 
