@@ -14,8 +14,9 @@
 
 use std::collections::VecDeque;
 
+use crate::Stats;
 use crate::conceal::Concealer;
-use crate::{LINE_FRAME, Stats};
+use crate::rate::{Converter, Rate, Sound};
 
 /// Frames that may wait for the tick: 160 ms.
 const CAPACITY: usize = 8;
@@ -31,15 +32,18 @@ const GONE: u32 = 4;
 /// What goes from one session to the other in a tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Passed {
-    /// 20 ms at [`LINE_RATE`](crate::LINE_RATE).
-    pub pcm: [i16; LINE_FRAME],
+    /// 20 ms, at the rate of the session that heard it.
+    pub pcm: Sound,
     /// A key that the peer has released.
     pub digit: Option<char>,
 }
 
 /// What waits to be sent on behalf of the other session.
 pub(crate) struct Feed {
-    frames: VecDeque<[i16; LINE_FRAME]>,
+    /// At our rate.
+    frames: VecDeque<Sound>,
+    rate: Rate,
+    converter: Converter,
     concealer: Concealer,
     /// Ticks in a row with nothing to send.
     dry: u32,
@@ -49,7 +53,23 @@ pub(crate) struct Feed {
 
 impl Feed {
     pub(crate) fn new() -> Self {
-        Feed { frames: VecDeque::with_capacity(CAPACITY), concealer: Concealer::new(), dry: GONE, spare: 0 }
+        Feed {
+            frames: VecDeque::with_capacity(CAPACITY),
+            rate: Rate::Narrow,
+            converter: Converter::new(),
+            concealer: Concealer::new(Rate::Narrow),
+            dry: GONE,
+            spare: 0,
+        }
+    }
+
+    /// Our rate has become another one.
+    pub(crate) fn set_rate(&mut self, rate: Rate) {
+        if self.rate != rate {
+            self.rate = rate;
+            self.concealer = Concealer::new(rate);
+            self.clear();
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -59,16 +79,17 @@ impl Feed {
         self.spare = 0;
     }
 
-    pub(crate) fn push(&mut self, frame: [i16; LINE_FRAME], stats: &mut Stats) {
+    pub(crate) fn push(&mut self, frame: Sound, stats: &mut Stats) {
         if self.frames.len() == CAPACITY {
             self.frames.pop_front();
             stats.bridge_dropped += 1;
         }
+        let frame = self.converter.convert(&frame, self.rate);
         self.frames.push_back(frame);
     }
 
     /// The sound of this tick, added to what is there.
-    pub(crate) fn pull(&mut self, frame: &mut [i16; LINE_FRAME], stats: &mut Stats) {
+    pub(crate) fn pull(&mut self, frame: &mut Sound, stats: &mut Stats) {
         let Some(mut theirs) = self.frames.pop_front() else {
             self.dry = self.dry.saturating_add(1);
             self.spare = 0;
@@ -76,7 +97,7 @@ impl Feed {
                 return self.concealer.silence();
             }
             stats.bridge_missed += 1;
-            let mut made_up = [0; LINE_FRAME];
+            let mut made_up = Sound::silence(self.rate);
             self.concealer.lost(&mut made_up);
             return add(frame, &made_up);
         };
@@ -103,7 +124,7 @@ impl Feed {
     }
 }
 
-pub(crate) fn add(frame: &mut [i16; LINE_FRAME], other: &[i16; LINE_FRAME]) {
+pub(crate) fn add(frame: &mut [i16], other: &[i16]) {
     for (sample, other) in frame.iter_mut().zip(other) {
         *sample = sample.saturating_add(*other);
     }
@@ -113,10 +134,14 @@ pub(crate) fn add(frame: &mut [i16; LINE_FRAME], other: &[i16; LINE_FRAME]) {
 mod tests {
     use super::*;
 
+    fn constant(sample: i16) -> Sound {
+        Sound::new(Rate::Narrow, &[sample; 160])
+    }
+
     fn pull(feed: &mut Feed, stats: &mut Stats) -> i16 {
-        let mut frame = [0; LINE_FRAME];
+        let mut frame = Sound::silence(Rate::Narrow);
         feed.pull(&mut frame, stats);
-        frame[LINE_FRAME - 1]
+        frame[frame.len() - 1]
     }
 
     #[test]
@@ -125,7 +150,7 @@ mod tests {
         let mut sent = 0;
         let mut push = |feed: &mut Feed, stats: &mut Stats| {
             sent += 1;
-            feed.push([sent * 10; LINE_FRAME], stats);
+            feed.push(constant(sent * 10), stats);
             sent * 10
         };
         for _ in 0..10 {
@@ -153,13 +178,13 @@ mod tests {
     fn who_falls_silent_is_not_made_up_for_long_and_a_flood_is_bounded() {
         let (mut feed, mut stats) = (Feed::new(), Stats::default());
         assert_eq!(pull(&mut feed, &mut stats), 0);
-        feed.push([1_000; LINE_FRAME], &mut stats);
+        feed.push(constant(1_000), &mut stats);
         for _ in 0..50 {
             pull(&mut feed, &mut stats);
         }
         assert_eq!((stats.bridge_missed, pull(&mut feed, &mut stats)), (u64::from(GONE), 0));
         for _ in 0..20 {
-            feed.push([1; LINE_FRAME], &mut stats);
+            feed.push(constant(1), &mut stats);
         }
         assert_eq!((feed.frames.len(), stats.bridge_dropped), (CAPACITY, 12));
     }

@@ -1,6 +1,6 @@
 //! The jitter buffer: puts packets into the order in which they were spoken, and decides when each is played.
 //!
-//! All times are in samples of the line (1/8,000 s). A packet's *transit* is its arrival minus its timestamp; where the sender's clock
+//! All times are line time, in units of 1/8,000 s whatever the codec. A packet's *transit* is its arrival minus its timestamp; where the sender's clock
 //! began is unknown, so only differences mean something. The smallest transit of the last seconds is the *base*: a packet that
 //! met no queue on its way. What a packet took longer than that is its *delay*, and a histogram with a fading memory holds the
 //! distribution of these. The *target* is the delay that all but a few in a hundred keep, not the worst that ever was.
@@ -72,7 +72,7 @@ pub(crate) struct Jitter {
 pub(crate) struct Packet {
     pub(crate) sequence: i64,
     pub(crate) timestamp: i64,
-    /// How many samples the payload holds.
+    /// How many units of line time the payload holds.
     pub(crate) samples: usize,
     pub(crate) codec: Codec,
     pub(crate) payload: Vec<u8>,
@@ -145,7 +145,7 @@ impl Jitter {
         codec: Codec,
         payload: &[u8],
     ) -> Inserted {
-        let samples = codec::samples_in(codec, payload.len());
+        let samples = codec::units_in(codec, payload);
         self.learn(now, timestamp);
         if self.next.is_some_and(|next| timestamp + samples as i64 <= next) {
             return Inserted::Late;
@@ -164,7 +164,7 @@ impl Jitter {
         Inserted::Overflow
     }
 
-    /// What to play now, if `pending` decoded samples are still to be played before it and `wanted` are needed.
+    /// What to play now, if `pending` units of decoded sound are still to be played before it and `wanted` are needed.
     pub(crate) fn next(&mut self, now: i64, pending: usize, wanted: usize) -> Next {
         self.drop_outdated();
         let Some(next) = self.next else {

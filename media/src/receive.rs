@@ -3,10 +3,11 @@
 //! Keeps the account of numbers (what was lost, late, doubled), follows the sender when it starts anew, and puts together decoding,
 //! concealment and the jitter buffer's decisions.
 
-use crate::codec;
+use crate::codec::{self, Decoder};
 use crate::conceal::{Concealer, accelerate};
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
 use crate::rtp::{Arrival, Header, Sequence, Timeline};
+use crate::rate::{Rate, Sound};
 use crate::sdp::Codec;
 use crate::{LINE_FRAME, LINE_RATE, Stats};
 
@@ -18,14 +19,16 @@ const LATE_RUN: u32 = 3;
 const PATIENCE: u32 = 25;
 /// Ticks after which a seam is accepted even where the sound does not repeat.
 const IMPATIENCE: u32 = 100;
-/// The longest payload that is taken: 200 ms of G.711.
-const MAX_SAMPLES: usize = 1_600;
+/// The longest payload that is taken: 200 ms.
+const MAX_UNITS: usize = 1_600;
 
 pub(crate) struct Receiver {
     stream: Option<Stream>,
+    codec: Codec,
+    decoder: Decoder,
     jitter: Jitter,
     concealer: Concealer,
-    /// Decoded, not yet played.
+    /// Decoded, not yet played, at the codec's rate.
     pcm: Vec<i16>,
     scratch: Vec<i16>,
     late_run: u32,
@@ -44,7 +47,7 @@ struct Stream {
     ssrc: u32,
     sequence: Sequence,
     timeline: Timeline,
-    /// Transit of the packet before, and the running jitter (RFC 3550 A.8), in samples.
+    /// Transit of the packet before, and the running jitter (RFC 3550 A.8), in line time.
     transit: i64,
     jitter: f32,
 }
@@ -63,10 +66,12 @@ impl Receiver {
     pub(crate) fn new(config: &JitterConfig) -> Self {
         Receiver {
             stream: None,
+            codec: Codec::Pcmu,
+            decoder: Decoder::new(Codec::Pcmu),
             jitter: Jitter::new(config),
-            concealer: Concealer::new(),
-            pcm: Vec::with_capacity(2 * MAX_SAMPLES),
-            scratch: Vec::with_capacity(MAX_SAMPLES),
+            concealer: Concealer::new(Rate::Narrow),
+            pcm: Vec::with_capacity(2 * MAX_UNITS),
+            scratch: Vec::with_capacity(MAX_UNITS),
             late_run: 0,
             excess_ticks: 0,
             spare: 0,
@@ -74,6 +79,21 @@ impl Receiver {
             lost_before: 0,
             reported: (0, 0),
         }
+    }
+
+    /// Another codec was agreed. What waits undecoded is still played if it is G.711, which is always understood.
+    pub(crate) fn set_codec(&mut self, codec: Codec) {
+        if self.codec == codec {
+            return;
+        }
+        let rate = codec.rate();
+        if self.codec.rate() != rate {
+            self.concealer = Concealer::new(rate);
+            self.pcm = Vec::with_capacity(2 * MAX_UNITS * rate.scale());
+            self.scratch = Vec::with_capacity(MAX_UNITS * rate.scale());
+        }
+        self.codec = codec;
+        self.decoder = Decoder::new(codec);
     }
 
     /// The SSRC that is being received.
@@ -129,18 +149,20 @@ impl Receiver {
         payload: &[u8],
         stats: &mut Stats,
     ) {
-        let samples = codec::samples_in(codec, payload.len());
-        let Some(stream) = self.stream.as_mut().filter(|_| (1..=MAX_SAMPLES).contains(&samples)) else {
+        let units = codec::units_in(codec, payload);
+        let Some(stream) = self.stream.as_mut().filter(|_| (1..=MAX_UNITS).contains(&units)) else {
             return;
         };
         let newest = stream.sequence.highest() == (sequence - 65_536) as u32;
         let mut timestamp = stream.timeline.extend(header.timestamp);
-        let jumped = self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() > JUMP);
+        // Another clock's timestamps cannot be compared with those before (RFC 7160 §3.1).
+        let jumped = stream.timeline.divisor() != codec.clock_divisor()
+            || self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() > JUMP);
         if newest && (jumped || self.late_run >= LATE_RUN) {
             stats.resyncs += 1;
             self.late_run = 0;
             self.jitter.restart();
-            stream.timeline = Timeline::new(header.timestamp);
+            stream.timeline = Timeline::new(header.timestamp, codec.clock_divisor());
             timestamp = i64::from(header.timestamp);
             stream.transit = now - timestamp;
         }
@@ -166,11 +188,11 @@ impl Receiver {
     }
 
     /// The next 20 ms; says whether a part was made up.
-    pub(crate) fn pull(&mut self, now: i64, frame: &mut [i16; LINE_FRAME], stats: &mut Stats) -> bool {
+    pub(crate) fn pull(&mut self, now: i64, frame: &mut Sound, stats: &mut Stats) -> bool {
         let mut concealed = false;
-        while self.pcm.len() < LINE_FRAME {
-            let wanted = LINE_FRAME - self.pcm.len();
-            match self.jitter.next(now, self.pcm.len(), wanted) {
+        while self.pending() < LINE_FRAME {
+            let wanted = LINE_FRAME - self.pending();
+            match self.jitter.next(now, self.pending(), wanted) {
                 Next::Packet { packet, skip } => self.decode(packet, skip),
                 Next::Lost { samples } if self.muted == 0 => {
                     self.conceal(samples);
@@ -185,12 +207,12 @@ impl Receiver {
             }
         }
         self.shorten(now, stats);
-        frame.copy_from_slice(&self.pcm[..LINE_FRAME]);
-        self.pcm.drain(..LINE_FRAME);
+        *frame = Sound::new(self.codec.rate(), &self.pcm);
+        self.pcm.drain(..frame.len());
         self.muted = self.muted.saturating_sub(1);
         stats.concealed_frames += u64::from(concealed);
         stats.target_ms = self.jitter.target() as f32 / 8.0;
-        if let Some(delay) = self.jitter.delay(now, self.pcm.len() + LINE_FRAME) {
+        if let Some(delay) = self.jitter.delay(now, self.pending() + LINE_FRAME) {
             stats.delay_ms = delay as f32 / 8.0;
         }
         concealed
@@ -208,7 +230,7 @@ impl Receiver {
             fraction_lost: (lost_now * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
             lost: lost.min(0x7f_ffff) as u32,
             highest: stream.sequence.highest(),
-            jitter: stream.jitter as u32,
+            jitter: (stream.jitter * stream.timeline.divisor() as f32) as u32,
         })
     }
 
@@ -219,37 +241,42 @@ impl Receiver {
         self.stream = Some(Stream {
             ssrc: header.ssrc,
             sequence,
-            timeline: Timeline::new(header.timestamp),
+            timeline: Timeline::new(header.timestamp, self.codec.clock_divisor()),
             transit: now - i64::from(header.timestamp),
             jitter: 0.0,
         });
         extended
     }
 
+    /// How much line time has been decoded and not been played.
+    fn pending(&self) -> usize {
+        self.pcm.len() / self.codec.rate().scale()
+    }
+
     fn decode(&mut self, packet: Packet, skip: usize) {
         self.scratch.clear();
-        codec::decode(packet.codec, &packet.payload, &mut self.scratch);
+        self.decoder.decode(packet.codec, &packet.payload, &mut self.scratch);
         self.jitter.recycle(packet);
-        let fresh = self.scratch.len().min(skip);
+        let fresh = self.scratch.len().min(skip * self.codec.rate().scale());
         self.concealer.received(&mut self.scratch[fresh..]);
         self.pcm.extend_from_slice(&self.scratch[fresh..]);
     }
 
-    fn conceal(&mut self, samples: usize) {
+    fn conceal(&mut self, units: usize) {
         let start = self.pcm.len();
-        self.pcm.resize(start + samples, 0);
+        self.pcm.resize(start + units * self.codec.rate().scale(), 0);
         self.concealer.lost(&mut self.pcm[start..]);
     }
 
-    fn silence(&mut self, samples: usize) {
+    fn silence(&mut self, units: usize) {
         self.concealer.silence();
-        self.pcm.resize(self.pcm.len() + samples, 0);
+        self.pcm.resize(self.pcm.len() + units * self.codec.rate().scale(), 0);
     }
 
     /// Takes delay back that is no longer needed.
     fn shorten(&mut self, now: i64, stats: &mut Stats) {
-        let excess = self.jitter.excess(now, self.pcm.len());
-        let held = self.jitter.held() + self.pcm.len() as i64 - LINE_FRAME as i64;
+        let excess = self.jitter.excess(now, self.pending());
+        let held = self.jitter.held() + self.pending() as i64 - LINE_FRAME as i64;
         if excess == 0 {
             self.excess_ticks = 0;
             return;
@@ -264,16 +291,17 @@ impl Receiver {
             self.excess_ticks = 0;
             return;
         }
-        while self.pcm.len() < 2 * LINE_FRAME {
+        while self.pending() < 2 * LINE_FRAME {
             if !self.jitter.has_next() {
                 return;
             }
-            let Next::Packet { packet, skip } = self.jitter.next(now, self.pcm.len(), LINE_FRAME) else {
+            let Next::Packet { packet, skip } = self.jitter.next(now, self.pending(), LINE_FRAME)
+            else {
                 return;
             };
             self.decode(packet, skip);
         }
-        if accelerate(&mut self.pcm, self.excess_ticks >= IMPATIENCE) > 0 {
+        if accelerate(&mut self.pcm, self.codec.rate(), self.excess_ticks >= IMPATIENCE) > 0 {
             stats.accelerated += 1;
             self.excess_ticks = 0;
         }

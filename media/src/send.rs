@@ -1,11 +1,12 @@
 //! The outgoing stream: numbers, packets of the negotiated length, and the buffers that they wait in.
 //!
-//! Media time never stops: each tick adds 160 to the timestamp whether something is sent or not, so the receiver's clock stays in step
-//! through holds, digits and silence (RFC 3550 §5.1).
+//! Media time never stops: each tick adds 20 ms to the timestamp whether something is sent or not, so the receiver's clock stays in step
+//! through holds, digits and silence (RFC 3550 §5.1). It is counted in line time; on the wire it is told by the codec's clock. Where that
+//! changes, so does the SSRC, as timestamps of two clocks in one stream confuse many (RFC 7160 §4.1).
 
 use std::net::SocketAddr;
 
-use crate::codec;
+use crate::codec::Encoder;
 use crate::rtp::{self, Header};
 use crate::sdp::Codec;
 use crate::session::{Channel, Transmit};
@@ -17,7 +18,9 @@ const CAPACITY: usize = 8;
 pub(crate) struct Sender {
     pub(crate) ssrc: u32,
     sequence: u16,
-    /// Of the first sample of the next tick.
+    encoder: Encoder,
+    codec: Codec,
+    /// Of the first sample of the next tick, in line time.
     timestamp: u32,
     /// The next sound begins a talk spurt (RFC 3551 §4.1).
     marker: bool,
@@ -43,6 +46,8 @@ impl Sender {
         Sender {
             ssrc: first as u32,
             sequence: (first >> 32) as u16,
+            encoder: Encoder::new(Codec::Pcmu),
+            codec: Codec::Pcmu,
             timestamp: second as u32,
             marker: true,
             pending: Vec::with_capacity(512),
@@ -57,9 +62,23 @@ impl Sender {
         }
     }
 
-    /// The timestamp of what is being sent now.
+    /// The timestamp of what is being sent now, by the clock of the wire. That wraps where line time does, too, as both are counted
+    /// modulo 2³².
     pub(crate) fn timestamp(&self) -> u32 {
-        self.timestamp
+        self.timestamp.wrapping_mul(self.codec.clock_divisor())
+    }
+
+    /// Another codec was agreed.
+    pub(crate) fn set_codec(&mut self, codec: Codec) {
+        if self.codec == codec {
+            return;
+        }
+        if self.codec.clock_rate() != codec.clock_rate() {
+            self.change_ssrc();
+        }
+        self.silence();
+        self.codec = codec;
+        self.encoder = Encoder::new(codec);
     }
 
     /// A new SSRC, because the peer has chosen ours (RFC 3550 §8.2).
@@ -72,21 +91,21 @@ impl Sender {
     pub(crate) fn sound(
         &mut self,
         to: SocketAddr,
-        codec: Codec,
         payload_type: u8,
         ptime_ms: u8,
-        pcm: &[i16; LINE_FRAME],
+        pcm: &[i16],
         stats: &mut Stats,
     ) {
         if self.pending.is_empty() {
             self.pending_timestamp = self.timestamp;
         }
-        codec::encode(codec, pcm, &mut self.pending);
-        // G.711: a byte is a sample.
+        self.encoder.encode(pcm, &mut self.pending);
+        // A byte is a unit of line time.
         let packet = usize::from(ptime_ms) * 8;
         let mut start = 0;
         while self.pending.len() - start >= packet {
-            let header = self.header(payload_type, self.pending_timestamp);
+            let timestamp = self.pending_timestamp.wrapping_mul(self.codec.clock_divisor());
+            let header = self.header(payload_type, timestamp);
             let payload = start..start + packet;
             start += packet;
             self.pending_timestamp = self.pending_timestamp.wrapping_add(packet as u32);

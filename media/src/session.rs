@@ -17,13 +17,14 @@ use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
+use crate::rate::{Block, Converter, Rate, Sound};
 use crate::receive::Receiver;
-use crate::resample::{Double, Resampler};
+use crate::resample::Resampler;
 use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Change, Vad, VadConfig};
-use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
+use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
 const MAX_EVENTS: usize = 1_024;
@@ -93,7 +94,7 @@ pub struct MediaSession {
     latch: Latch,
     receiver: Receiver,
     presses: Presses,
-    lift: Double,
+    lift: Converter,
     vad: Vad,
     echo: Echo,
     playout: Playout,
@@ -110,11 +111,10 @@ pub struct MediaSession {
     silence_after: Duration,
     next_silence: Duration,
     record: bool,
-    recording: Option<[i16; FRAME]>,
+    recording: Option<Block>,
     next_report: Instant,
     /// The peer's last sender report: the middle of its NTP timestamp, and when it came.
     heard_report: Option<(u32, Instant)>,
-    wide: Vec<i16>,
     /// What is heard goes to another session, and what that one hears comes by `feed`.
     bridged: bool,
     passed: Option<Passed>,
@@ -133,7 +133,7 @@ impl MediaSession {
             latch: Latch::new(),
             receiver: Receiver::new(&config.jitter),
             presses: Presses::default(),
-            lift: Double::new(),
+            lift: Converter::new(),
             vad: Vad::new(config.vad),
             echo: Echo::new(),
             playout: Playout::new(config.max_queue),
@@ -156,7 +156,6 @@ impl MediaSession {
             keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
             feed: Feed::new(),
             returning: config.returns.map(Returning::new),
-            wide: Vec::with_capacity(FRAME),
             stats: Stats::default(),
         }
     }
@@ -173,7 +172,27 @@ impl MediaSession {
             self.receiver.restart();
         }
         self.latch.open(agreed.remote);
+        self.set_codec(agreed);
         self.agreed = Some(agreed.clone());
+    }
+
+    /// Makes what codes and decodes, and brings everything to the codec's rate.
+    fn set_codec(&mut self, agreed: &Negotiated) {
+        let (codec, rate) = (agreed.codec, agreed.codec.rate());
+        let before = self.rate();
+        self.receiver.set_codec(codec);
+        self.sender.set_codec(codec);
+        self.presses.set_clock(agreed.dtmf_clock);
+        self.playout.set_rate(rate);
+        self.feed.set_rate(rate);
+        if let Some(returning) = self.returning.as_mut().filter(|_| before != rate) {
+            returning.set_rate(rate);
+        }
+    }
+
+    /// The rate of what is agreed.
+    fn rate(&self) -> Rate {
+        self.agreed.as_ref().map_or(Rate::Narrow, |agreed| agreed.codec.rate())
     }
 
     /// Takes a datagram that came to the RTP port.
@@ -269,8 +288,9 @@ impl MediaSession {
         self.recording = None;
         self.passed = None;
         let Some(agreed) = self.agreed.clone() else { return };
-        let mut theirs = [0; LINE_FRAME];
-        let mut ours = [0; LINE_FRAME];
+        let rate = agreed.codec.rate();
+        let mut theirs = Sound::silence(rate);
+        let mut ours = Sound::silence(rate);
         if agreed.direction.receives() {
             self.listen(now, &mut theirs);
         }
@@ -281,12 +301,7 @@ impl MediaSession {
             self.report(now, &agreed);
         }
         if self.record {
-            let mut block = [0; FRAME];
-            for (index, pair) in block.chunks_exact_mut(2).enumerate() {
-                pair[0] = theirs[index];
-                pair[1] = ours[index];
-            }
-            self.recording = Some(block);
+            self.recording = Some(Block::new(&theirs, &ours));
         }
         // An owner who never polls must not cost memory without end.
         while self.events.len() > MAX_EVENTS + MAX_FRAMES {
@@ -315,8 +330,8 @@ impl MediaSession {
         Some(event)
     }
 
-    /// Both sides of the last tick, the peer left, we right, interleaved at 8 kHz; once per tick, if recording was asked for.
-    pub fn poll_recording(&mut self) -> Option<[i16; FRAME]> {
+    /// Both sides of the last tick, the peer left, we right, at the session's rate; once per tick, if recording was asked for.
+    pub fn poll_recording(&mut self) -> Option<Block> {
         self.recording.take()
     }
 
@@ -332,7 +347,7 @@ impl MediaSession {
         result
     }
 
-    /// Hands over a resampler from this rate to [`crate::LINE_RATE`]. To make one takes about a millisecond: whoever has other threads than
+    /// Hands over a resampler from this rate to the session's, which is that of the agreed codec; to another rate it is of no use and dropped. To make one takes about a millisecond: whoever has other threads than
     /// the one that ticks may do it there, before the first chunk of a rate.
     pub fn prepare(&mut self, rate: u32, resampler: Resampler) {
         self.playout.prepare(rate, resampler);
@@ -397,7 +412,7 @@ impl MediaSession {
         self.stats.clone()
     }
 
-    fn listen(&mut self, now: Instant, theirs: &mut [i16; LINE_FRAME]) {
+    fn listen(&mut self, now: Instant, theirs: &mut Sound) {
         let silent = now.saturating_duration_since(self.last_packet);
         if silent >= self.next_silence {
             self.next_silence = self.next_silence.saturating_mul(2).max(Duration::from_millis(20));
@@ -415,10 +430,8 @@ impl MediaSession {
             self.passed = Some(Passed { pcm: *theirs, digit: self.keys.pop_front() });
             self.stats.bridge_passed += 1;
         }
-        self.wide.clear();
-        self.lift.process(theirs, &mut self.wide);
         let mut pcm = [0; FRAME];
-        pcm.copy_from_slice(&self.wide);
+        pcm.copy_from_slice(&self.lift.convert(theirs, Rate::Wide));
         self.echo.heard(theirs);
         let (held, echo) = (self.presses.held(), &mut self.echo);
         let mut echoes = false;
@@ -474,10 +487,10 @@ impl MediaSession {
         &mut self,
         now: Instant,
         agreed: &Negotiated,
-        theirs: &[i16; LINE_FRAME],
-        ours: &mut [i16; LINE_FRAME],
+        theirs: &Sound,
+        ours: &mut Sound,
     ) {
-        let mut other = [0; LINE_FRAME];
+        let mut other = Sound::silence(ours.rate());
         if self.bridged {
             // Taken in any case: what the peer does not get, because it holds or a key is pressed, must not wait.
             self.feed.pull(&mut other, &mut self.stats);
@@ -490,7 +503,7 @@ impl MediaSession {
         if let (Some(payload_type), Dialling::Key { .. } | Dialling::Released { .. }) =
             (agreed.dtmf_payload_type, dialling)
         {
-            self.send_event(to, payload_type, dialling);
+            self.send_event(to, payload_type, agreed.dtmf_clock, dialling);
             return;
         }
         match dialling {
@@ -503,7 +516,7 @@ impl MediaSession {
             Dialling::Key { code, held, last, .. } => {
                 let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;
                 let length = if last { held } else { u32::MAX };
-                tone::write(code, from, length, ours);
+                tone::write(code, from, length, ours.rate(), ours);
                 self.stats.digits_sent += u64::from(last);
             }
             Dialling::Gap | Dialling::Released { .. } => {}
@@ -512,12 +525,11 @@ impl MediaSession {
         if let Some(returning) = &mut self.returning {
             returning.tick(theirs, &mut sent);
         }
-        let (codec, payload_type) = (agreed.codec, agreed.payload_type);
-        self.sender.sound(to, codec, payload_type, agreed.ptime_ms, &sent, &mut self.stats);
+        self.sender.sound(to, agreed.payload_type, agreed.ptime_ms, &sent, &mut self.stats);
     }
 
     /// RFC 4733 §2.5.1: the timestamp stands at the key's beginning, the duration grows, the end is said three times.
-    fn send_event(&mut self, to: SocketAddr, payload_type: u8, dialling: Dialling) {
+    fn send_event(&mut self, to: SocketAddr, payload_type: u8, clock: u32, dialling: Dialling) {
         let (code, held, first, end) = match dialling {
             Dialling::Key { code, held, first, last } => (code, held, first, last),
             Dialling::Released { code, held } => (code, held, false, true),
@@ -529,7 +541,9 @@ impl MediaSession {
         if matches!(dialling, Dialling::Key { last: true, .. }) {
             self.stats.digits_sent += 1;
         }
-        let payload = Payload { code, end, volume: EVENT_VOLUME, duration: held as u16 }.bytes();
+        // By a faster clock the field holds less than what the dialler may hold: 1.3 s at 48,000 Hz.
+        let duration = held.saturating_mul(clock / LINE_RATE).min(u32::from(u16::MAX)) as u16;
+        let payload = Payload { code, end, volume: EVENT_VOLUME, duration }.bytes();
         self.sender.event(to, payload_type, first, self.key_timestamp, &payload, &mut self.stats);
     }
 
@@ -563,7 +577,7 @@ impl MediaSession {
         rtcp::write(ssrc, sent.as_ref(), reception.as_ref(), heard, self.sender.control(to));
     }
 
-    /// Samples of the line since the session began.
+    /// Line time since the session began.
     fn clock(&self, now: Instant) -> i64 {
         (now.saturating_duration_since(self.epoch).as_nanos() / 125_000) as i64
     }

@@ -12,8 +12,8 @@ use crate::Event;
 
 /// Ticks without a packet after which a press counts as released: its ends were lost.
 const LOST_ENDS: u32 = 10;
-/// Timestamps by which a sender that does not freeze them may run on between two packets: 60 ms.
-const RUNNING: u32 = 480;
+/// Milliseconds by which a sender that does not freeze its timestamps may run on between two packets.
+const RUNNING_MS: u32 = 60;
 
 /// One packet's payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +44,9 @@ impl Payload {
 }
 
 /// Turns packets into presses.
-#[derive(Default)]
 pub(crate) struct Presses {
+    /// Of the event's clock: 8 for telephone-event/8000, 48 for telephone-event/48000.
+    ticks_per_ms: u32,
     current: Option<Press>,
     /// Timestamp and code of the press that was reported last.
     reported: Option<(u32, u8)>,
@@ -60,7 +61,18 @@ struct Press {
     quiet: u32,
 }
 
+impl Default for Presses {
+    fn default() -> Self {
+        Presses { ticks_per_ms: 8, current: None, reported: None }
+    }
+}
+
 impl Presses {
+    /// The clock that timestamps and durations are told by, in Hz.
+    pub(crate) fn set_clock(&mut self, rate: u32) {
+        self.ticks_per_ms = (rate / 1_000).max(1);
+    }
+
     /// Takes a packet; a finished press goes into `events`.
     pub(crate) fn packet(
         &mut self,
@@ -82,7 +94,7 @@ impl Presses {
             let continues = ahead > 0
                 && press.code == payload.code
                 && !marker
-                && (ahead == press.duration || ahead <= RUNNING && duration > press.duration);
+                && (ahead == press.duration || ahead <= RUNNING_MS * self.ticks_per_ms && duration > press.duration);
             if continues && ahead == press.duration && duration <= press.duration {
                 press.before += press.duration;
                 press.duration = 0;
@@ -133,7 +145,7 @@ impl Presses {
         let Some(press) = self.current.take() else { return };
         self.reported = Some((press.timestamp, press.code));
         if let Some(digit) = digit_of(press.code) {
-            events.push_back(Event::Digit { digit, duration_ms: (press.before + press.duration) / 8 });
+            events.push_back(Event::Digit { digit, duration_ms: (press.before + press.duration) / self.ticks_per_ms });
         }
     }
 }

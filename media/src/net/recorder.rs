@@ -1,7 +1,8 @@
 //! The recording thread: takes blocks of 20 ms out of a bounded ring and puts them into files.
 //!
 //! The tick only tries to put a block in. If the disk is so slow that the ring is full, that block is missing; its number tells the writer, which
-//! puts silence there, so both sides stay aligned with the call's clock. A file that cannot be written is given up, the
+//! puts silence there, so both sides stay aligned with the call's clock. The first block tells the file's rate; should the call go on at another
+//! one, that is converted here. A file that cannot be written is given up, the
 //! reason is left where the engine sees it, and the call goes on.
 
 use std::collections::HashMap;
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::rate::{Block, Converter, Rate, Sound};
 use crate::wav::Writer;
-use crate::{FRAME, LINE_RATE};
+use crate::LINE_RATE;
 
 /// Blocks that the ring holds, of all recordings together: 82 s of one call, 0.8 s of a hundred.
 const RING: usize = 4_096;
-/// A file is flushed after so many bytes: one second of stereo.
+/// A file is flushed after so many bytes: one second of stereo, half a second of the wider.
 const FLUSH_BYTES: usize = LINE_RATE as usize * 4;
 /// And when nothing came for so long.
 const FLUSH_IDLE: Duration = Duration::from_millis(500);
@@ -30,7 +32,7 @@ const MAX_GAP: u64 = 30_000;
 #[allow(clippy::large_enum_variant, reason = "a box per block would allocate in every tick")]
 pub(super) enum Job {
     Open { id: u64, writer: Writer, trouble: Arc<OnceLock<String>> },
-    Block { id: u64, number: u64, pcm: [i16; FRAME] },
+    Block { id: u64, number: u64, block: Block },
     Close { id: u64, done: oneshot::Sender<()> },
 }
 
@@ -69,11 +71,11 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    pub(super) fn block(&mut self, pcm: [i16; FRAME]) {
+    pub(super) fn block(&mut self, block: Block) {
         if self.trouble.get().is_some() {
             return;
         }
-        if self.recorder.offer(Job::Block { id: self.id, number: self.number, pcm }).is_err() {
+        if self.recorder.offer(Job::Block { id: self.id, number: self.number, block }).is_err() {
             self.gaps += 1;
         }
         self.number += 1;
@@ -83,7 +85,39 @@ impl Tape {
 struct Open {
     writer: Writer,
     next: u64,
+    /// Of the file: that of its first block.
+    rate: Option<Rate>,
+    /// For blocks of the other rate, one for each side.
+    converters: Option<Box<[Converter; 2]>>,
     trouble: Arc<OnceLock<String>>,
+}
+
+impl Open {
+    /// Puts a block in its place. An error is one of the disk, at the first block.
+    fn put(&mut self, number: u64, block: &Block) -> io::Result<()> {
+        let rate = match self.rate {
+            Some(rate) => rate,
+            None => {
+                self.writer.set_rate(block.rate().hz())?;
+                *self.rate.insert(block.rate())
+            }
+        };
+        let missing = Block::new(&Sound::silence(rate), &Sound::silence(rate));
+        for _ in 0..number.saturating_sub(self.next).min(MAX_GAP) {
+            self.writer.push(&missing);
+        }
+        if block.rate() == rate {
+            self.writer.push(block);
+        } else {
+            let converters =
+                self.converters.get_or_insert_with(|| Box::new([Converter::new(), Converter::new()]));
+            let [left, right] = block.sides();
+            let [theirs, ours] = &mut **converters;
+            self.writer.push(&Block::new(&theirs.convert(&left, rate), &ours.convert(&right, rate)));
+        }
+        self.next = number + 1;
+        Ok(())
+    }
 }
 
 fn run(jobs: &Receiver<Job>) {
@@ -91,15 +125,15 @@ fn run(jobs: &Receiver<Job>) {
     loop {
         match jobs.recv_timeout(FLUSH_IDLE) {
             Ok(Job::Open { id, writer, trouble }) => {
-                open.insert(id, Open { writer, next: 0, trouble });
+                open.insert(id, Open { writer, next: 0, rate: None, converters: None, trouble });
             }
-            Ok(Job::Block { id, number, pcm }) => {
+            Ok(Job::Block { id, number, block }) => {
                 let Some(file) = open.get_mut(&id) else { continue };
-                for _ in 0..number.saturating_sub(file.next).min(MAX_GAP) {
-                    file.writer.push(&[0; FRAME]);
+                if let Err(error) = file.put(number, &block) {
+                    let _ = file.trouble.set(error.to_string());
+                    open.remove(&id);
+                    continue;
                 }
-                file.writer.push(&pcm);
-                file.next = number + 1;
                 if file.writer.pending() >= FLUSH_BYTES {
                     flush(&mut open, id);
                 }
@@ -143,13 +177,18 @@ fn finish(file: Open) {
 mod tests {
     use super::*;
 
-    fn record(writer: Writer, numbers: &[u64]) -> Option<String> {
+    fn block(rate: Rate) -> Block {
+        let side = Sound::new(rate, &[7; 320]);
+        Block::new(&side, &side)
+    }
+
+    fn record(writer: Writer, blocks: &[(u64, Rate)]) -> Option<String> {
         let (recorder, thread) = Recorder::start().expect("a thread");
         let trouble = Arc::new(OnceLock::new());
         let offer = |job| assert!(recorder.offer(job).is_ok(), "the ring has room");
         offer(Job::Open { id: 1, writer, trouble: Arc::clone(&trouble) });
-        for &number in numbers {
-            offer(Job::Block { id: 1, number, pcm: [7; FRAME] });
+        for &(number, rate) in blocks {
+            offer(Job::Block { id: 1, number, block: block(rate) });
         }
         let (done, wait) = oneshot::channel();
         offer(Job::Close { id: 1, done });
@@ -165,7 +204,7 @@ mod tests {
             eprintln!("skipped: no /dev/full here");
             return;
         };
-        let reason = record(Writer::over(full), &(0..60).collect::<Vec<_>>()).expect("a reason");
+        let reason = record(Writer::over(full), &(0..60).map(|number| (number, Rate::Narrow)).collect::<Vec<_>>()).expect("a reason");
         assert!(reason.contains("space"), "{reason}");
     }
 
@@ -173,10 +212,23 @@ mod tests {
     fn blocks_that_are_missing_are_silence_in_the_file() {
         let path = std::env::temp_dir().join(format!("offhook-gaps-{}.wav", std::process::id()));
         let writer = Writer::create(&path, LINE_RATE, 2).expect("created");
-        assert_eq!(record(writer, &[0, 1, 5, 6]), None);
+        assert_eq!(record(writer, &[0, 1, 5, 6].map(|number| (number, Rate::Narrow))), None);
         let wav = crate::wav::read(&path).expect("read");
         std::fs::remove_file(&path).expect("removed");
-        let blocks: Vec<i16> = wav.samples.chunks(FRAME).map(|block| block[0]).collect();
+        let blocks: Vec<i16> = wav.samples.chunks(320).map(|block| block[0]).collect();
         assert_eq!(blocks, [7, 7, 0, 0, 0, 7, 7]);
+    }
+
+    #[test]
+    fn the_first_block_gives_the_file_its_rate_and_others_are_brought_to_it() {
+        let path = std::env::temp_dir().join(format!("offhook-rates-{}.wav", std::process::id()));
+        let writer = Writer::create(&path, LINE_RATE, 2).expect("created");
+        let blocks: Vec<(u64, Rate)> =
+            (0..20).map(|number| (number, if number < 10 { Rate::Wide } else { Rate::Narrow })).collect();
+        assert_eq!(record(writer, &blocks), None);
+        let wav = crate::wav::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!((wav.rate, wav.samples.len()), (16_000, 20 * 640));
+        assert_eq!(wav.samples[19 * 640], 7);
     }
 }

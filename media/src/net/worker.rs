@@ -384,8 +384,8 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
             shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
         }
     }
-    if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
-        tape.block(pcm);
+    if let (Some(tape), Some(block)) = (&mut seat.tape, seat.session.poll_recording()) {
+        tape.block(block);
         if !tape.told
             && let Some(reason) = tape.trouble.get()
         {

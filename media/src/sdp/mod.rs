@@ -13,6 +13,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::{LINE_RATE, Rate};
+
 pub use negotiate::{accept, answer, offer};
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
@@ -27,6 +29,8 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722 at 64 kbit/s (RFC 3551 §4.5.2).
+    G722,
 }
 
 impl Codec {
@@ -35,20 +39,37 @@ impl Codec {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
         }
     }
 
-    /// The payload type that needs no `a=rtpmap` (RFC 3551 §6, table 4).
-    pub fn static_payload_type(self) -> u8 {
+    /// The payload type that we offer for it: where there is one, that which needs no `a=rtpmap` (RFC 3551 §6, table 4).
+    pub fn payload_type(self) -> u8 {
         match self {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
+            Codec::G722 => 9,
         }
     }
 
-    /// Ticks of the RTP timestamp per second.
+    /// Ticks of the RTP timestamp per second. For G.722 it is half of what it should be, by an old mistake that stands (RFC 3551 §4.5.2).
     pub fn clock_rate(self) -> u32 {
-        8_000
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+        }
+    }
+
+    /// Ticks of the RTP timestamp per unit of line time.
+    pub(crate) fn clock_divisor(self) -> u32 {
+        self.clock_rate() / LINE_RATE
+    }
+
+    /// The rate at which a session works that speaks this.
+    pub fn rate(self) -> Rate {
+        match self {
+            Codec::Pcmu | Codec::Pcma => Rate::Narrow,
+            Codec::G722 => Rate::Wide,
+        }
     }
 }
 
@@ -61,11 +82,14 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether to speak telephone-event (RFC 4733).
     pub dtmf: bool,
+    /// Whether a peer may fall silent with comfort noise (RFC 3389) if it asks for that. We never ask: silence that is suppressed costs the
+    /// beginnings of words.
+    pub comfort_noise: bool,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true }
+        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722], ptime_ms: 20, dtmf: true, comfort_noise: true }
     }
 }
 
@@ -142,8 +166,12 @@ pub struct Negotiated {
     pub codec: Codec,
     /// The number that both directions use for the codec.
     pub payload_type: u8,
-    /// The number of telephone-event/8000, if both sides speak it.
+    /// The number of telephone-event, if both sides speak it.
     pub dtmf_payload_type: Option<u8>,
+    /// The clock of telephone-event: the codec's, where both sides have it so (RFC 4733 §2.1).
+    pub dtmf_clock: u32,
+    /// The number of comfort noise (RFC 3389), if the peer may fall silent with it.
+    pub comfort_noise: Option<u8>,
     /// Where the peer says that it wants RTP. Its address is unspecified (0.0.0.0) when it holds the old way (RFC 3264 §8.4).
     pub remote: SocketAddr,
     /// Where the peer says that it wants RTCP (RFC 3605, else one port above).
@@ -159,8 +187,10 @@ impl Negotiated {
     pub fn plain(codec: Codec, remote: SocketAddr) -> Self {
         Negotiated {
             codec,
-            payload_type: codec.static_payload_type(),
+            payload_type: codec.payload_type(),
             dtmf_payload_type: Some(101),
+            dtmf_clock: codec.clock_rate(),
+            comfort_noise: None,
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
             direction: Direction::SendRecv,

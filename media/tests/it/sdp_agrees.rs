@@ -137,7 +137,8 @@ fn what_we_offer_can_be_answered_and_the_answer_read() {
         assert_eq!(ours.direction, direction);
         assert_eq!(ours.remote, "[2001:db8::9]:9000".parse().expect("a socket"));
     }
-    let plain = Capabilities { codecs: vec![Codec::Pcma], ptime_ms: 35, dtmf: false };
+    let plain = 
+        Capabilities { codecs: vec![Codec::Pcma], ptime_ms: 35, dtmf: false, ..Capabilities::default() };
     let text = String::from_utf8(sdp::offer(&plain, &local().bumped(), Direction::SendRecv)).expect("text");
     assert!(text.contains("o=- 77 4 ") && text.contains("RTP/AVP 8\r\n") && text.contains("a=ptime:30\r\n"));
 }
@@ -154,6 +155,18 @@ fn our_preference_decides_and_dtmf_only_if_both_have_it() {
     // telephone-event at 48 kHz goes with Opus, not with us.
     let wide = with(FREESWITCH, "a=rtpmap:101 telephone-event/8000\r\n", "");
     assert_eq!(answer(&wide).1.dtmf_payload_type, None);
+}
+
+#[test]
+fn comfort_noise_is_taken_where_it_is_offered_and_never_asked_for() {
+    let (text, agreed) = answer(FREESWITCH);
+    assert_eq!(agreed.comfort_noise, Some(13));
+    assert!(text.contains(" RTP/AVP 0 101 13\r\n") && text.contains("a=rtpmap:13 CN/8000\r\n"), "{text}");
+    let text = String::from_utf8(sdp::offer(&Capabilities::default(), &local(), Direction::SendRecv));
+    assert!(!text.expect("text").contains("CN/"));
+    let continuous = Capabilities { comfort_noise: false, ..Capabilities::default() };
+    let agreed = sdp::answer(FREESWITCH.as_bytes(), &continuous, &local()).expect("agreement").1;
+    assert_eq!(agreed.comfort_noise, None);
 }
 
 #[test]
@@ -204,13 +217,13 @@ fn what_cannot_be_agreed_has_a_name_and_a_status() {
         |offer: &str| sdp::answer(offer.as_bytes(), &Capabilities::default(), &local()).expect_err("refusal");
     let g729 = with(SIPP, "RTP/AVP 0", "RTP/AVP 18 3");
     let error = refuse(&g729);
-    assert_eq!(error, NegotiateError::NoCommonCodec { offered: "18 3".into(), ours: "PCMU PCMA".into() });
+    assert_eq!(error, NegotiateError::NoCommonCodec { offered: "18 3".into(), ours: "PCMU PCMA G722".into() });
     assert_eq!(error.status(), 488);
     // A number that is static elsewhere may be given another meaning.
     let redefined = with(
         BARESIP,
         "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000",
-        "a=rtpmap:0 L16/16000\r\na=rtpmap:8 G722/8000",
+        "a=rtpmap:0 L16/16000\r\na=rtpmap:8 G728/8000",
     );
     assert!(
         matches!(refuse(&redefined), NegotiateError::NoCommonCodec { offered, .. } if offered.contains("L16/16000"))
