@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::bridge::{self, Feed, Passed};
+use crate::bridge::{Legs, Passed, Tap};
 use crate::dtmf::event::{Payload, Presses};
-use crate::dtmf::{Dialler, Dialling, MAX_QUEUED_DIGITS, tone};
+use crate::dtmf::{Dialler, Dialling, tone};
 use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
@@ -115,12 +115,8 @@ pub struct MediaSession {
     next_report: Instant,
     /// The peer's last sender report: the middle of its NTP timestamp, and when it came.
     heard_report: Option<(u32, Instant)>,
-    /// What is heard goes to another session, and what that one hears comes by `feed`.
-    bridged: bool,
-    passed: Option<Passed>,
-    /// Keys that have not been passed on yet.
-    keys: VecDeque<char>,
-    feed: Feed,
+    /// To other sessions, and from them.
+    legs: Legs,
     returning: Option<Returning>,
     stats: Stats,
 }
@@ -151,10 +147,7 @@ impl MediaSession {
             recording: None,
             next_report: now,
             heard_report: None,
-            bridged: false,
-            passed: None,
-            keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
-            feed: Feed::new(),
+            legs: Legs::new(),
             returning: config.returns.map(Returning::new),
             stats: Stats::default(),
         }
@@ -184,7 +177,7 @@ impl MediaSession {
         self.sender.set_codec(codec);
         self.presses.set_clock(agreed.dtmf_clock);
         self.playout.set_rate(rate);
-        self.feed.set_rate(rate);
+        self.legs.set_rate(rate);
         if let Some(returning) = self.returning.as_mut().filter(|_| before != rate) {
             returning.set_rate(rate);
         }
@@ -286,15 +279,14 @@ impl MediaSession {
     pub fn tick(&mut self, now: Instant) {
         self.stats.ticks += 1;
         self.recording = None;
-        self.passed = None;
+        self.legs.pull(&mut self.stats);
         let Some(agreed) = self.agreed.clone() else { return };
         let rate = agreed.codec.rate();
         let mut theirs = Sound::silence(rate);
         let mut ours = Sound::silence(rate);
-        if agreed.direction.receives() {
-            self.listen(now, &mut theirs);
-        }
+        let is_heard = agreed.direction.receives() && self.listen(now, &mut theirs);
         self.speak(now, &agreed, &theirs, &mut ours);
+        self.legs.pass(is_heard.then_some(&theirs), &ours, &mut self.stats);
         self.echo.sent(&ours);
         self.sender.advance();
         if now >= self.next_report {
@@ -380,24 +372,38 @@ impl MediaSession {
     /// Joins this session with another one, or parts them: while joined, each tick gives what was heard by [`poll_passed`](Self::poll_passed), and
     /// sends what came by [`feed`](Self::feed), besides what is being played. Frames go on being told.
     pub fn bridge(&mut self, joined: bool) {
-        self.bridged = joined;
-        self.passed = None;
-        self.keys.clear();
-        self.feed.clear();
+        self.join(0, joined.then_some(Tap::Voice));
     }
 
     /// What the last tick has for the other session. `None` while the peer is not heard, or does not send (hold).
     pub fn poll_passed(&mut self) -> Option<Passed> {
-        self.passed.take()
+        self.poll_passed_by(0)
     }
 
     /// Takes what the other session has passed, for the next tick to send. At most 160 ms wait; then the oldest is dropped and counted.
     pub fn feed(&mut self, passed: Passed) {
-        if !self.bridged {
-            return;
-        }
-        self.feed.push(passed.pcm, &mut self.stats);
-        if let Some(digit) = passed.digit {
+        self.feed_by(0, passed);
+    }
+
+    /// The same by one of [`crate::LEGS`]: 0 is the bridge, the rest are for others who attend. Each has its own [`Tap`]; `None` takes the leg away.
+    pub fn join(&mut self, leg: usize, tap: Option<Tap>) {
+        self.legs.set(leg, tap);
+    }
+
+    /// Changes what a leg passes on.
+    pub fn tap(&mut self, leg: usize, tap: Tap) {
+        self.legs.tap(leg, tap);
+    }
+
+    /// As [`poll_passed`](Self::poll_passed), by a leg.
+    pub fn poll_passed_by(&mut self, leg: usize) -> Option<Passed> {
+        self.legs.take_passed(leg)
+    }
+
+    /// As [`feed`](Self::feed), by a leg. Keys are pressed only where they come over the bridge.
+    pub fn feed_by(&mut self, leg: usize, passed: Passed) {
+        let taken = self.legs.feed(leg, &passed, &mut self.stats);
+        if let (true, 0, Some(digit)) = (taken, leg, passed.digit) {
             // A key is none too many for the dialler in half a minute of pressing; and it is a key.
             let _ = self.dialler.dial(digit.encode_utf8(&mut [0; 4]));
         }
@@ -412,7 +418,8 @@ impl MediaSession {
         self.stats.clone()
     }
 
-    fn listen(&mut self, now: Instant, theirs: &mut Sound) {
+    /// Whether the peer is heard.
+    fn listen(&mut self, now: Instant, theirs: &mut Sound) -> bool {
         let silent = now.saturating_duration_since(self.last_packet);
         if silent >= self.next_silence {
             self.next_silence = self.next_silence.saturating_mul(2).max(Duration::from_millis(20));
@@ -420,24 +427,20 @@ impl MediaSession {
                 .push_back(Event::Silence { for_ms: u32::try_from(silent.as_millis()).unwrap_or(u32::MAX) });
         }
         if !self.heard {
-            return;
+            return false;
         }
         let before = self.events.len();
         self.presses.tick(&mut self.events);
         self.pressed(before);
         let concealed = self.receiver.pull(self.clock(now), theirs, &mut self.stats);
-        if self.bridged {
-            self.passed = Some(Passed { pcm: *theirs, digit: self.keys.pop_front() });
-            self.stats.bridge_passed += 1;
-        }
         let mut pcm = [0; FRAME];
         pcm.copy_from_slice(&self.lift.convert(theirs, Rate::Wide));
         self.echo.heard(theirs);
-        let (held, echo) = (self.presses.held(), &mut self.echo);
+        let (held, is_bridged, echo) = (self.presses.held(), self.legs.are_bridged(), &mut self.echo);
         let mut echoes = false;
         let judgement = self.vad.judge(now, &pcm, || {
             // Two people who talk with one another may do so over their own echo.
-            echoes = !held && !self.bridged && echo.explains();
+            echoes = !held && !is_bridged && echo.explains();
             held || echoes
         });
         self.stats.echo_frames += u64::from(echoes);
@@ -469,6 +472,7 @@ impl MediaSession {
         } else {
             self.stats.frames_dropped += 1;
         }
+        true
     }
 
     /// Keys were told, behind `before`.
@@ -476,9 +480,7 @@ impl MediaSession {
         for event in self.events.iter().skip(before) {
             if let Event::Digit { digit, .. } = event {
                 self.stats.digits_received += 1;
-                if self.bridged && self.keys.len() < MAX_QUEUED_DIGITS {
-                    self.keys.push_back(*digit);
-                }
+                self.legs.key(*digit);
             }
         }
     }
@@ -490,11 +492,6 @@ impl MediaSession {
         theirs: &Sound,
         ours: &mut Sound,
     ) {
-        let mut other = Sound::silence(ours.rate());
-        if self.bridged {
-            // Taken in any case: what the peer does not get, because it holds or a key is pressed, must not wait.
-            self.feed.pull(&mut other, &mut self.stats);
-        }
         let Some(to) = self.latch.destination().filter(|_| agreed.direction.sends()) else {
             self.sender.silence();
             return;
@@ -509,9 +506,7 @@ impl MediaSession {
         match dialling {
             Dialling::Idle => {
                 self.playout.pull(now, ours, &mut self.events);
-                if self.bridged {
-                    bridge::add(ours, &other);
-                }
+                self.legs.mix(ours);
             }
             Dialling::Key { code, held, last, .. } => {
                 let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;

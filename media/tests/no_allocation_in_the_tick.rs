@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use media::sdp::{Codec, Negotiated};
-use media::{Mark, MediaSession, Passed, PlayChunk, Rate, SessionConfig, Sound};
+use media::{Mark, MediaSession, Passed, PlayChunk, Rate, SessionConfig, Sound, Tap};
 
 struct Counting;
 
@@ -59,6 +59,8 @@ fn ten_minutes(codec: Codec) {
     }
     // Bridged: another session feeds it, mostly in time, and takes what it hears.
     session.bridge(true);
+    // Somebody listens in, and speaks now and then.
+    session.join(1, Some(Tap::Both));
     let mut packet = vec![0x80, codec.payload_type(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
     packet.extend((0..160).map(|n| (n * 7) as u8));
     let mut before = 0;
@@ -81,6 +83,11 @@ fn ten_minutes(codec: Codec) {
         let passed = session.poll_passed();
         for _ in 0..[1, 1, 0, 2][tick as usize / 7 % 4] {
             session.feed(Passed { digit: (tick % 997 == 0).then_some('5'), ..passed.unwrap_or(SILENCE) });
+        }
+        if let Some(both) = session.poll_passed_by(1)
+            && tick % 300 < 150
+        {
+            session.feed_by(1, both);
         }
         while session.poll_transmit().is_some() {}
         while session.poll_event().is_some() {}

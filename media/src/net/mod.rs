@@ -9,7 +9,7 @@
 //! | events to the owner, control | 64 more, and 1,024 kept back | the oldest wait; beyond all of it they are lost and counted |
 //! | chunks to be played, per line | 4, and [`EngineConfig::queue_ahead`] in the session | [`Line::play`] waits |
 //! | commands, per thread | 1,024 | the caller waits |
-//! | frames to a bridged line | 12 (240 ms) | the frame is dropped and counted |
+//! | frames to a joined line | 12 (240 ms) | the frame is dropped and counted |
 //! | blocks to be recorded | 4,096 | silence stands there in the file, and it is counted |
 //!
 //! `hush` goes by the commands, which are obeyed as they come, never behind queued audio; `pause` and `resume` are a flag that the next tick
@@ -17,6 +17,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is where time and threads come from")]
 
+mod joint;
 mod port;
 mod recorder;
 mod worker;
@@ -38,9 +39,11 @@ use crate::resample::{RATES, Resampler};
 use crate::sdp::Negotiated;
 use crate::session::{MediaSession, SessionConfig};
 use crate::wav::{Recording, Writer};
-use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats};
+use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats, Tap};
+pub use joint::Attendance;
+use joint::{Joint, Joints};
 use recorder::{Job, Recorder, Tape};
-use worker::{Bridge, CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, WAKE, Worker};
+use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, WAKE, Worker};
 
 /// Commands that may wait for a thread.
 const COMMANDS: usize = 1_024;
@@ -107,6 +110,16 @@ pub enum OpenError {
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
 #[error("the line is closed")]
 pub struct Closed;
+
+/// Why a line attends no other.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+pub enum AttendError {
+    #[error("the line is closed")]
+    Closed,
+    /// [`crate::LEGS`] but for the bridge are taken.
+    #[error("as many attend the line as can")]
+    NoRoom,
+}
 
 /// What an engine has seen and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -284,8 +297,7 @@ impl Engine {
             generation: 0,
             state: Arc::clone(&state),
             paused: false,
-            bridge: None,
-            bridge_full: 0,
+            joints: Joints::default(),
             frames_dropped: 0,
             events_lost: 0,
             tape,
@@ -455,7 +467,7 @@ impl Line {
     /// # Errors
     /// One of the lines is closed; then the other is unbridged.
     pub async fn bridge(&self, other: &Line) -> Result<(), Closed> {
-        let (ours, theirs) = Bridge::pair();
+        let (ours, theirs) = Joint::bridge();
         self.ask(|reply| Command::Bridge(self.key, Some(ours), reply)).await?;
         other.ask(|reply| Command::Bridge(other.key, Some(theirs), reply)).await
     }
@@ -466,6 +478,26 @@ impl Line {
     /// The line is closed.
     pub async fn unbridge(&self) -> Result<(), Closed> {
         self.ask(|reply| Command::Bridge(self.key, None, reply)).await
+    }
+
+    /// Has this line attend another one, beside what either is bridged with: `gives` says what of this one goes to the peer of the other, `takes` what
+    /// comes from there (see [`Tap`]). Two bridged lines with a third that attends the first and takes [`Tap::Both`] are a call that somebody listens
+    /// to. A line has room for three attendances, its own and those of others. They end when the answer is dropped, or one of the lines
+    /// closes; keys do not pass.
+    ///
+    /// # Errors
+    /// One of the lines is closed, or has no room.
+    pub async fn attend(&self, other: &Line, gives: Tap, takes: Tap) -> Result<Attendance, AttendError> {
+        let (attendance, ours, theirs) = Joint::attendance(gives, takes);
+        for (line, joint) in [(self, ours), (other, theirs)] {
+            let taken = line.ask(|reply| Command::Attend(line.key, Box::new(joint), reply)).await;
+            match taken {
+                Ok(true) => {}
+                Ok(false) => return Err(AttendError::NoRoom),
+                Err(Closed) => return Err(AttendError::Closed),
+            }
+        }
+        Ok(attendance)
     }
 
     /// # Errors
