@@ -169,12 +169,7 @@ impl Legs {
     }
 
     /// A tick ends: `theirs` is what the peer said, where it is heard, and `ours` what it was sent.
-    pub(crate) fn pass(
-        &mut self,
-        theirs: Option<&Sound>,
-        ours: &Sound,
-        stats: &mut Stats,
-    ) {
+    pub(crate) fn pass(&mut self, theirs: Option<&Sound>, ours: &Sound, stats: &mut Stats) {
         let keys = &mut self.keys;
         for (index, leg) in self.legs.iter_mut().enumerate() {
             let Some(leg) = leg else { continue };
@@ -378,8 +373,7 @@ mod tests {
         let mut ours = constant(ours);
         legs.mix(&mut ours);
         legs.pass(Some(&constant(theirs)), &ours, &mut stats);
-        let passed =
-            std::array::from_fn(|leg| legs.take_passed(leg).map(|passed| passed.pcm[LAST]));
+        let passed = std::array::from_fn(|leg| legs.take_passed(leg).map(|passed| passed.pcm[LAST]));
         (ours[LAST], passed)
     }
 

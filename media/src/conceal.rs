@@ -155,11 +155,13 @@ fn best_lag(pcm: &[i16], least: usize, most: usize, every: usize) -> (usize, f32
     let mut best = (most, -1.0);
     for lag in least..=most {
         let earlier = &pcm[most - lag..pcm.len() - lag];
-        let (product, energy) =
-            template.iter().zip(earlier).step_by(every).fold((0.0, 0.0), |(product, energy): (f32, f32), (&now, &then)| {
+        let (product, energy) = template.iter().zip(earlier).step_by(every).fold(
+            (0.0, 0.0),
+            |(product, energy): (f32, f32), (&now, &then)| {
                 let (now, then) = (f32::from(now), f32::from(then));
                 (product + now * then, energy + then * then)
-            });
+            },
+        );
         let correlation = product / (own * energy).sqrt().max(1.0);
         // A little better is not enough to prefer a multiple of the period.
         if correlation > best.1 + 0.01 {

@@ -12,8 +12,8 @@
 //! A caller who speaks over the echo adds energy that nothing explains. An echo that was found is looked for at its own delay first, which
 //! costs next to nothing, and its loudness then excuses the frames in which whispered consonants leave too little to compare.
 
-use crate::rate::{Rate, Sound};
 use crate::LINE_FRAME;
+use crate::rate::{Rate, Sound};
 
 /// Samples of one tick at 4 kHz.
 const TICK: usize = LINE_FRAME / 2;

@@ -37,6 +37,7 @@ mod mix;
 #[cfg(feature = "net")]
 pub mod net;
 mod playout;
+pub mod quality;
 mod rate;
 mod receive;
 pub mod resample;
@@ -56,6 +57,7 @@ pub use codec::g711;
 pub use error::{DigitsError, PlayError};
 pub use event::{Event, Hushed, Mark, PlayChunk};
 pub use jitter::JitterConfig;
+pub use quality::Quality;
 pub use rate::{Block, Rate, Sound};
 pub use returns::Returns;
 pub use session::{Channel, MediaSession, SessionConfig, Transmit};

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::event::{Hushed, Mark, PlayChunk};
-use crate::resample::{RATES, Resampler, convert};
 use crate::rate::{Rate, Sound};
+use crate::resample::{RATES, Resampler, convert};
 use crate::{Event, LINE_RATE, PlayError};
 
 /// The fade at the highest rate: 5 ms.
@@ -163,12 +163,7 @@ impl Playout {
 
     /// Fills a frame, with silence where nothing is to be played, and tells what began and ended in it. Gives how many of its samples
     /// belong to marks.
-    pub(crate) fn pull(
-        &mut self,
-        now: Instant,
-        frame: &mut Sound,
-        events: &mut VecDeque<Event>,
-    ) -> usize {
+    pub(crate) fn pull(&mut self, now: Instant, frame: &mut Sound, events: &mut VecDeque<Event>) -> usize {
         let fade = self.fade;
         frame.fill(0);
         let start = self.tail_left;
@@ -340,7 +335,9 @@ impl Playout {
     /// Keeps a resampler that was made elsewhere, so that none has to be made in a tick.
     pub(crate) fn prepare(&mut self, rate: u32, resampler: Resampler) {
         // One for another rate of the line was made before that changed.
-        if resampler.rates() != (rate, self.rate.hz()) || self.resamplers.iter().any(|(known, _)| *known == rate) {
+        if resampler.rates() != (rate, self.rate.hz())
+            || self.resamplers.iter().any(|(known, _)| *known == rate)
+        {
             return;
         }
         if self.resamplers.len() == MAX_RATES {

@@ -6,8 +6,8 @@
 use crate::codec::{self, Decoder};
 use crate::conceal::{Concealer, accelerate};
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
-use crate::rtp::{Arrival, Header, Sequence, Timeline};
 use crate::rate::{Rate, Sound};
+use crate::rtp::{Arrival, Header, Sequence, Timeline};
 use crate::sdp::Codec;
 use crate::{LINE_FRAME, LINE_RATE, Stats};
 
@@ -53,6 +53,7 @@ struct Stream {
 }
 
 /// What a report block says of the incoming stream (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Reception {
     pub(crate) ssrc: u32,
     /// Of 256.
@@ -295,8 +296,7 @@ impl Receiver {
             if !self.jitter.has_next() {
                 return;
             }
-            let Next::Packet { packet, skip } = self.jitter.next(now, self.pending(), LINE_FRAME)
-            else {
+            let Next::Packet { packet, skip } = self.jitter.next(now, self.pending(), LINE_FRAME) else {
                 return;
             };
             self.decode(packet, skip);

@@ -6,6 +6,8 @@
 //! A tick does not allocate. What may: [`configure`](MediaSession::configure), [`play`](MediaSession::play), and the first
 //! chunk of a rate.
 
+mod control;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
+use crate::quality::Gauge;
 use crate::rate::{Block, Converter, Rate, Sound};
 use crate::receive::Receiver;
 use crate::resample::Resampler;
@@ -24,14 +27,15 @@ use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Change, Vad, VadConfig};
-use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
+use crate::{
+    DigitsError, Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp,
+};
+use control::Control;
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
 const MAX_EVENTS: usize = 1_024;
 /// Frames that wait for an owner who does not listen: 320 ms.
 const MAX_FRAMES: usize = 16;
-/// How often we report, give or take (RFC 3550 §6.2).
-const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How loud our DTMF events claim to be: −10 dBm0.
 const EVENT_VOLUME: u8 = 10;
 
@@ -112,9 +116,8 @@ pub struct MediaSession {
     next_silence: Duration,
     record: bool,
     recording: Option<Block>,
-    next_report: Instant,
-    /// The peer's last sender report: the middle of its NTP timestamp, and when it came.
-    heard_report: Option<(u32, Instant)>,
+    control: Control,
+    quality: Gauge,
     /// To other sessions, and from them.
     legs: Legs,
     returning: Option<Returning>,
@@ -145,8 +148,8 @@ impl MediaSession {
             next_silence: config.silence_after,
             record: config.record,
             recording: None,
-            next_report: now,
-            heard_report: None,
+            control: Control::new(config.ssrc_seed, now, config.jitter.max),
+            quality: Gauge::new(),
             legs: Legs::new(),
             returning: config.returns.map(Returning::new),
             stats: Stats::default(),
@@ -157,7 +160,6 @@ impl MediaSession {
     pub fn configure(&mut self, now: Instant, agreed: &Negotiated) {
         if self.agreed.is_none() {
             self.last_packet = now;
-            self.next_report = now + REPORT_EVERY / 2;
         }
         let held = self.agreed.as_ref().is_some_and(|before| !before.direction.receives());
         if held && agreed.direction.receives() {
@@ -166,6 +168,8 @@ impl MediaSession {
         }
         self.latch.open(agreed.remote);
         self.set_codec(agreed);
+        self.control.agreed(now, self.agreed.is_none());
+        self.quality.agreed(agreed.codec);
         self.agreed = Some(agreed.clone());
     }
 
@@ -194,6 +198,10 @@ impl MediaSession {
             self.stats.strangers += 1;
             return;
         };
+        if rtcp::is_rtcp(bytes) && agreed.may_share_port() {
+            self.reported(now, from, bytes);
+            return;
+        }
         let Some((header, payload)) = rtp::parse(bytes) else {
             self.stats.malformed += 1;
             return;
@@ -210,13 +218,14 @@ impl MediaSession {
             self.stats.unknown_payload += 1;
             return;
         }
-        match self.latch.judge(from, header.ssrc, header.sequence) {
+        match self.latch.judge(now, from, header.ssrc, header.sequence) {
             Verdict::Stranger => {
                 self.stats.strangers += 1;
                 return;
             }
+            Verdict::Probation => return,
             Verdict::Latched => self.events.push_back(Event::Latched { remote: from }),
-            Verdict::Accept | Verdict::Probation => {}
+            Verdict::Accept => {}
         }
         if !agreed_receives(&self.agreed) {
             return;
@@ -225,17 +234,25 @@ impl MediaSession {
         self.last_packet = now;
         self.next_silence = self.silence_after;
         if header.ssrc == self.sender.ssrc {
-            // RFC 3550 §8.2: one of the two must change, and we can.
-            self.sender.change_ssrc();
+            self.collide(now, from.ip());
         }
         if self.receiver.ssrc() != Some(header.ssrc) {
             self.presses.restart(&mut self.events);
         }
         let clock = self.clock(now);
+        let resyncs = self.stats.resyncs;
         let Some(sequence) = self.receiver.account(clock, &header, &mut self.stats) else { return };
+        if self.stats.resyncs != resyncs {
+            self.quality.restart();
+        }
+        self.quality.arrived(sequence, header.timestamp);
         self.stats.received_bytes += payload.len() as u64;
         if let Some(codec) = codec {
+            let useless = self.stats.late + self.stats.overflow;
             self.receiver.sound(clock, &header, sequence, codec, payload, &mut self.stats);
+            if self.stats.late + self.stats.overflow > useless {
+                self.quality.discarded(sequence);
+            }
         } else if let Some(event) = Payload::parse(payload) {
             let before = self.events.len();
             self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
@@ -243,35 +260,6 @@ impl MediaSession {
             self.receiver.mute();
         } else {
             self.stats.malformed += 1;
-        }
-    }
-
-    /// Takes a datagram that came to the RTCP port.
-    pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        // Ports differ from RTP's; the host must be the one that we talk to.
-        let known = self.latch.source().or(self.latch.destination()).map(|source| source.ip());
-        if known != Some(from.ip()) {
-            self.stats.strangers += 1;
-            return;
-        }
-        let Some(report) = rtcp::parse(bytes, self.sender.ssrc) else {
-            self.stats.malformed += 1;
-            return;
-        };
-        if let Some(middle) = report.sender {
-            self.heard_report = Some((middle, now));
-        }
-        if let Some(block) = report.block {
-            self.stats.peer_loss = Some(f32::from(block.fraction_lost) / 256.0);
-            if block.last != 0 {
-                // RFC 3550 §6.4.1: A − LSR − DLSR.
-                let arrived = (self.ntp(now) >> 16) as u32;
-                let round_trip = arrived.wrapping_sub(block.last).wrapping_sub(block.since);
-                // More than ten seconds is a peer that cannot count.
-                if round_trip < 10 << 16 {
-                    self.stats.round_trip_ms = Some(round_trip as f32 / 65.536);
-                }
-            }
         }
     }
 
@@ -289,7 +277,7 @@ impl MediaSession {
         self.legs.pass(is_heard.then_some(&theirs), &ours, &mut self.stats);
         self.echo.sent(&ours);
         self.sender.advance();
-        if now >= self.next_report {
+        if self.control.is_due(now) {
             self.report(now, &agreed);
         }
         if self.record {
@@ -415,7 +403,12 @@ impl MediaSession {
     }
 
     pub fn stats(&self) -> Stats {
-        self.stats.clone()
+        let ptime_ms = self.agreed.as_ref().map_or(20.0, |agreed| f32::from(agreed.ptime_ms));
+        Stats {
+            quality: self.quality.quality(&self.stats, ptime_ms),
+            hijacks: self.latch.attempts(),
+            ..self.stats.clone()
+        }
     }
 
     /// Whether the peer is heard.
@@ -485,13 +478,7 @@ impl MediaSession {
         }
     }
 
-    fn speak(
-        &mut self,
-        now: Instant,
-        agreed: &Negotiated,
-        theirs: &Sound,
-        ours: &mut Sound,
-    ) {
+    fn speak(&mut self, now: Instant, agreed: &Negotiated, theirs: &Sound, ours: &mut Sound) {
         let Some(to) = self.latch.destination().filter(|_| agreed.direction.sends()) else {
             self.sender.silence();
             return;
@@ -542,45 +529,9 @@ impl MediaSession {
         self.sender.event(to, payload_type, first, self.key_timestamp, &payload, &mut self.stats);
     }
 
-    fn report(&mut self, now: Instant, agreed: &Negotiated) {
-        // Spread, so that many calls do not report at once; and not with the regularity that §6.2 warns of.
-        let spread = u64::from(self.sender.ssrc.rotate_left(self.stats.sent as u32 % 32) % 2_000);
-        self.next_report = now + REPORT_EVERY - Duration::from_secs(1) + Duration::from_millis(spread);
-        let to = match self.latch.source() {
-            // A peer that sends from elsewhere than it announced has its RTCP beside its RTP.
-            Some(source) if source.ip() != agreed.remote_rtcp.ip() => {
-                SocketAddr::new(source.ip(), source.port().saturating_add(1))
-            }
-            _ => agreed.remote_rtcp,
-        };
-        if to.ip().is_unspecified() || to.port() == 0 {
-            return;
-        }
-        let sent = rtcp::Sent {
-            ntp: self.ntp(now),
-            timestamp: self.sender.timestamp(),
-            packets: self.stats.sent as u32,
-            bytes: self.stats.sent_bytes as u32,
-        };
-        let sent = (agreed.direction.sends() && self.stats.sent > 0).then_some(sent);
-        let heard = self.heard_report.map_or_else(rtcp::Heard::default, |(last, at)| rtcp::Heard {
-            last,
-            since: (now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000) as u32,
-        });
-        let reception = self.receiver.report();
-        let ssrc = self.sender.ssrc;
-        rtcp::write(ssrc, sent.as_ref(), reception.as_ref(), heard, self.sender.control(to));
-    }
-
     /// Line time since the session began.
     fn clock(&self, now: Instant) -> i64 {
         (now.saturating_duration_since(self.epoch).as_nanos() / 125_000) as i64
-    }
-
-    /// Time since the session began as NTP fixed point. One second is added, so that its middle is never the 0 that means "none".
-    fn ntp(&self, now: Instant) -> u64 {
-        let time = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
-        (time.as_secs() << 32) | ((u64::from(time.subsec_nanos()) << 32) / 1_000_000_000)
     }
 }
 

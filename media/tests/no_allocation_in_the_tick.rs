@@ -49,7 +49,11 @@ fn ten_minutes(codec: Codec) {
     let config =
         SessionConfig { record: true, max_queue: Duration::from_secs(3_600), ..SessionConfig::default() };
     let mut session = MediaSession::new(config, now);
-    session.configure(now, &Negotiated::plain(codec, peer));
+    session.configure(now, &Negotiated { rtcp_xr: true, ..Negotiated::plain(codec, peer) });
+    // A sender report of the peer, with a goodbye of somebody else behind it.
+    let mut report = vec![0x80, 200, 0, 6, 0, 0, 0, 7];
+    report.extend([0; 20]);
+    report.extend([0x81, 203, 0, 1, 0, 0, 0, 9]);
     // Eleven minutes of speech at a synthesizer's rate.
     let second: std::sync::Arc<[i16]> = (0..22_050).map(|n| ((n * 37 % 8_000) - 4_000) as i16).collect();
     for _ in 0..660 {
@@ -75,6 +79,9 @@ fn ten_minutes(codec: Codec) {
         if tick % 50 != 3 {
             session.handle_packet(now + Duration::from_millis(u64::from(tick % 7)), peer, &packet);
         }
+        if tick % 250 == 0 {
+            session.handle_rtcp(now, peer, &report);
+        }
         if tick % 70 == 0 {
             session.handle_packet(now, peer, &packet);
         }
@@ -95,6 +102,7 @@ fn ten_minutes(codec: Codec) {
     }
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{codec:?}");
     let stats = session.stats();
+    assert!(stats.rtcp_sent > 100 && stats.rtcp_received > 100 && stats.quality.heard.is_some(), "{stats:?}");
     assert!(
         stats.concealed_frames > 100 && stats.bridge_sent > 20_000 && stats.digits_sent > 10,
         "{stats:?}"

@@ -94,7 +94,8 @@ impl Presses {
             let continues = ahead > 0
                 && press.code == payload.code
                 && !marker
-                && (ahead == press.duration || ahead <= RUNNING_MS * self.ticks_per_ms && duration > press.duration);
+                && (ahead == press.duration
+                    || ahead <= RUNNING_MS * self.ticks_per_ms && duration > press.duration);
             if continues && ahead == press.duration && duration <= press.duration {
                 press.before += press.duration;
                 press.duration = 0;
@@ -145,7 +146,10 @@ impl Presses {
         let Some(press) = self.current.take() else { return };
         self.reported = Some((press.timestamp, press.code));
         if let Some(digit) = digit_of(press.code) {
-            events.push_back(Event::Digit { digit, duration_ms: (press.before + press.duration) / self.ticks_per_ms });
+            events.push_back(Event::Digit {
+                digit,
+                duration_ms: (press.before + press.duration) / self.ticks_per_ms,
+            });
         }
     }
 }

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::LINE_RATE;
 use crate::rate::{Block, Converter, Rate, Sound};
 use crate::wav::Writer;
-use crate::LINE_RATE;
 
 /// Blocks that the ring holds, of all recordings together: 82 s of one call, 0.8 s of a hundred.
 const RING: usize = 4_096;
@@ -204,7 +204,9 @@ mod tests {
             eprintln!("skipped: no /dev/full here");
             return;
         };
-        let reason = record(Writer::over(full), &(0..60).map(|number| (number, Rate::Narrow)).collect::<Vec<_>>()).expect("a reason");
+        let reason =
+            record(Writer::over(full), &(0..60).map(|number| (number, Rate::Narrow)).collect::<Vec<_>>())
+                .expect("a reason");
         assert!(reason.contains("space"), "{reason}");
     }
 

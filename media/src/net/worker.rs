@@ -33,6 +33,8 @@ const BACKLOG: usize = 1_024;
 const BATCH: usize = 64;
 /// A tick that begins later than this counts as late.
 const LATE: Duration = Duration::from_millis(5);
+/// Ticks after which ports that have rested are looked for: a second.
+const PORTS_EVERY: u32 = 50;
 /// Ticks that are made up for at once after a stall; the rest are skipped.
 pub(super) const CATCH_UP: u32 = 10;
 
@@ -119,7 +121,7 @@ impl Worker {
         const PERIOD: Duration = Duration::from_millis(TICK_MS as u64);
         let mut events = Events::with_capacity(1_024);
         let mut next = Instant::now() + PERIOD;
-        let mut made_up = 0;
+        let (mut made_up, mut beats) = (0, 0u32);
         while !self.shared.stop.load(Ordering::Acquire) {
             let wait = if self.more.is_empty() {
                 next.saturating_duration_since(Instant::now())
@@ -148,6 +150,10 @@ impl Worker {
                 continue;
             }
             self.tick_all(next);
+            beats = beats.wrapping_add(1);
+            if beats.is_multiple_of(PORTS_EVERY) {
+                self.shared.wake_ports(now);
+            }
             next += PERIOD;
             made_up += 1;
             if made_up == CATCH_UP {
@@ -304,6 +310,11 @@ impl Worker {
         let _ = registry.deregister(&mut seat.rtp);
         let _ = registry.deregister(&mut seat.rtcp);
         self.shared.counters.sessions.fetch_sub(1, Ordering::Relaxed);
+        // It may be here because it panicked.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            seat.session.goodbye(Instant::now());
+            transmit(&mut seat, &self.shared);
+        }));
         let stats = stats(&seat);
         let tape = seat.tape.take().map(|tape| {
             let (done, wait) = oneshot::channel();
@@ -311,10 +322,8 @@ impl Worker {
             TapeEnd { done: wait, trouble: tape.trouble }
         });
         self.flush_closing();
-        let port = seat.port;
-        // The sockets close before the port is given back.
-        drop(seat);
-        self.shared.give_back(port);
+        let Seat { port, rtp, rtcp, .. } = *seat;
+        self.shared.give_back(port, Some((rtp, rtcp)));
         Some(Ending { stats, tape })
     }
 
@@ -362,12 +371,7 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
     }
     seat.session.tick(now);
     seat.joints.pass(&mut seat.session);
-    while let Some(packet) = seat.session.poll_transmit() {
-        let socket = if packet.channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
-        if socket.send_to(packet.bytes, reachable(packet.to, shared.config.bind)).is_err() {
-            shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    transmit(seat, shared);
     if let (Some(tape), Some(block)) = (&mut seat.tape, seat.session.poll_recording()) {
         tape.block(block);
         if !tape.told
@@ -379,6 +383,16 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
         }
     }
     tell(seat);
+}
+
+/// Sends what waits.
+fn transmit(seat: &mut Seat, shared: &Shared) {
+    while let Some(packet) = seat.session.poll_transmit() {
+        let socket = if packet.channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
+        if socket.send_to(packet.bytes, reachable(packet.to, shared.config.bind)).is_err() {
+            shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Hands over what the session tells: control events always in order and never lost lightly, frames only where there is room to spare.

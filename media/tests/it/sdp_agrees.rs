@@ -137,7 +137,7 @@ fn what_we_offer_can_be_answered_and_the_answer_read() {
         assert_eq!(ours.direction, direction);
         assert_eq!(ours.remote, "[2001:db8::9]:9000".parse().expect("a socket"));
     }
-    let plain = 
+    let plain =
         Capabilities { codecs: vec![Codec::Pcma], ptime_ms: 35, dtmf: false, ..Capabilities::default() };
     let text = String::from_utf8(sdp::offer(&plain, &local().bumped(), Direction::SendRecv)).expect("text");
     assert!(text.contains("o=- 77 4 ") && text.contains("RTP/AVP 8\r\n") && text.contains("a=ptime:30\r\n"));
@@ -167,6 +167,31 @@ fn comfort_noise_is_taken_where_it_is_offered_and_never_asked_for() {
     let continuous = Capabilities { comfort_noise: false, ..Capabilities::default() };
     let agreed = sdp::answer(FREESWITCH.as_bytes(), &continuous, &local()).expect("agreement").1;
     assert_eq!(agreed.comfort_noise, None);
+}
+
+#[test]
+fn rtp_and_rtcp_share_a_port_where_both_like_it() {
+    let muxed = with(BARESIP, "a=rtcp-rsize", "a=rtcp-mux\r\na=rtcp-xr:rcvr-rtt=all voip-metrics");
+    let (text, agreed) = answer(&muxed);
+    assert!(text.ends_with("a=sendrecv\r\na=rtcp-mux\r\na=rtcp-xr:voip-metrics\r\n"), "{text}");
+    assert!(agreed.rtcp_mux && agreed.rtcp_xr);
+    assert_eq!(agreed.remote_rtcp, agreed.remote);
+    // Who does not say it, or says it where we do not, keeps the two apart.
+    let (text, agreed) = answer(BARESIP);
+    assert!(!text.contains("mux") && !agreed.rtcp_mux && !agreed.rtcp_xr);
+    let apart = Capabilities { rtcp_mux: false, ..Capabilities::default() };
+    let (text, agreed) = sdp::answer(muxed.as_bytes(), &apart, &local()).expect("agreement");
+    assert!(!String::from_utf8(text).expect("text").contains("rtcp-mux") && !agreed.rtcp_mux);
+    assert_eq!(agreed.remote_rtcp, "127.0.0.3:20015".parse().expect("a socket"));
+    // A payload type that looks like an RTCP packet where its marker is set.
+    let low = muxed.replace("RTP/AVP 0 8 101", "RTP/AVP 0 8 72").replace(":101", ":72");
+    assert_eq!((answer(&low).1.dtmf_payload_type, answer(&low).1.rtcp_mux), (Some(72), false));
+    // We offer it, and take an answer with it and without.
+    let offer = sdp::offer(&Capabilities::default(), &local(), Direction::SendRecv);
+    let offer = String::from_utf8(offer).expect("text");
+    assert!(offer.contains("a=rtcp:16401\r\n") && offer.contains("a=rtcp-mux\r\n"), "{offer}");
+    let accept = |answer: &str| sdp::accept(answer.as_bytes(), &Capabilities::default()).expect("agreement");
+    assert!(accept(&muxed).rtcp_mux && !accept(BARESIP).rtcp_mux);
 }
 
 #[test]
@@ -217,7 +242,10 @@ fn what_cannot_be_agreed_has_a_name_and_a_status() {
         |offer: &str| sdp::answer(offer.as_bytes(), &Capabilities::default(), &local()).expect_err("refusal");
     let g729 = with(SIPP, "RTP/AVP 0", "RTP/AVP 18 3");
     let error = refuse(&g729);
-    assert_eq!(error, NegotiateError::NoCommonCodec { offered: "18 3".into(), ours: "PCMU PCMA G722".into() });
+    assert_eq!(
+        error,
+        NegotiateError::NoCommonCodec { offered: "18 3".into(), ours: "PCMU PCMA G722".into() }
+    );
     assert_eq!(error.status(), 488);
     // A number that is static elsewhere may be given another meaning.
     let redefined = with(

@@ -20,8 +20,7 @@ struct Talk {
 impl Talk {
     fn new(codec: Codec) -> Talk {
         let began = start();
-        let mut talk =
-            Talk { a: Party::new(began, 1), b: Party::new(began, 2), ticks: 0, began, lose: 0 };
+        let mut talk = Talk { a: Party::new(began, 1), b: Party::new(began, 2), ticks: 0, began, lose: 0 };
         talk.agree(codec);
         talk
     }
