@@ -143,7 +143,7 @@ fn main() {
     calls("one call, both speak, recorded", 1, &spoken, true, true);
     calls("100 calls, the peer speaks", 100, &spoken, false, false);
     calls("100 calls, both speak", 100, &spoken, true, false);
-    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722] {
+    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus] {
         let name = |what: &str| format!("100 calls, both speak, {}{what}", codec.name());
         let spoken = packets(codec, 16_000, speech(16_000, 30));
         calls(&name(""), 100, &spoken, true, false);

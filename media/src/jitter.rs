@@ -220,6 +220,11 @@ impl Jitter {
         matches!((self.next, self.packets.front()), (Some(next), Some(first)) if first.timestamp <= next)
     }
 
+    /// The packet behind a loss, if it is the very next.
+    pub(crate) fn upcoming(&self) -> Option<&Packet> {
+        self.packets.front().filter(|packet| Some(packet.timestamp) == self.next)
+    }
+
     /// How much later than the fastest packet we play, in samples; `None` between spurts.
     pub(crate) fn delay(&self, now: i64, pending: usize) -> Option<i64> {
         self.next.map(|next| self.slack_of(now, next - pending as i64))

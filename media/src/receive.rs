@@ -204,6 +204,7 @@ impl Receiver {
                     concealed = true;
                 }
                 Next::Lost { samples } => self.silence(samples),
+                Next::Idle if self.muted == 0 && self.decoder.comfort(wanted, &mut self.pcm) => {}
                 Next::Starved | Next::Idle => self.silence(wanted),
             }
         }
@@ -264,6 +265,10 @@ impl Receiver {
     }
 
     fn conceal(&mut self, units: usize) {
+        let next = self.jitter.upcoming().map(|packet| (packet.codec, &packet.payload[..]));
+        if self.decoder.conceal(units, next, &mut self.pcm) {
+            return;
+        }
         let start = self.pcm.len();
         self.pcm.resize(start + units * self.codec.rate().scale(), 0);
         self.concealer.lost(&mut self.pcm[start..]);

@@ -178,7 +178,7 @@ impl MediaSession {
         let (codec, rate) = (agreed.codec, agreed.codec.rate());
         let before = self.rate();
         self.receiver.set_codec(codec);
-        self.sender.set_codec(codec);
+        self.sender.set_codec(codec, agreed.opus);
         self.presses.set_clock(agreed.dtmf_clock);
         self.playout.set_rate(rate);
         self.legs.set_rate(rate);

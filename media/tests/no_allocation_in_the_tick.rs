@@ -37,7 +37,7 @@ const SILENCE: Passed = Passed { pcm: Sound::silence(Rate::Narrow), digit: None 
 #[test]
 fn ten_minutes_of_call_allocate_nothing() {
     // One after the other: the counter is everybody's.
-    for codec in [Codec::Pcmu, Codec::G722] {
+    for codec in [Codec::Pcmu, Codec::G722, Codec::Opus] {
         ten_minutes(codec);
     }
 }

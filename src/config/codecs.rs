@@ -4,19 +4,13 @@ use media::sdp::{Codec, OpusSettings};
 
 use super::file::Section;
 
-/// By their names in the configuration, in the order of the default.
+/// The codecs of a line that says nothing of them.
 ///
 /// A telephone trunk expects G.711: whatever else it offers, it transcodes itself, and our ears hear as much in what comes of it. Who
 /// has softphones puts the wider codecs first.
-const NAMES: [(&str, Codec); 4] =
-    [("pcmu", Codec::Pcmu), ("pcma", Codec::Pcma), ("g722", Codec::G722), ("opus", Codec::Opus)];
+pub(super) const DEFAULT: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
 
 const ALLOWED: &str = "\"pcmu\", \"pcma\", \"g722\" or \"opus\"";
-
-/// The codecs of a line that says nothing of them.
-pub(super) fn default() -> Vec<Codec> {
-    NAMES.iter().map(|(_, codec)| *codec).collect()
-}
 
 /// `codecs = ["opus", "pcmu"]`: the best first. `None`: the key is not there.
 pub(super) fn codecs(s: &Section) -> Option<Vec<Codec>> {
@@ -25,12 +19,10 @@ pub(super) fn codecs(s: &Section) -> Option<Vec<Codec>> {
     }
     let mut found = Vec::new();
     for name in s.texts("codecs", &[]) {
-        match NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)) {
-            Some((_, codec)) if found.contains(codec) => {
-                s.wrong("codecs", format!("names {name:?} twice"));
-            }
-            Some((_, codec)) => found.push(*codec),
-            None => s.wrong("codecs", format!("holds {name:?}, and each must be {ALLOWED}")),
+        match name.parse() {
+            Ok(codec) if found.contains(&codec) => s.wrong("codecs", format!("names {name:?} twice")),
+            Ok(codec) => found.push(codec),
+            Err(_) => s.wrong("codecs", format!("holds {name:?}, and each must be {ALLOWED}")),
         }
     }
     if found.is_empty() {

@@ -230,7 +230,7 @@ impl Default for Config {
                 ports: 20000..=20999,
                 threads: 1,
                 timeout: Duration::from_secs(60),
-                codecs: codecs::default(),
+                codecs: codecs::DEFAULT.to_vec(),
                 opus: OpusSettings::default(),
             },
             http: Http::default(),

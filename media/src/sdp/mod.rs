@@ -8,6 +8,7 @@
 
 mod control;
 mod negotiate;
+mod opus;
 mod parse;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ use thiserror::Error;
 use crate::{LINE_RATE, Rate};
 
 pub use negotiate::{accept, answer, offer};
+pub use opus::OpusSettings;
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
 /// The content type of a session description.
@@ -32,6 +34,8 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s (RFC 3551 §4.5.2).
     G722,
+    /// Opus (RFC 6716, RFC 7587).
+    Opus,
 }
 
 impl Codec {
@@ -41,6 +45,7 @@ impl Codec {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
             Codec::G722 => "G722",
+            Codec::Opus => "opus",
         }
     }
 
@@ -50,6 +55,7 @@ impl Codec {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
             Codec::G722 => 9,
+            Codec::Opus => 111,
         }
     }
 
@@ -57,6 +63,7 @@ impl Codec {
     pub fn clock_rate(self) -> u32 {
         match self {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::Opus => 48_000,
         }
     }
 
@@ -69,10 +76,24 @@ impl Codec {
     pub fn rate(self) -> Rate {
         match self {
             Codec::Pcmu | Codec::Pcma => Rate::Narrow,
-            Codec::G722 => Rate::Wide,
+            Codec::G722 | Codec::Opus => Rate::Wide,
         }
     }
 }
+
+/// By the names that [`Codec::name`] gives, in any case.
+impl std::str::FromStr for Codec {
+    type Err = UnknownCodec;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCodec> {
+        let known = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
+        known.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name)).ok_or(UnknownCodec)
+    }
+}
+
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+#[error("no codec of ours: pcmu, pcma, g722 and opus are")]
+pub struct UnknownCodec;
 
 /// What we are willing to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,6 +107,8 @@ pub struct Capabilities {
     /// Whether a peer may fall silent with comfort noise (RFC 3389) if it asks for that. We never ask: silence that is suppressed costs the
     /// beginnings of words.
     pub comfort_noise: bool,
+    /// What we wish of Opus, and its most.
+    pub opus: OpusSettings,
     /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
     pub rtcp_mux: bool,
 }
@@ -93,10 +116,11 @@ pub struct Capabilities {
 impl Default for Capabilities {
     fn default() -> Self {
         Capabilities {
-            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722],
+            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus],
             ptime_ms: 20,
             dtmf: true,
             comfort_noise: true,
+            opus: OpusSettings::default(),
             rtcp_mux: true,
         }
     }
@@ -181,6 +205,8 @@ pub struct Negotiated {
     pub dtmf_clock: u32,
     /// The number of comfort noise (RFC 3389), if the peer may fall silent with it.
     pub comfort_noise: Option<u8>,
+    /// How Opus is sent, if it is.
+    pub opus: OpusSettings,
     /// Where the peer says that it wants RTP. Its address is unspecified (0.0.0.0) when it holds the old way (RFC 3264 §8.4).
     pub remote: SocketAddr,
     /// Where the peer says that it wants RTCP (RFC 3605, else one port above).
@@ -204,6 +230,7 @@ impl Negotiated {
             dtmf_payload_type: Some(101),
             dtmf_clock: codec.clock_rate(),
             comfort_noise: None,
+            opus: OpusSettings::default(),
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
             rtcp_mux: false,

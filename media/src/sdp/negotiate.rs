@@ -31,7 +31,7 @@ pub fn offer(capabilities: &Capabilities, local: &LocalMedia, direction: Directi
         }
     }
     let mut text = head(local);
-    write_audio(&mut text, local.port, &formats, clamp_ptime(capabilities.ptime_ms), direction);
+    write_audio(&mut text, local.port, &formats, capabilities, direction);
     control::write(&mut text, capabilities.rtcp_mux, true);
     text.into_bytes()
 }
@@ -58,13 +58,7 @@ pub fn answer(
             if let Some(payload_type) = agreed.comfort_noise {
                 formats.push(Format { payload_type, meaning: Meaning::ComfortNoise });
             }
-            write_audio(
-                &mut text,
-                local.port,
-                &formats,
-                clamp_ptime(capabilities.ptime_ms),
-                agreed.direction,
-            );
+            write_audio(&mut text, local.port, &formats, capabilities, agreed.direction);
             control::write(&mut text, agreed.rtcp_mux, agreed.rtcp_xr);
         } else {
             // RFC 3264 §6: rejected, but in its place, with at least one of its formats.
@@ -166,6 +160,7 @@ fn agree(
         dtmf_payload_type: dtmf.map(|(payload_type, _)| payload_type),
         dtmf_clock: dtmf.map_or(codec.clock_rate(), |(_, clock)| clock),
         comfort_noise,
+        opus: capabilities.opus.towards(&fmtp(medium, payload_type)),
         remote: SocketAddr::new(address, medium.port),
         remote_rtcp: control::address(medium, address),
         rtcp_mux: false,
@@ -207,6 +202,8 @@ fn meaning(name: &str, rate: u32, channels: u32) -> Option<Meaning> {
         ("PCMU", 8_000, 1) => Some(Meaning::Codec(Codec::Pcmu)),
         ("PCMA", 8_000, 1) => Some(Meaning::Codec(Codec::Pcma)),
         ("G722", 8_000, 1) => Some(Meaning::Codec(Codec::G722)),
+        // Always two channels, whatever is sent (RFC 7587 §4.1); some peers leave them out.
+        ("OPUS", 48_000, _) => Some(Meaning::Codec(Codec::Opus)),
         ("TELEPHONE-EVENT", 8_000 | 48_000, 1) => Some(Meaning::TelephoneEvent(rate)),
         ("CN", 8_000, 1) => Some(Meaning::ComfortNoise),
         _ => None,
@@ -226,6 +223,15 @@ fn rtpmap(medium: &Medium, payload_type: u8) -> Option<(String, u32, u32)> {
         let channels = parts.next().map_or(Some(1), |channels| channels.trim().parse().ok())?;
         Some((name, rate, channels))
     })
+}
+
+/// The parameters of a format.
+fn fmtp(medium: &Medium, payload_type: u8) -> String {
+    let values = medium.attributes.iter().filter(|attribute| attribute.name == "fmtp");
+    let mut values =
+        values.filter_map(|attribute| attribute.value.as_deref()?.split_once(char::is_whitespace));
+    let found = values.find(|(number, _)| number.parse::<u8>() == Ok(payload_type));
+    found.map(|(_, parameters)| parameters.to_owned()).unwrap_or_default()
 }
 
 /// For the error message: `G729 OPUS/48000`, or the bare numbers.
@@ -286,7 +292,14 @@ fn head(local: &LocalMedia) -> String {
     )
 }
 
-fn write_audio(text: &mut String, port: u16, formats: &[Format], ptime_ms: u8, direction: Direction) {
+fn write_audio(
+    text: &mut String,
+    port: u16,
+    formats: &[Format],
+    capabilities: &Capabilities,
+    direction: Direction,
+) {
+    let ptime_ms = clamp_ptime(capabilities.ptime_ms);
     let _ = write!(text, "m=audio {port} RTP/AVP");
     for format in formats {
         let _ = write!(text, " {}", format.payload_type);
@@ -295,6 +308,11 @@ fn write_audio(text: &mut String, port: u16, formats: &[Format], ptime_ms: u8, d
     for format in formats {
         let number = format.payload_type;
         let _ = match format.meaning {
+            // Two channels are named even where one is sent (RFC 7587 §7).
+            Meaning::Codec(Codec::Opus) => {
+                let parameters = capabilities.opus;
+                write!(text, "a=rtpmap:{number} opus/48000/2\r\na=fmtp:{number} {parameters}\r\n")
+            }
             Meaning::Codec(codec) => {
                 write!(text, "a=rtpmap:{number} {}/{}\r\n", codec.name(), codec.clock_rate())
             }
