@@ -212,7 +212,8 @@ fn no_bytes_that_claim_to_be_opus_do_harm() {
         packet.extend((1_000 + sequence as u16).to_be_bytes());
         packet.extend((sequence * 960).to_be_bytes());
         packet.extend([0, 0, 0, 9]);
-        packet.extend(chance.bytes(chance.below(80)));
+        let length = chance.below(80);
+        packet.extend(chance.bytes(length));
         talk.b.session.handle_packet(now, address(1, 4_000), &packet);
         talk.b.tick(now);
     }
