@@ -245,7 +245,7 @@ impl Feed {
             frames: VecDeque::with_capacity(CAPACITY),
             rate,
             converter: Converter::new(),
-            concealer: Concealer::new(rate),
+            concealer: Concealer::new(rate.hz()),
             dry: GONE,
             spare: 0,
         }

@@ -4,11 +4,13 @@
 //! concealment and the jitter buffer's decisions.
 
 use crate::codec::{self, Decoder};
-use crate::conceal::{Concealer, accelerate};
+use crate::comfort::Comfort;
+use crate::conceal::Concealer;
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
-use crate::rate::{Rate, Sound};
+use crate::rate::Sound;
 use crate::rtp::{Arrival, Header, Sequence, Timeline};
 use crate::sdp::Codec;
+use crate::stretch::{PITCH_MIN, accelerate, is_quiet};
 use crate::{LINE_FRAME, LINE_RATE, Stats};
 
 /// A transit that differs so much from the base is no delay: the sender's timestamps jumped.
@@ -18,7 +20,9 @@ const LATE_RUN: u32 = 3;
 /// Ticks for which there must be a little too much delay before some is taken away; fewer if it is more.
 const PATIENCE: u32 = 25;
 /// Ticks after which a seam is accepted even where the sound does not repeat.
-const IMPATIENCE: u32 = 100;
+const IMPATIENCE: u32 = 200;
+/// So much less delay than needed is gained by lengthening sound even where it does not repeat.
+const URGENT: i64 = 320;
 /// The longest payload that is taken: 200 ms.
 const MAX_UNITS: usize = 1_600;
 
@@ -28,6 +32,11 @@ pub(crate) struct Receiver {
     decoder: Decoder,
     jitter: Jitter,
     concealer: Concealer,
+    comfort: Comfort,
+    /// The peer has said how its silence sounds, and has not spoken since.
+    comforted: bool,
+    /// Line time that is lost, and is made up when what follows it is decoded.
+    gap: usize,
     /// Decoded, not yet played, at the codec's rate.
     pcm: Vec<i16>,
     scratch: Vec<i16>,
@@ -35,6 +44,9 @@ pub(crate) struct Receiver {
     excess_ticks: u32,
     /// The least that was held while there was too much delay: what can be taken away without running dry.
     spare: i64,
+    /// The least that was left over behind a tick's 20 ms, and for how many ticks that has been observed.
+    rest: usize,
+    rest_ticks: u32,
     /// While a key is held there is no sound, and nothing to conceal (RFC 4733 §2.1).
     muted: u32,
     /// Losses of streams that ended.
@@ -70,12 +82,17 @@ impl Receiver {
             codec: Codec::Pcmu,
             decoder: Decoder::new(Codec::Pcmu),
             jitter: Jitter::new(config),
-            concealer: Concealer::new(Rate::Narrow),
+            concealer: Concealer::new(LINE_RATE),
+            comfort: Comfort::new(),
+            comforted: false,
+            gap: 0,
             pcm: Vec::with_capacity(2 * MAX_UNITS),
             scratch: Vec::with_capacity(MAX_UNITS),
             late_run: 0,
             excess_ticks: 0,
             spare: 0,
+            rest: 0,
+            rest_ticks: 0,
             muted: 0,
             lost_before: 0,
             reported: (0, 0),
@@ -89,12 +106,22 @@ impl Receiver {
         }
         let rate = codec.rate();
         if self.codec.rate() != rate {
-            self.concealer = Concealer::new(rate);
+            self.concealer = Concealer::new(rate.hz());
             self.pcm = Vec::with_capacity(2 * MAX_UNITS * rate.scale());
             self.scratch = Vec::with_capacity(MAX_UNITS * rate.scale());
         }
         self.codec = codec;
         self.decoder = Decoder::new(codec);
+    }
+
+    /// Samples per unit of line time.
+    fn scale(&self) -> usize {
+        self.codec.rate().scale()
+    }
+
+    /// How much line time has been decoded and not been played.
+    fn pending(&self) -> usize {
+        self.pcm.len() / self.scale()
     }
 
     /// The SSRC that is being received.
@@ -109,6 +136,7 @@ impl Receiver {
         }
         self.reported = (0, 0);
         self.late_run = 0;
+        self.comforted = false;
         self.jitter.restart();
     }
 
@@ -183,9 +211,30 @@ impl Receiver {
         }
     }
 
+    /// Takes comfort noise (RFC 3389) that [`account`](Self::account) let pass.
+    pub(crate) fn comfort(
+        &mut self,
+        now: i64,
+        header: &Header,
+        sequence: i64,
+        payload: &[u8],
+        stats: &mut Stats,
+    ) {
+        let Some(stream) = self.stream.as_mut() else { return };
+        let timestamp = stream.timeline.extend(header.timestamp);
+        stats.comfort_packets += 1;
+        // The timestamp of a sender that started anew says nothing yet; speech will tell.
+        if self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() <= JUMP) {
+            self.jitter.insert_comfort(sequence, timestamp, payload);
+        } else {
+            self.comfort.describe(payload);
+        }
+    }
+
     /// A telephone-event takes the place of sound for this tick and the next few.
-    pub(crate) fn mute(&mut self) {
+    pub(crate) fn mute(&mut self, sequence: i64) {
         self.muted = 4;
+        self.jitter.other(sequence);
     }
 
     /// The next 20 ms; says whether a part was made up.
@@ -193,22 +242,43 @@ impl Receiver {
         let mut concealed = false;
         while self.pending() < LINE_FRAME {
             let wanted = LINE_FRAME - self.pending();
-            match self.jitter.next(now, self.pending(), wanted) {
+            match self.jitter.next(now, self.pending() + self.gap, wanted) {
                 Next::Packet { packet, skip } => self.decode(packet, skip),
-                Next::Lost { samples } if self.muted == 0 => {
+                Next::Comfort(packet) => {
+                    self.fill_gap();
+                    self.comfort.describe(&packet.payload);
+                    if !self.comforted {
+                        self.comfort.restart();
+                    }
+                    self.comforted = true;
+                    self.jitter.recycle(packet);
+                }
+                Next::Lost { samples, .. } if self.muted > 0 => self.silence(samples),
+                Next::Lost { samples, last: true } => {
+                    self.gap = samples;
+                    concealed = true;
+                }
+                Next::Lost { samples, last: false } => {
                     self.conceal(samples);
                     concealed = true;
                 }
                 Next::Starved if self.muted == 0 => {
                     self.conceal(wanted);
+                    stats.waited += 1;
                     concealed = true;
                 }
-                Next::Lost { samples } => self.silence(samples),
-                Next::Idle if self.muted == 0 && self.decoder.comfort(wanted, &mut self.pcm) => {}
+                Next::Idle if self.comforted && self.muted == 0 => {
+                    self.noise(wanted);
+                    stats.comfort_frames += 1;
+                }
+                Next::Idle if self.muted == 0 && self.decoder.comfort(wanted, &mut self.pcm) => {
+                    stats.comfort_frames += 1;
+                }
                 Next::Starved | Next::Idle => self.silence(wanted),
             }
         }
         self.shorten(now, stats);
+        self.lengthen(now, stats);
         *frame = Sound::new(self.codec.rate(), &self.pcm);
         self.pcm.drain(..frame.len());
         self.muted = self.muted.saturating_sub(1);
@@ -218,6 +288,11 @@ impl Receiver {
             stats.delay_ms = delay as f32 / 8.0;
         }
         concealed
+    }
+
+    /// The timestamp of what stands behind the frame that was pulled last; `None` between spurts.
+    pub(crate) fn position(&self) -> Option<i64> {
+        self.jitter.position().map(|next| next - self.pending() as i64)
     }
 
     /// What the next report to the peer says; begins a new interval.
@@ -250,65 +325,127 @@ impl Receiver {
         extended
     }
 
-    /// How much line time has been decoded and not been played.
-    fn pending(&self) -> usize {
-        self.pcm.len() / self.codec.rate().scale()
-    }
-
     fn decode(&mut self, packet: Packet, skip: usize) {
+        self.comforted = false;
+        // Of a codec with a copy of each packet in the next one, this is where it lies.
+        let next = Some((packet.codec, &packet.payload[..]));
+        if self.gap > 0 && self.decoder.conceal(self.gap, next, &mut self.pcm) {
+            self.gap = 0;
+        }
         self.scratch.clear();
         self.decoder.decode(packet.codec, &packet.payload, &mut self.scratch);
         self.jitter.recycle(packet);
-        let fresh = self.scratch.len().min(skip * self.codec.rate().scale());
-        self.concealer.received(&mut self.scratch[fresh..]);
+        let fresh = self.scratch.len().min(skip * self.scale());
+        let start = self.pcm.len();
+        self.pcm.resize(start + std::mem::take(&mut self.gap) * self.scale(), 0);
+        if self.pcm.len() > start {
+            self.concealer.between(&mut self.pcm[start..], &mut self.scratch[fresh..]);
+        } else {
+            self.concealer.received(&mut self.scratch[fresh..]);
+        }
         self.pcm.extend_from_slice(&self.scratch[fresh..]);
     }
 
     fn conceal(&mut self, units: usize) {
-        let next = self.jitter.upcoming().map(|packet| (packet.codec, &packet.payload[..]));
-        if self.decoder.conceal(units, next, &mut self.pcm) {
+        if self.decoder.conceal(units, None, &mut self.pcm) {
             return;
         }
         let start = self.pcm.len();
-        self.pcm.resize(start + units * self.codec.rate().scale(), 0);
+        self.pcm.resize(start + units * self.scale(), 0);
         self.concealer.lost(&mut self.pcm[start..]);
+    }
+
+    /// What follows the gap is no sound.
+    fn fill_gap(&mut self) {
+        let units = std::mem::take(&mut self.gap);
+        self.conceal(units);
     }
 
     fn silence(&mut self, units: usize) {
         self.concealer.silence();
-        self.pcm.resize(self.pcm.len() + units * self.codec.rate().scale(), 0);
+        self.pcm.resize(self.pcm.len() + units * self.scale(), 0);
+    }
+
+    fn noise(&mut self, units: usize) {
+        let start = self.pcm.len();
+        self.pcm.resize(start + units * self.scale(), 0);
+        self.comfort.fill(&mut self.pcm[start..]);
+        self.concealer.silence();
+    }
+
+    /// Gains delay that is needed, before a hole would.
+    fn lengthen(&mut self, now: i64, stats: &mut Stats) {
+        let deficit = self.jitter.deficit(now, self.pending() - LINE_FRAME);
+        if deficit == 0 || self.muted > 0 {
+            return;
+        }
+        let gained = self.concealer.lengthen(&mut self.pcm, deficit > URGENT);
+        if gained > 0 {
+            stats.lengthened += 1;
+            stats.added_samples += (gained / self.scale()) as u64;
+        }
     }
 
     /// Takes delay back that is no longer needed.
     fn shorten(&mut self, now: i64, stats: &mut Stats) {
-        let excess = self.jitter.excess(now, self.pending());
-        let held = self.jitter.held() + self.pending() as i64 - LINE_FRAME as i64;
+        let pending = self.pending() - LINE_FRAME;
+        let excess = self.jitter.excess(now, pending, is_quiet(&self.pcm));
         if excess == 0 {
             self.excess_ticks = 0;
+        } else if self.give_back(now, excess, pending, stats) {
+            self.excess_ticks = 0;
+            self.rest_ticks = 0;
             return;
         }
+        self.align(now, self.pcm.len() - LINE_FRAME, stats);
+    }
+
+    fn give_back(&mut self, now: i64, excess: i64, pending: usize, stats: &mut Stats) -> bool {
+        let held = self.jitter.held() + pending as i64;
         self.spare = if self.excess_ticks == 0 { held } else { self.spare.min(held) };
         // Much too much delay is worse than a seam: the more there is, the sooner.
-        self.excess_ticks += 1 + (excess / 200) as u32;
+        self.excess_ticks += 1 + (excess / 64) as u32;
         if self.excess_ticks < PATIENCE {
-            return;
+            return false;
         }
         if self.spare < LINE_FRAME as i64 {
             self.excess_ticks = 0;
-            return;
+            return false;
         }
         while self.pending() < 2 * LINE_FRAME {
             if !self.jitter.has_next() {
-                return;
+                return false;
             }
             let Next::Packet { packet, skip } = self.jitter.next(now, self.pending(), LINE_FRAME) else {
-                return;
+                return false;
             };
             self.decode(packet, skip);
         }
-        if accelerate(&mut self.pcm, self.codec.rate(), self.excess_ticks >= IMPATIENCE) > 0 {
-            stats.accelerated += 1;
-            self.excess_ticks = 0;
+        self.cut(LINE_FRAME, self.excess_ticks >= IMPATIENCE, stats)
+    }
+
+    /// What is left over behind every tick's 20 ms is delay that buys nothing, as the next packet must be here at the same tick with it or
+    /// without: it goes where it can go unheard.
+    fn align(&mut self, now: i64, pending: usize, stats: &mut Stats) {
+        if !self.jitter.suffices(now, pending) {
+            self.rest_ticks = 0;
+            return;
         }
+        self.rest = if self.rest_ticks == 0 { pending } else { self.rest.min(pending) };
+        self.rest_ticks += 1;
+        if self.rest_ticks < PATIENCE || self.rest < PITCH_MIN {
+            return;
+        }
+        if self.cut(self.rest.min(LINE_FRAME), false, stats) {
+            self.rest_ticks = 0;
+        }
+    }
+
+    fn cut(&mut self, most: usize, force: bool, stats: &mut Stats) -> bool {
+        let scale = self.scale();
+        let cut = accelerate(&mut self.pcm, scale, most * scale, force);
+        stats.accelerated += u64::from(cut > 0);
+        stats.cut_samples += (cut / scale) as u64;
+        cut > 0
     }
 }

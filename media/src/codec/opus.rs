@@ -1,4 +1,4 @@
-//! Opus (RFC 6716), by libopus: 16 kHz mono at some 24 kbit/s.
+//! Opus (RFC 6716), by libopus: 16 kHz mono at some 28 kbit/s.
 //!
 //! The codec mends for itself what the others need help with. A packet may hold a coarse copy of the one before it (in-band FEC, which the
 //! encoder adds the more eagerly the more loss the peer reports); what is not copied either is made up from the decoder's own state, and so

@@ -22,7 +22,7 @@ const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=510_000;
 
 impl Default for OpusSettings {
     fn default() -> Self {
-        OpusSettings { bitrate: 24_000, max_rate: 16_000, fec: true, dtx: false, cbr: false }
+        OpusSettings { bitrate: 28_000, max_rate: 16_000, fec: true, dtx: false, cbr: false }
     }
 }
 
