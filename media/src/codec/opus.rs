@@ -1,4 +1,4 @@
-//! Opus (RFC 6716), by libopus: 16 kHz mono at some 28 kbit/s.
+//! Opus (RFC 6716), by libopus: 16 kHz mono at some 32 kbit/s.
 //!
 //! The codec mends for itself what the others need help with. A packet may hold a coarse copy of the one before it (in-band FEC, which the
 //! encoder adds the more eagerly the more loss the peer reports); what is not copied either is made up from the decoder's own state, and so
@@ -23,9 +23,9 @@ const MAX_BYTES: usize = 1_275;
 /// Shorter packets need not be sent: the peer makes up the silence (`opus_encode` in libopus' documentation).
 const DTX_BYTES: usize = 2;
 /// How hard the encoder tries, 0 to 10; see `docs/decisions/opus.md` for what each step costs and gives.
-const COMPLEXITY: i32 = 5;
+const COMPLEXITY: i32 = 1;
 /// Percent of loss that is provided for before the peer has reported, and at most.
-const LEAST_LOSS: f32 = 5.0;
+const LEAST_LOSS: f32 = 10.0;
 const MOST_LOSS: f32 = 30.0;
 /// How long the noise of a silent peer is made up after its last word, in line time: it repeats that every 400 ms.
 const LONGEST_NOISE: usize = 16_000;

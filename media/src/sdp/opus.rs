@@ -22,7 +22,7 @@ const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=510_000;
 
 impl Default for OpusSettings {
     fn default() -> Self {
-        OpusSettings { bitrate: 28_000, max_rate: 16_000, fec: true, dtx: false, cbr: false }
+        OpusSettings { bitrate: 32_000, max_rate: 16_000, fec: true, dtx: false, cbr: false }
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
         for (parameters, agreed) in [
             ("", quiet),
             ("useinbandfec=1", ours),
-            ("useinbandfec=1; maxaveragebitrate=30000; maxplaybackrate=48000; ptime=20", ours),
+            ("useinbandfec=1; maxaveragebitrate=40000; maxplaybackrate=48000; ptime=20", ours),
             (" MaxAverageBitrate = 16000 ;useinbandfec=0", OpusSettings { bitrate: 16_000, ..quiet }),
             ("maxaveragebitrate=1", OpusSettings { bitrate: 6_000, ..quiet }),
             ("maxplaybackrate=8000;stereo=1", OpusSettings { max_rate: 8_000, ..quiet }),

@@ -165,11 +165,11 @@ fn opus_is_agreed_with_its_parameters_and_the_keys_of_its_clock() {
     assert_eq!((agreed.codec, agreed.payload_type), (Codec::Opus, 102));
     assert_eq!((agreed.dtmf_payload_type, agreed.dtmf_clock), (Some(103), 48_000));
     assert_eq!(agreed.comfort_noise, None, "its clock is another");
-    assert!(agreed.opus.fec && agreed.opus.bitrate == 28_000 && !agreed.opus.dtx);
+    assert!(agreed.opus.fec && agreed.opus.bitrate == 30_000 && !agreed.opus.dtx);
     for line in [
         "m=audio 16400 RTP/AVP 102 103\r\n",
         "a=rtpmap:102 opus/48000/2\r\n",
-        "a=fmtp:102 maxplaybackrate=16000;sprop-maxcapturerate=16000;maxaveragebitrate=28000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=0\r\n",
+        "a=fmtp:102 maxplaybackrate=16000;sprop-maxcapturerate=16000;maxaveragebitrate=32000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=0\r\n",
         "a=rtpmap:103 telephone-event/48000\r\na=fmtp:103 0-15\r\n",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");

@@ -93,7 +93,7 @@ fn a_tone_above_the_telephones_band_reaches_the_ears_and_the_recording() {
 }
 
 #[test]
-fn opus_carries_the_wider_band_in_a_third_of_the_bits() {
+fn opus_carries_the_wider_band_in_half_of_the_bits() {
     let mut talk = Talk::new(Codec::Opus);
     // The filters of the codec need a moment to open.
     talk.a.session.play(chunk(1, 48_000, tone(48_000, 5_000.0, 3.0), true)).expect("room");
@@ -104,7 +104,7 @@ fn opus_carries_the_wider_band_in_a_third_of_the_bits() {
     assert_eq!((stats.lost, stats.late, stats.concealed_frames), (0, 0, 0), "{stats:?}");
     assert!(stats.delay_ms <= 60.0 && stats.jitter_ms < 2.0, "the clock of 48 kHz is understood: {stats:?}");
     let bits = talk.a.session.stats().sent_bytes * 8 / 3;
-    assert!((8_000..32_000).contains(&bits), "{bits} bits a second");
+    assert!((8_000..36_000).contains(&bits), "{bits} bits a second");
 }
 
 #[test]
