@@ -142,6 +142,8 @@ pub struct Writer {
     file: File,
     rate: u32,
     channels: u16,
+    /// The header in the file says another rate.
+    is_header_due: bool,
     pending: Vec<u8>,
     /// Bytes of sound in the file.
     written: u64,
@@ -155,25 +157,32 @@ impl Writer {
     pub fn create(path: impl AsRef<Path>, rate: u32, channels: u16) -> io::Result<Writer> {
         let mut file = File::create(path)?;
         file.write_all(&header(rate, channels))?;
-        Ok(Writer { file, rate, channels, pending: Vec::new(), written: 0 })
+        Ok(Writer { file, rate, channels, is_header_due: false, pending: Vec::new(), written: 0 })
     }
 
-    /// Says another rate in the header, which is for before the first sound: it holds for the whole file.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn set_rate(&mut self, rate: u32) -> io::Result<()> {
-        if self.rate != rate {
-            self.rate = rate;
-            self.file.write_all_at(&header(rate, self.channels)[..DATA_LENGTH_AT as usize], 0)?;
-        }
-        Ok(())
+    /// Another rate, which is for before the first sound: it holds for the whole file. The header says it from the next flush on.
+    pub fn set_rate(&mut self, rate: u32) {
+        self.is_header_due |= self.rate != rate;
+        self.rate = rate;
     }
 
     /// Over a file that need not take anything, to see what happens then.
     #[cfg(test)]
     pub(crate) fn over(file: File) -> Writer {
-        Writer { file, rate: crate::LINE_RATE, channels: 2, pending: Vec::new(), written: 0 }
+        Writer {
+            file,
+            rate: crate::LINE_RATE,
+            channels: 2,
+            is_header_due: false,
+            pending: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Goes on in another file; gives the one so far.
+    #[cfg(all(test, feature = "net"))]
+    pub(crate) fn replace_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
     }
 
     /// Appends interleaved samples.
@@ -186,18 +195,42 @@ impl Writer {
         self.pending.len()
     }
 
+    /// What waits for a flush, as it will stand in the file: little-endian, interleaved.
+    pub fn unwritten(&mut self) -> &mut [u8] {
+        &mut self.pending
+    }
+
+    /// Gives up what waits for a flush. Its time stays: there is silence in the file, should a later flush succeed.
+    pub fn skip(&mut self) {
+        self.written += self.pending.len() as u64;
+        self.pending.clear();
+    }
+
     /// Puts everything into the file, the sound first and its length after.
     ///
     /// # Errors
     /// The disk is full, for instance. The file stays valid up to the flush before.
     pub fn flush(&mut self) -> io::Result<()> {
-        let length = self.written + self.pending.len() as u64;
+        self.flush_but(0)
+    }
+
+    /// As [`flush`](Self::flush), but the last so many bytes wait on.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn flush_but(&mut self, bytes: usize) -> io::Result<()> {
+        let ready = self.pending.len().saturating_sub(bytes);
+        let length = self.written + ready as u64;
         if length > MAX_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a WAV file holds 4 GiB at most"));
         }
-        self.file.write_all_at(&self.pending, HEADER as u64 + self.written)?;
+        if self.is_header_due {
+            self.file.write_all_at(&header(self.rate, self.channels)[..DATA_LENGTH_AT as usize], 0)?;
+            self.is_header_due = false;
+        }
+        self.file.write_all_at(&self.pending[..ready], HEADER as u64 + self.written)?;
         self.written = length;
-        self.pending.clear();
+        self.pending.drain(..ready);
         // At most MAX_BYTES, so it fits.
         let length = length as u32;
         self.file.write_all_at(&length.to_le_bytes(), DATA_LENGTH_AT)?;

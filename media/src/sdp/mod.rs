@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::dtmf::Mode;
 use crate::{LINE_RATE, Rate};
 
 pub use negotiate::{accept, answer, offer};
@@ -111,6 +112,16 @@ pub struct Capabilities {
     pub opus: OpusSettings,
     /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
     pub rtcp_mux: bool,
+    /// How keys travel; only modes with events need `dtmf`.
+    pub keys: Mode,
+}
+
+impl Capabilities {
+    /// With keys in this way.
+    #[must_use]
+    pub fn with_keys(self, keys: Mode) -> Self {
+        Capabilities { keys, dtmf: keys.has_events(), ..self }
+    }
 }
 
 impl Default for Capabilities {
@@ -122,6 +133,7 @@ impl Default for Capabilities {
             comfort_noise: true,
             opus: OpusSettings::default(),
             rtcp_mux: true,
+            keys: Mode::Auto,
         }
     }
 }
@@ -219,6 +231,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
+    /// How keys travel.
+    pub keys: Mode,
 }
 
 impl Negotiated {
@@ -237,7 +251,13 @@ impl Negotiated {
             rtcp_xr: false,
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            keys: Mode::Auto,
         }
+    }
+
+    /// Units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1), or what the peer has named.
+    pub fn event_clock(&self) -> u32 {
+        self.dtmf_clock
     }
 
     /// Whether an RTCP packet cannot be taken for one of RTP, which it can where a payload type is from 64 to 95 (RFC 5761 §4).
