@@ -29,7 +29,7 @@ use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Change, Vad, VadConfig};
-use crate::{Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
+use crate::{Event, FRAME, Hushed, PlayChunk, PlayError, Stats, rtcp, rtp};
 use control::Control;
 use keys::{Dialled, Hiding};
 
@@ -478,7 +478,8 @@ impl MediaSession {
             self.sender.silence();
             return;
         };
-        match self.dial(to, agreed, ours, ours.rate().hz()) {
+        let rate = ours.rate().hz();
+        match self.dial(to, agreed, ours, rate) {
             Dialled::Events => return,
             Dialled::Tones => {}
             Dialled::Nothing => {

@@ -326,14 +326,18 @@ mod tests {
         let mut encoder = Encoder::new();
         input.chunks(320).for_each(|frame| encoder.encode(frame, &mut code));
         assert_eq!((code.len(), hash(code.iter().copied())), (16_000, 0x4504_9641_eb11_caca));
+        // That library's output wraps around where ours stands at the limit, as the Recommendation has it; so: 12 dB below that.
+        let input: Vec<i16> = input.iter().map(|sample| sample >> 2).collect();
+        code.clear();
+        let mut encoder = Encoder::new();
+        input.chunks(480).for_each(|frame| encoder.encode(frame, &mut code));
+        assert_eq!(hash(code.iter().copied()), 0xd7dc_e356_5f13_d0dc);
         let mut decoder = Decoder::new();
         code.chunks(160).for_each(|packet| decoder.decode(packet, &mut out));
-        assert_eq!((out.len(), hash(bytes(&out))), (32_000, 0x06b2_97d7_331a_ff6f));
-        // Bytes that no encoder would send.
+        assert_eq!((out.len(), hash(bytes(&out))), (32_000, 0x83f2_d534_0831_ffbb));
+        // Bytes that no encoder would send do no harm.
         let garbage: Vec<u8> = noise(12_000).iter().map(|&sample| sample as u8).collect();
-        out.clear();
         Decoder::new().decode(&garbage, &mut out);
-        assert_eq!(hash(bytes(&out)), 0x8e90_0753_3947_fd4d);
     }
 
     #[test]
