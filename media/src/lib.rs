@@ -44,6 +44,7 @@ mod rtp;
 pub mod sdp;
 mod send;
 mod session;
+pub mod srtp;
 mod stats;
 pub mod vad;
 pub mod wav;

@@ -22,6 +22,7 @@ use crate::resample::{Double, Resampler};
 use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
+use crate::srtp::{Keys, Srtp};
 use crate::vad::{Change, Vad, VadConfig};
 use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
 
@@ -101,6 +102,7 @@ pub struct MediaSession {
     /// Timestamp of the key that is being sent.
     key_timestamp: u32,
     sender: Sender,
+    srtp: Option<Box<Srtp>>,
     events: VecDeque<Event>,
     frames_waiting: usize,
     frame_seq: u64,
@@ -140,6 +142,7 @@ impl MediaSession {
             dialler: Dialler::new(config.digit_length, config.digit_gap),
             key_timestamp: 0,
             sender: Sender::new(config.ssrc_seed),
+            srtp: None,
             events: VecDeque::with_capacity(8),
             frames_waiting: 0,
             frame_seq: 0,
@@ -173,11 +176,41 @@ impl MediaSession {
             self.receiver.restart();
         }
         self.latch.open(agreed.remote);
-        self.agreed = Some(agreed.clone());
+        self.secure(agreed.srtp.as_ref());
+        // The keys are where they are used, and nowhere else.
+        self.agreed = Some(Negotiated { srtp: None, ..agreed.clone() });
+    }
+
+    /// Packets are sealed and opened with these keys from here on.
+    fn secure(&mut self, keys: Option<&Keys>) {
+        let counts_anew = match (keys, &mut self.srtp) {
+            (Some(keys), Some(srtp)) => srtp.agree(keys),
+            (Some(keys), none) => {
+                *none = Some(Box::new(Srtp::new(keys)));
+                self.agreed.is_some()
+            }
+            (None, srtp) => {
+                *srtp = None;
+                false
+            }
+        };
+        if counts_anew {
+            // Never two packets under one key with one number.
+            self.sender.change_ssrc();
+        }
     }
 
     /// Takes a datagram that came to the RTP port.
     pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let Some(mut srtp) = self.srtp.take() else { return self.handle_rtp(now, from, bytes) };
+        match srtp.open_rtp(bytes) {
+            Ok(packet) => self.handle_rtp(now, from, packet),
+            Err(refused) => self.stats.refused(refused),
+        }
+        self.srtp = Some(srtp);
+    }
+
+    fn handle_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let Some(agreed) = &self.agreed else {
             self.stats.strangers += 1;
             return;
@@ -236,6 +269,15 @@ impl MediaSession {
 
     /// Takes a datagram that came to the RTCP port.
     pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let Some(mut srtp) = self.srtp.take() else { return self.handle_reports(now, from, bytes) };
+        match srtp.open_rtcp(bytes) {
+            Ok(packet) => self.handle_reports(now, from, packet),
+            Err(refused) => self.stats.refused(refused),
+        }
+        self.srtp = Some(srtp);
+    }
+
+    fn handle_reports(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         // Ports differ from RTP's; the host must be the one that we talk to.
         let known = self.latch.source().or(self.latch.destination()).map(|source| source.ip());
         if known != Some(from.ip()) {
@@ -303,7 +345,13 @@ impl MediaSession {
 
     /// The next packet to be sent.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.sender.poll()
+        let (to, channel, packet) = self.sender.poll()?;
+        match (&mut self.srtp, channel) {
+            (Some(srtp), Channel::Rtp) => srtp.seal_rtp(packet),
+            (Some(srtp), Channel::Rtcp) => srtp.seal_rtcp(packet),
+            (None, _) => {}
+        }
+        Some(Transmit { to, channel, bytes: packet })
     }
 
     /// The next thing to be told.

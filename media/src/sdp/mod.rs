@@ -6,6 +6,7 @@
 //!
 //! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
 
+mod crypto;
 mod negotiate;
 mod parse;
 
@@ -13,6 +14,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::srtp::Keys;
+
+pub use crypto::Encryption;
+#[doc(hidden)]
+pub use crypto::fuzz as fuzz_crypto;
 pub use negotiate::{accept, answer, offer};
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
@@ -61,11 +67,18 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether to speak telephone-event (RFC 4733).
     pub dtmf: bool,
+    /// Whether sound is sealed, and with what.
+    pub encryption: Encryption,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true }
+        Capabilities {
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            ptime_ms: 20,
+            dtmf: true,
+            encryption: Encryption::Off,
+        }
     }
 }
 
@@ -152,6 +165,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
+    /// What packets are sealed with; absent: nothing.
+    pub srtp: Option<Keys>,
 }
 
 impl Negotiated {
@@ -165,6 +180,7 @@ impl Negotiated {
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            srtp: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod no_bytes_make_it_panic;
 mod real_sockets;
 mod recordings_survive;
 mod sdp_agrees;
+mod sound_is_sealed;
 mod strangers_stay_out;
 mod support;
 mod two_lines_are_bridged;
