@@ -147,30 +147,32 @@ impl Srtp {
         self.outbound.rtcp.seal_rtcp(packet, ssrc, index);
     }
 
-    /// The RTP packet inside.
-    pub(crate) fn open_rtp(&mut self, bytes: &[u8]) -> Result<&[u8], Refused> {
+    /// The packet inside; and whether it is the first under a new key, and so of a stream that follows another.
+    pub(crate) fn open_rtp(&mut self, bytes: &[u8]) -> Result<(&[u8], bool), Refused> {
         self.open(bytes, Inbound::open_rtp)
     }
 
     /// The compound RTCP packet inside.
     pub(crate) fn open_rtcp(&mut self, bytes: &[u8]) -> Result<&[u8], Refused> {
-        self.open(bytes, Inbound::open_rtcp)
+        self.open(bytes, Inbound::open_rtcp).map(|(packet, _)| packet)
     }
 
     fn open(
         &mut self,
         bytes: &[u8],
         work: fn(&mut Inbound, &mut Vec<u8>) -> Result<(), Refused>,
-    ) -> Result<&[u8], Refused> {
+    ) -> Result<(&[u8], bool), Refused> {
         if bytes.len() > LONGEST {
             return Err(Refused::Forged);
         }
         self.opened.clear();
         self.opened.extend_from_slice(bytes);
         let result = work(&mut self.inbound, &mut self.opened);
+        let mut is_first = false;
         match (&result, &mut self.former) {
             (Err(Refused::Forged), Some((former, _))) => work(former, &mut self.opened)?,
             (Ok(()), Some((_, since))) => {
+                is_first = *since == 0;
                 *since += 1;
                 if *since >= OVERLAP {
                     self.former = None;
@@ -178,7 +180,7 @@ impl Srtp {
             }
             _ => result?,
         }
-        Ok(&self.opened)
+        Ok((&self.opened, is_first))
     }
 }
 

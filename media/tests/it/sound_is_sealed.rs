@@ -13,7 +13,8 @@ fn local(last: u8, port: u16) -> LocalMedia {
 
 fn sealed(seed: u8, required: bool, suites: &[Suite]) -> Capabilities {
     let encryption = Encryption::On { required, suites: suites.to_vec(), seed: KeySeed::new([seed; 32]) };
-    Capabilities { encryption, ..Capabilities::default() }
+    // Apart: what is counted here is RTP.
+    Capabilities { encryption, rtcp_mux: false, ..Capabilities::default() }
 }
 
 /// What the one who offers and the one who answers come to, and the offer and the answer.
@@ -408,9 +409,10 @@ fn an_agreement_said_again_changes_nothing() {
 
 #[test]
 fn reports_are_sealed_too_and_tell_the_round_trip() {
-    for suite in Suite::ALL {
+    for (suite, shared) in Suite::ALL.into_iter().flat_map(|suite| [(suite, false), (suite, true)]) {
         let began = start();
-        let (ours, theirs) = two(suite);
+        let (mut ours, mut theirs) = two(suite);
+        (ours.rtcp_mux, theirs.rtcp_mux) = (shared, shared);
         let config = |seed| SessionConfig { ssrc_seed: seed, ..SessionConfig::default() };
         let mut sessions = [MediaSession::new(config(1), began), MediaSession::new(config(2), began)];
         sessions[0].configure(began, &ours);
@@ -426,7 +428,13 @@ fn reports_are_sealed_too_and_tell_the_round_trip() {
                     under_way.push((packet.channel, packet.bytes.to_vec()));
                 }
                 for (channel, packet) in under_way {
+                    let is_report = (192..=223).contains(&packet[1]);
+                    assert_eq!(is_report && !shared, channel == Channel::Rtcp);
                     match channel {
+                        Channel::Rtp if is_report => {
+                            sessions[1 - from].handle_packet(now + TICK * 2, addresses[from], &packet);
+                            reports.push(packet);
+                        }
                         Channel::Rtp => sessions[1 - from].handle_packet(now, addresses[from], &packet),
                         Channel::Rtcp => {
                             sessions[1 - from].handle_rtcp(now + TICK * 2, addresses[from], &packet);
