@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::dtmf::Mode;
 use crate::srtp::Keys;
 
 pub use crypto::Encryption;
@@ -72,6 +73,16 @@ pub struct Capabilities {
     pub rtcp_mux: bool,
     /// Whether sound is sealed, and with what.
     pub encryption: Encryption,
+    /// How keys travel; only modes with events need `dtmf`.
+    pub keys: Mode,
+}
+
+impl Capabilities {
+    /// With keys in this way.
+    #[must_use]
+    pub fn with_keys(self, keys: Mode) -> Self {
+        Capabilities { keys, dtmf: keys.has_events(), ..self }
+    }
 }
 
 impl Default for Capabilities {
@@ -82,6 +93,7 @@ impl Default for Capabilities {
             dtmf: true,
             rtcp_mux: true,
             encryption: Encryption::Off,
+            keys: Mode::Auto,
         }
     }
 }
@@ -173,6 +185,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
+    /// How keys travel.
+    pub keys: Mode,
     /// What packets are sealed with; absent: nothing.
     pub srtp: Option<Keys>,
 }
@@ -190,8 +204,14 @@ impl Negotiated {
             rtcp_xr: false,
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            keys: Mode::Auto,
             srtp: None,
         }
+    }
+
+    /// Timestamp units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1).
+    pub fn event_clock(&self) -> u32 {
+        self.codec.clock_rate()
     }
 
     /// Whether an RTCP packet cannot be taken for one of RTP, which it can where a payload type is from 64 to 95 (RFC 5761 §4).

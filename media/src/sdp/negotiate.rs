@@ -163,6 +163,7 @@ fn agree(
         rtcp_xr: false,
         direction: Direction::new(listens, theirs.sends()),
         ptime_ms: ptime(medium, capabilities),
+        keys: capabilities.keys,
         srtp,
     };
     control::agree(medium, capabilities, &mut agreed);
