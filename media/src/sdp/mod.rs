@@ -7,6 +7,7 @@
 //! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
 
 mod control;
+mod crypto;
 mod negotiate;
 mod opus;
 mod parse;
@@ -16,8 +17,12 @@ use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 
 use crate::dtmf::Mode;
+use crate::srtp::Keys;
 use crate::{LINE_RATE, Rate};
 
+pub use crypto::Encryption;
+#[doc(hidden)]
+pub use crypto::fuzz as fuzz_crypto;
 pub use negotiate::{accept, answer, offer};
 pub use opus::OpusSettings;
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
@@ -112,6 +117,8 @@ pub struct Capabilities {
     pub opus: OpusSettings,
     /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
     pub rtcp_mux: bool,
+    /// Whether sound is sealed, and with what.
+    pub encryption: Encryption,
     /// How keys travel; only modes with events need `dtmf`.
     pub keys: Mode,
 }
@@ -133,6 +140,7 @@ impl Default for Capabilities {
             comfort_noise: true,
             opus: OpusSettings::default(),
             rtcp_mux: true,
+            encryption: Encryption::Off,
             keys: Mode::Auto,
         }
     }
@@ -233,6 +241,8 @@ pub struct Negotiated {
     pub ptime_ms: u8,
     /// How keys travel.
     pub keys: Mode,
+    /// What packets are sealed with; absent: nothing.
+    pub srtp: Option<Keys>,
 }
 
 impl Negotiated {
@@ -252,6 +262,7 @@ impl Negotiated {
             direction: Direction::SendRecv,
             ptime_ms: 20,
             keys: Mode::Auto,
+            srtp: None,
         }
     }
 
