@@ -232,6 +232,27 @@ fn bursts_of_loss_are_counted_and_hardly_heard() {
     }
 }
 
+#[test]
+fn a_line_that_loses_packets_is_given_one_more_until_it_is_clean_again() {
+    let mut listener = Listener::new(JitterConfig::default());
+    let mut chance = Chance::new(5);
+    let mut targets = Vec::new();
+    for tick in 0..6_000u32 {
+        let at = Duration::from_millis(u64::from(tick) * 20);
+        let lossy = (1_000..2_000).contains(&tick);
+        if !(lossy && chance.share() < 0.03) {
+            listener.packet(at, tick as u16, tick * 160, &[0xff; 160]);
+        }
+        listener.tick(at + Duration::from_millis(5));
+        if [999, 1_999, 5_999].contains(&tick) {
+            targets.push(listener.stats().target_ms);
+        }
+    }
+    assert_eq!(targets, [10.0, 30.0, 10.0]);
+    // What is lost after the first few finds the next packet here, and media time need not wait.
+    assert!(listener.stats().waited <= 5, "{:?}", listener.stats());
+}
+
 /// A packet: payload type, sequence number, timestamp, payload.
 fn packet(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, payload_type];
