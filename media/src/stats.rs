@@ -68,6 +68,8 @@ pub struct Stats {
     pub events_lost: u64,
     /// DTMF digits received.
     pub digits_received: u64,
+    /// Reports of DTMF digits that had come by another way already.
+    pub digits_again: u64,
     /// DTMF digits sent.
     pub digits_sent: u64,
     /// Chunks that were refused because of their rate.
