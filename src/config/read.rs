@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::agent::agent;
-use super::codecs::{codecs, opus};
 use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
@@ -76,8 +75,6 @@ fn media(s: Section, default: Media) -> Media {
         ports,
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
-        codecs: codecs(&s).unwrap_or(default.codecs),
-        opus: opus(s.section("opus"), default.opus),
     };
     s.finish();
     media

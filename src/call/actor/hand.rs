@@ -163,17 +163,18 @@ impl Running {
             return;
         }
         let waves = self.target.as_mut().and_then(|target| target.waves.take()).unwrap_or_default();
-        let Some(first) = waves.iter().flatten().next() else {
+        let Some(remote) = waves.iter().flatten().next().map(|place| place.invite.path.remote) else {
             return self.not_dialled(EndReason::Unreachable);
         };
-        let media = match self.exchange.open(first.invite.path.remote, &first.trunk, None) {
+        let media = match self.exchange.open(remote, None) {
             Ok(media) => media,
             Err(error) => {
                 warn!(call = %self.ledger.call.id, error, "no line for a second leg");
                 return self.not_dialled(EndReason::NoCapacity);
             }
         };
-        let further = Further { call: self.ledger.call.id.clone(), waves, local: media.local };
+        let (capabilities, local) = (media.capabilities.clone(), media.local);
+        let further = Further { call: self.ledger.call.id.clone(), waves, capabilities, local };
         match self.switchboard.dial(further).await {
             Ok(Dialled { side, trunk }) => {
                 self.new = Some(Side::new(side, trunk, media, None, self.exchange.stack.clone()));

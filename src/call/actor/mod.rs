@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use media::sdp::{self, LocalMedia};
+use media::sdp::LocalMedia;
 use sip::{Body, LegId, ReferRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -62,7 +62,7 @@ pub(super) enum Signal {
     /// Nobody was there; this one is tried now.
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
-    Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
+    Taken { leg: LegId, trunk: String, local: LocalMedia },
     /// The far end rings; with something to be heard, perhaps.
     Ringing { body: Option<Body> },
     /// Our INVITE was answered.
@@ -387,9 +387,7 @@ impl Running {
                     side.leg = leg;
                 }
             }
-            Signal::Taken { leg, trunk, capabilities, local } => {
-                self.taken(role, leg, trunk, capabilities, local);
-            }
+            Signal::Taken { leg, trunk, local } => self.taken(role, leg, trunk, local),
             Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
@@ -439,19 +437,12 @@ impl Running {
         }
     }
 
-    fn taken(
-        &mut self,
-        role: Role,
-        leg: LegId,
-        trunk: String,
-        capabilities: sdp::Capabilities,
-        local: LocalMedia,
-    ) {
+    fn taken(&mut self, role: Role, leg: LegId, trunk: String, local: LocalMedia) {
         if role == Role::Near {
             self.ledger.call.trunk.clone_from(&trunk);
         }
         if let Some(side) = self.side(role) {
-            side.taken(leg, trunk, capabilities, local);
+            side.taken(leg, trunk, local);
         }
     }
 
