@@ -24,6 +24,7 @@
 mod beep;
 mod bridge;
 mod codec;
+mod comfort;
 mod conceal;
 pub mod dtmf;
 mod echo;
@@ -46,7 +47,10 @@ mod rtp;
 pub mod sdp;
 mod send;
 mod session;
+#[doc(hidden)]
+pub mod simulate;
 mod stats;
+mod stretch;
 pub mod vad;
 pub mod wav;
 

@@ -33,6 +33,8 @@ use control::Control;
 const MAX_EVENTS: usize = 1_024;
 /// Frames that wait for an owner who does not listen: 320 ms.
 const MAX_FRAMES: usize = 16;
+/// The static number of comfort noise (RFC 3389 §4); taken whether it was agreed or not, as it means the same to everybody.
+const COMFORT: u8 = 13;
 /// How loud our DTMF events claim to be: −10 dBm0.
 const EVENT_VOLUME: u8 = 10;
 
@@ -193,7 +195,8 @@ impl MediaSession {
             8 if !is_event => Some(Codec::Pcma),
             _ => None,
         };
-        if codec.is_none() && !is_event {
+        let is_comfort = codec.is_none() && !is_event && header.payload_type == COMFORT;
+        if codec.is_none() && !is_event && !is_comfort {
             self.stats.unknown_payload += 1;
             return;
         }
@@ -232,11 +235,13 @@ impl MediaSession {
             if self.stats.late + self.stats.overflow > useless {
                 self.quality.discarded(sequence);
             }
+        } else if is_comfort {
+            self.receiver.comfort(clock, &header, sequence, payload, &mut self.stats);
         } else if let Some(event) = Payload::parse(payload) {
             let before = self.events.len();
             self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
             self.pressed(before);
-            self.receiver.mute();
+            self.receiver.mute(sequence);
         } else {
             self.stats.malformed += 1;
         }
