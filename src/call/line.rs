@@ -38,8 +38,8 @@ fn sound(found: &media::quality::Listening) -> LineSound {
         bursts: found.bursts.map(|bursts| LineBursts {
             burst_density: to_digits(bursts.burst_density, 10_000.0),
             gap_density: to_digits(bursts.gap_density, 10_000.0),
-            burst_ms: bursts.burst_ms.round(),
-            gap_ms: bursts.gap_ms.round(),
+            burst_ms: to_digits(bursts.burst_ms, 1.0),
+            gap_ms: to_digits(bursts.gap_ms, 1.0),
         }),
         jitter_ms: to_digits(found.jitter_ms, 10.0),
         delay_ms: to_digits(found.delay_ms, 10.0),
@@ -47,8 +47,8 @@ fn sound(found: &media::quality::Listening) -> LineSound {
 }
 
 /// As many digits as mean something.
-fn to_digits(value: f32, ten_to_the: f32) -> f32 {
-    (value * ten_to_the).round() / ten_to_the
+fn to_digits(value: f32, ten_to_the: f64) -> f64 {
+    (f64::from(value) * ten_to_the).round() / ten_to_the
 }
 
 #[cfg(test)]

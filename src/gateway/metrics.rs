@@ -246,11 +246,11 @@ impl Metrics {
         let Some(quality) = &line.quality else { return };
         for (place, sound) in [("here", &quality.here), ("there", &quality.there)] {
             if let Some(sound) = sound {
-                self.mos.get_or_create(&vec![("place", place.to_owned())]).observe(f64::from(sound.mos));
+                self.mos.get_or_create(&vec![("place", place.to_owned())]).observe(sound.mos);
             }
         }
         if let Some(ms) = quality.round_trip_ms {
-            self.round_trip.observe(f64::from(ms) / 1000.0);
+            self.round_trip.observe(ms / 1000.0);
         }
     }
 
