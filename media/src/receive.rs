@@ -9,7 +9,7 @@ use crate::conceal::Concealer;
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
 use crate::rtp::{Arrival, Header, Sequence, Timeline};
 use crate::sdp::Codec;
-use crate::stretch::{PITCH_MIN, accelerate, is_quiet};
+use crate::stretch::{CUT_MIN, accelerate, is_quiet};
 use crate::{LINE_FRAME, LINE_RATE, Stats};
 
 /// A transit that differs so much from the base is no delay: the sender's timestamps jumped.
@@ -390,7 +390,7 @@ impl Receiver {
         }
         self.rest = if self.rest_ticks == 0 { pending } else { self.rest.min(pending) };
         self.rest_ticks += 1;
-        if self.rest_ticks < PATIENCE || self.rest < PITCH_MIN {
+        if self.rest_ticks < PATIENCE || self.rest < CUT_MIN {
             return;
         }
         if self.cut(self.rest.min(LINE_FRAME), false, stats) {
