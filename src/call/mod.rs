@@ -17,6 +17,7 @@ mod ledger;
 mod line;
 mod messages;
 mod meter;
+mod music;
 mod prompt;
 mod queue;
 mod reporter;
@@ -31,7 +32,7 @@ mod turn;
 mod turn_webhook;
 mod voice;
 
-pub use actor::{Persona, Transfer};
+pub use actor::{Persona, Supervise, Transfer, Unattended};
 pub use cast::{Cast, NoBrain};
 pub use conversation::{Action, Conversation, Deed, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
@@ -45,6 +46,7 @@ pub use messages::{
     read as read_notice, verify as verify_notice,
 };
 pub use meter::{Meter, watch};
+pub use music::Music;
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use speaker::Unspoken;

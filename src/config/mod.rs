@@ -85,6 +85,8 @@ pub struct Media {
     pub interface: Option<String>,
     /// RFC 5761: one port for RTP and RTCP, where the peer likes it too.
     pub rtcp_mux: bool,
+    /// A WAV file for who waits.
+    pub hold_music: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -233,6 +235,7 @@ impl Default for Config {
                 dscp: 46,
                 interface: None,
                 rtcp_mux: true,
+                hold_music: None,
             },
             http: Http::default(),
             outside: Outside::default(),
@@ -400,7 +403,9 @@ mod tests {
             // Files that this machine does not have, and one of two keys that exclude each other.
             .filter(|line| !line.contains("_file"))
             .filter(|line| {
-                !["ca =", "certificate =", "key =", "stun ="].iter().any(|key| line.starts_with(key))
+                !["ca =", "certificate =", "key =", "stun =", "hold_music ="]
+                    .iter()
+                    .any(|key| line.starts_with(key))
             })
             .filter(|line| line.trim() != "listen = \"0.0.0.0:5061\"")
             .collect();

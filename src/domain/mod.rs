@@ -25,7 +25,7 @@ pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, Metadata, Number, NumberKind, NumberStatus, Source, Thread};
 pub use call::{
     AnsweredBy, Attestation, Call, CallUsage, Direction, Fragment, LineBursts, LineQuality, LineReport,
-    LineSound, MachineClue, Recording, Speaker, Status, TransferMode,
+    LineSound, MachineClue, Recording, Speaker, Status, Supervision, SupervisionMode, TransferMode,
 };
 pub use deed::ToolUse;
 pub use end::{EndReason, Fault};
