@@ -51,7 +51,8 @@ impl Exchange {
         let trunk = self.config.trunk(name).map(|trunk| trunk.dtmf);
         let extension = || self.config.extensions.iter().find(|extension| extension.line() == name);
         let keys = trunk.or_else(|| extension().map(|extension| extension.dtmf)).unwrap_or_default();
-        sdp::Capabilities::default().with_keys(keys)
+        let rtcp_mux = self.config.media.rtcp_mux;
+        sdp::Capabilities { rtcp_mux, ..sdp::Capabilities::default() }.with_keys(keys)
     }
 
     /// A line towards `peer`, who belongs to the trunk or extension `name`, with what our side of the SDP says of it; recorded there, if it
