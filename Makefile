@@ -22,7 +22,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-turn -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-api fuzz-smoke fuzz clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-jitter bench-api bench-quality fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -105,11 +105,24 @@ bench-sip: setup-test
 	printf '==> bench-sip\n'
 	cargo bench --quiet -p sip --bench signalling
 
+## bench-jitter: simulate lines and compare the jitter buffer's delay and loss with fixed buffers' (a minute)
+bench-jitter:
+	@$(PHASE) -q 'build of bench-jitter' cargo bench --no-run -p media --bench jitter
+	printf '==> bench-jitter\n'
+	cargo bench --quiet -p media --bench jitter
+
 ## bench-api: measure the control API: pages, reads and placing calls, with 10,000 calls and 100,000 messages (about a minute)
 bench-api: setup-test
 	@$(PHASE) -q 'build of bench-api' cargo bench --no-run -p offhook --bench api
 	printf '==> bench-api\n'
 	cargo bench --quiet -p offhook --bench api
+
+## bench-quality: measure how speech sounds behind a bad line (PESQ), ours beside a real phone's (about 4 minutes a codec; QUALITY='--ours' for options)
+bench-quality: setup-test
+	@$(PHASE) -q 'setup of bench-quality' scripts/setup-quality.sh
+	$(PHASE) -q 'build of bench-quality' cargo bench --no-run -p media --bench quality
+	printf '==> bench-quality\n'
+	cargo bench --quiet -p media --bench quality -- $(QUALITY)
 
 ## fuzz-smoke: a million hostile inputs for every parser and both state machines (INPUTS=… for more)
 fuzz-smoke:

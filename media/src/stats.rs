@@ -1,5 +1,8 @@
 //! Counters of one session. They only grow, except where a doc says otherwise, and are cheap to copy.
 
+use crate::quality::Quality;
+use crate::srtp::Refused;
+
 /// What a session has seen and done since it was made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -20,8 +23,18 @@ pub struct Stats {
     pub reordered: u64,
     /// Packets from a source other than the latched one.
     pub strangers: u64,
+    /// Of these, streams: three packets in a row from one source with one SSRC. What would have been the source, had it come in time.
+    pub hijacks: u64,
+    /// Times that the peer had chosen our SSRC, and ours changed (RFC 3550 §8.2).
+    pub ssrc_collisions: u64,
+    /// Packets of ours that came back, after that.
+    pub looped: u64,
     /// Datagrams that are no RTP.
     pub malformed: u64,
+    /// Packets whose SRTP tag was wrong: forged, damaged, or in clear where that was not agreed to. Nothing of them was heard.
+    pub srtp_refused: u64,
+    /// Packets with an SRTP number that had come before, or that is too old to know; their tags are not looked at.
+    pub srtp_replayed: u64,
     /// Packets with a payload type that was not negotiated.
     pub unknown_payload: u64,
     /// Packets that found the jitter buffer full.
@@ -38,6 +51,18 @@ pub struct Stats {
     pub concealed_frames: u64,
     /// Times that buffered audio was shortened to lose delay.
     pub accelerated: u64,
+    /// Samples of 1/8,000 s that this took out.
+    pub cut_samples: u64,
+    /// Times that sound was lengthened to gain delay before a hole would.
+    pub lengthened: u64,
+    /// Samples of 1/8,000 s that this put in.
+    pub added_samples: u64,
+    /// Ticks in which nothing was here that should have been, and media time waited.
+    pub waited: u64,
+    /// Packets of comfort noise (RFC 3389).
+    pub comfort_packets: u64,
+    /// Ticks that were filled with it.
+    pub comfort_frames: u64,
     /// Ticks.
     pub ticks: u64,
     /// Frames handed to the owner.
@@ -48,6 +73,8 @@ pub struct Stats {
     pub events_lost: u64,
     /// DTMF digits received.
     pub digits_received: u64,
+    /// Reports of DTMF digits that had come by another way already.
+    pub digits_again: u64,
     /// DTMF digits sent.
     pub digits_sent: u64,
     /// Chunks that were refused because of their rate.
@@ -64,6 +91,13 @@ pub struct Stats {
     pub round_trip_ms: Option<f32>,
     /// Share of our packets that the peer lost lately, by its RTCP reports, 0 to 1.
     pub peer_loss: Option<f32>,
+    /// RTCP packets, compound ones counted once.
+    pub rtcp_received: u64,
+    pub rtcp_sent: u64,
+    /// Streams of the peer that said goodbye by RTCP.
+    pub byes: u64,
+    /// How both directions sound.
+    pub quality: Quality,
     /// 20 ms blocks recorded.
     pub recorded_blocks: u64,
     /// 20 ms blocks that the recording lacks (they are silence there), because the disk was slow.
@@ -72,4 +106,13 @@ pub struct Stats {
     pub echo_frames: u64,
     /// Why the recording is incomplete, if it is.
     pub recording_error: Option<String>,
+}
+
+impl Stats {
+    pub(crate) fn refused(&mut self, why: Refused) {
+        match why {
+            Refused::Forged => self.srtp_refused += 1,
+            Refused::Replayed => self.srtp_replayed += 1,
+        }
+    }
 }

@@ -9,19 +9,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use tokio::sync::{mpsc, oneshot};
 
-use super::recorder::{Job, Tape};
+use super::joint::{Joint, Joints};
+use super::recorder::{Job, Tape, Trouble};
 use super::{LineState, Shared};
 use crate::resample::Resampler;
 use crate::sdp::Negotiated;
 use crate::session::{Channel, MediaSession};
-use crate::{DigitsError, Event, Hushed, Passed, PlayChunk, Stats, TICK_MS};
+use crate::{DigitsError, Event, Hushed, PlayChunk, Stats, TICK_MS};
 
 pub(super) const WAKE: Token = Token(usize::MAX);
 /// Room in a call's event channel that frames may take, and room that only control events may: 1 s, and 64.
@@ -33,8 +33,10 @@ const BACKLOG: usize = 1_024;
 const BATCH: usize = 64;
 /// A tick that begins later than this counts as late.
 const LATE: Duration = Duration::from_millis(5);
+/// Ticks after which ports that have rested are looked for: a second.
+const PORTS_EVERY: u32 = 50;
 /// Ticks that are made up for at once after a stall; the rest are skipped.
-const CATCH_UP: u32 = 10;
+pub(super) const CATCH_UP: u32 = 10;
 
 pub(super) enum Command {
     Open(Box<Seat>),
@@ -42,8 +44,12 @@ pub(super) enum Command {
     /// The second is the generation from which on chunks are to be played.
     Hush(u64, u64, oneshot::Sender<Hushed>),
     Digits(u64, String, oneshot::Sender<Result<(), DigitsError>>),
+    /// A key of the peer that came by INFO.
+    Key(u64, char, Duration, oneshot::Sender<()>),
     /// `None`: part.
-    Bridge(u64, Option<Bridge>, oneshot::Sender<()>),
+    Bridge(u64, Option<Joint>, oneshot::Sender<()>),
+    /// False: as many attend as can.
+    Attend(u64, Box<Joint>, oneshot::Sender<bool>),
     Stats(u64, oneshot::Sender<Stats>),
     Close(u64, oneshot::Sender<Ending>),
 }
@@ -56,7 +62,9 @@ pub(super) struct Ending {
 
 pub(super) struct TapeEnd {
     pub(super) done: oneshot::Receiver<()>,
-    pub(super) trouble: Arc<std::sync::OnceLock<String>>,
+    pub(super) trouble: Arc<Trouble>,
+    /// Blocks that are missing for other reasons.
+    pub(super) gaps: u64,
 }
 
 /// A chunk, and the generation in which it was given: what is older than the last hush is not played.
@@ -65,24 +73,6 @@ pub(super) struct Queued {
     pub(super) chunk: PlayChunk,
     /// With the first chunk of a rate: made by the caller, so that the tick need not.
     pub(super) resampler: Option<Box<Resampler>>,
-}
-
-/// One end of a bridge: two rings with a place for each frame, made ahead, so neither side waits or allocates. When one end is dropped,
-/// however that comes, the other end sees it.
-pub(super) struct Bridge {
-    to: SyncSender<Passed>,
-    from: Receiver<Passed>,
-}
-
-impl Bridge {
-    /// Frames in one direction: what a thread makes up for after a stall, and a bit.
-    const ROOM: usize = CATCH_UP as usize + 2;
-
-    pub(super) fn pair() -> (Bridge, Bridge) {
-        let (to_b, from_a) = sync_channel(Self::ROOM);
-        let (to_a, from_b) = sync_channel(Self::ROOM);
-        (Bridge { to: to_b, from: from_b }, Bridge { to: to_a, from: from_a })
-    }
 }
 
 /// A call's place at the table.
@@ -100,9 +90,7 @@ pub(super) struct Seat {
     pub(super) generation: u64,
     pub(super) state: Arc<LineState>,
     pub(super) paused: bool,
-    pub(super) bridge: Option<Bridge>,
-    /// Frames that the other side's ring had no room for.
-    pub(super) bridge_full: u64,
+    pub(super) joints: Joints,
     pub(super) frames_dropped: u64,
     pub(super) events_lost: u64,
     pub(super) tape: Option<Tape>,
@@ -137,7 +125,7 @@ impl Worker {
         const PERIOD: Duration = Duration::from_millis(TICK_MS as u64);
         let mut events = Events::with_capacity(1_024);
         let mut next = Instant::now() + PERIOD;
-        let mut made_up = 0;
+        let (mut made_up, mut beats) = (0, 0u32);
         while !self.shared.stop.load(Ordering::Acquire) {
             let wait = if self.more.is_empty() {
                 next.saturating_duration_since(Instant::now())
@@ -166,6 +154,10 @@ impl Worker {
                 continue;
             }
             self.tick_all(next);
+            beats = beats.wrapping_add(1);
+            if beats.is_multiple_of(PORTS_EVERY) {
+                self.shared.wake_ports(now);
+            }
             next += PERIOD;
             made_up += 1;
             if made_up == CATCH_UP {
@@ -292,11 +284,21 @@ impl Worker {
                     let _ = reply.send(seat.session.send_digits(&digits));
                 }
             }
-            Command::Bridge(key, bridge, reply) => {
+            Command::Key(key, digit, duration, reply) => {
                 if let Some(seat) = self.seats.get_mut(&key) {
-                    seat.session.bridge(bridge.is_some());
-                    seat.bridge = bridge;
+                    seat.session.key_by_info(now, digit, duration);
                     let _ = reply.send(());
+                }
+            }
+            Command::Bridge(key, joint, reply) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    seat.joints.bridge(&mut seat.session, joint);
+                    let _ = reply.send(());
+                }
+            }
+            Command::Attend(key, joint, reply) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    let _ = reply.send(seat.joints.attend(&mut seat.session, *joint));
                 }
             }
             Command::Stats(key, reply) => {
@@ -318,17 +320,20 @@ impl Worker {
         let _ = registry.deregister(&mut seat.rtp);
         let _ = registry.deregister(&mut seat.rtcp);
         self.shared.counters.sessions.fetch_sub(1, Ordering::Relaxed);
+        // It may be here because it panicked.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            seat.session.goodbye(Instant::now());
+            transmit(&mut seat, &self.shared);
+        }));
         let stats = stats(&seat);
         let tape = seat.tape.take().map(|tape| {
             let (done, wait) = oneshot::channel();
             self.closing.push_back((tape.recorder, Job::Close { id: tape.id, done }));
-            TapeEnd { done: wait, trouble: tape.trouble }
+            TapeEnd { done: wait, trouble: tape.trouble, gaps: tape.gaps }
         });
         self.flush_closing();
-        let port = seat.port;
-        // The sockets close before the port is given back.
-        drop(seat);
-        self.shared.give_back(port);
+        let Seat { port, rtp, rtcp, .. } = *seat;
+        self.shared.give_back(port, Some((rtp, rtcp)));
         Some(Ending { stats, tape })
     }
 
@@ -371,45 +376,29 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
         // Only a rate out of range is refused here, and that is counted.
         let _ = seat.session.play(chunk);
     }
-    take_passed(seat);
-    seat.session.tick(now);
-    if let (Some(bridge), Some(passed)) = (&seat.bridge, seat.session.poll_passed())
-        && let Err(TrySendError::Full(_)) = bridge.to.try_send(passed)
-    {
-        seat.bridge_full += 1;
+    if seat.joints.take(&mut seat.session) {
+        seat.backlog.push_back(Event::Unbridged);
     }
+    seat.session.tick(now);
+    seat.joints.pass(&mut seat.session);
+    transmit(seat, shared);
+    if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
+        tape.paused = seat.state.unrecorded.load(Ordering::Acquire);
+        tape.hidden = seat.session.hides();
+        tape.block(pcm);
+        seat.backlog.extend(tape.news());
+    }
+    tell(seat);
+}
+
+/// Sends what waits.
+fn transmit(seat: &mut Seat, shared: &Shared) {
     while let Some(packet) = seat.session.poll_transmit() {
         let socket = if packet.channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
         if socket.send_to(packet.bytes, reachable(packet.to, shared.config.bind)).is_err() {
             shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
         }
     }
-    if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
-        tape.block(pcm);
-        if !tape.told
-            && let Some(reason) = tape.trouble.get()
-        {
-            tape.told = true;
-            let reason = format!("{}: {reason}", tape.path.display());
-            seat.backlog.push_back(Event::RecordingFailed { reason });
-        }
-    }
-    tell(seat);
-}
-
-/// What the other end of the bridge has heard since the last tick.
-fn take_passed(seat: &mut Seat) {
-    let Some(bridge) = &seat.bridge else { return };
-    loop {
-        match bridge.from.try_recv() {
-            Ok(passed) => seat.session.feed(passed),
-            Err(TryRecvError::Empty) => return,
-            Err(TryRecvError::Disconnected) => break,
-        }
-    }
-    seat.bridge = None;
-    seat.session.bridge(false);
-    seat.backlog.push_back(Event::Unbridged);
 }
 
 /// Hands over what the session tells: control events always in order and never lost lightly, frames only where there is room to spare.
@@ -482,11 +471,11 @@ fn stats(seat: &Seat) -> Stats {
     stats.frames -= seat.frames_dropped.min(stats.frames);
     stats.frames_dropped += seat.frames_dropped;
     stats.events_lost += seat.events_lost;
-    stats.bridge_dropped += seat.bridge_full;
+    stats.bridge_dropped += seat.joints.full;
     if let Some(tape) = &seat.tape {
-        stats.recorded_blocks = tape.number - tape.gaps;
-        stats.recording_gaps = tape.gaps;
-        stats.recording_error = tape.trouble.get().cloned();
+        stats.recorded_blocks = tape.number.saturating_sub(tape.missing());
+        stats.recording_gaps = tape.missing();
+        stats.recording_error = tape.trouble.reason().cloned();
     }
     stats
 }

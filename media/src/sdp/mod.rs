@@ -6,6 +6,8 @@
 //!
 //! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
 
+mod control;
+mod crypto;
 mod negotiate;
 mod parse;
 
@@ -13,6 +15,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::dtmf::Mode;
+use crate::srtp::Keys;
+
+pub use crypto::Encryption;
+#[doc(hidden)]
+pub use crypto::fuzz as fuzz_crypto;
 pub use negotiate::{accept, answer, offer};
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
@@ -61,11 +69,32 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether to speak telephone-event (RFC 4733).
     pub dtmf: bool,
+    /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
+    pub rtcp_mux: bool,
+    /// Whether sound is sealed, and with what.
+    pub encryption: Encryption,
+    /// How keys travel; only modes with events need `dtmf`.
+    pub keys: Mode,
+}
+
+impl Capabilities {
+    /// With keys in this way.
+    #[must_use]
+    pub fn with_keys(self, keys: Mode) -> Self {
+        Capabilities { keys, dtmf: keys.has_events(), ..self }
+    }
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true }
+        Capabilities {
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            ptime_ms: 20,
+            dtmf: true,
+            rtcp_mux: true,
+            encryption: Encryption::Off,
+            keys: Mode::Auto,
+        }
     }
 }
 
@@ -148,10 +177,18 @@ pub struct Negotiated {
     pub remote: SocketAddr,
     /// Where the peer says that it wants RTCP (RFC 3605, else one port above).
     pub remote_rtcp: SocketAddr,
+    /// RTCP goes and comes on the ports of RTP (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The peer wishes to be told how we hear it (RFC 3611, VoIP metrics).
+    pub rtcp_xr: bool,
     /// Ours.
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
+    /// How keys travel.
+    pub keys: Mode,
+    /// What packets are sealed with; absent: nothing.
+    pub srtp: Option<Keys>,
 }
 
 impl Negotiated {
@@ -163,9 +200,24 @@ impl Negotiated {
             dtmf_payload_type: Some(101),
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
+            rtcp_mux: false,
+            rtcp_xr: false,
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            keys: Mode::Auto,
+            srtp: None,
         }
+    }
+
+    /// Timestamp units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1).
+    pub fn event_clock(&self) -> u32 {
+        self.codec.clock_rate()
+    }
+
+    /// Whether an RTCP packet cannot be taken for one of RTP, which it can where a payload type is from 64 to 95 (RFC 5761 §4).
+    pub(crate) fn may_share_port(&self) -> bool {
+        let looks_like_rtcp = |number: u8| (64..96).contains(&number);
+        !looks_like_rtcp(self.payload_type) && !self.dtmf_payload_type.is_some_and(looks_like_rtcp)
     }
 
     /// Whether the peer put us on hold: it does not listen.
