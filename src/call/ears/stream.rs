@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_look_that_ends_in_voice_is_not_the_end() {
         let mut stream = begun();
-        hears(&mut stream, 50, LOUD);
+        hears(&mut stream, 60, LOUD);
         assert!(stream.look().is_some());
         stream.looked("Do you");
         hears(&mut stream, 5, QUIET);
