@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::agent::agent;
+use super::codecs::{codecs, opus};
 use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
@@ -77,6 +78,8 @@ fn media(s: Section, default: Media) -> Media {
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
         hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
+        codecs: codecs(&s).unwrap_or(default.codecs),
+        opus: opus(s.section("opus"), default.opus),
     };
     s.finish();
     media
