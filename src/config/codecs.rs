@@ -43,3 +43,49 @@ pub(super) fn opus(s: Section, default: OpusSettings) -> OpusSettings {
     s.finish();
     opus
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const LINES: &str = "[[trunk]]\nname = 'carrier'\nallow = ['127.0.0.1/32']\ncodecs = ['PCMA', 'pcmu']\n\
+        [[trunk]]\nname = 'other'\nallow = ['127.0.0.2/32']\n\
+        [[extension]]\nnumber = '201'\npassword = 'secret'\ncodecs = ['opus']\n";
+
+    fn mistakes(text: &str) -> Vec<String> {
+        let list = Config::parse(text).unwrap_err();
+        list.into_iter().map(|one| format!("{}: {}", one.key, one.reason)).collect()
+    }
+
+    #[test]
+    fn a_line_has_its_own_codecs_or_everybodys() {
+        let config = Config::parse(&format!("[media]\ncodecs = ['g722', 'pcmu']\n{LINES}")).unwrap();
+        for (line, expected) in [
+            ("carrier", vec![Codec::Pcma, Codec::Pcmu]),
+            ("other", vec![Codec::G722, Codec::Pcmu]),
+            ("extension 201", vec![Codec::Opus]),
+            ("nobody", vec![Codec::G722, Codec::Pcmu]),
+        ] {
+            assert_eq!(config.codecs(line), expected, "{line}");
+        }
+        assert_eq!(Config::parse(LINES).unwrap().codecs("other"), DEFAULT);
+    }
+
+    #[test]
+    fn what_is_no_codec_is_named() {
+        for (codecs, reason) in [
+            (
+                "['g729']",
+                "media.codecs: holds \"g729\", and each must be \"pcmu\", \"pcma\", \"g722\" or \"opus\"",
+            ),
+            ("[]", "media.codecs: is empty"),
+            ("['pcmu', 'PCMU']", "media.codecs: names \"PCMU\" twice"),
+        ] {
+            let found = mistakes(&format!("[media]\ncodecs = {codecs}\n"));
+            assert!(found.iter().any(|line| line.starts_with(reason)), "{reason} not in {found:?}");
+        }
+        let found = mistakes("[media.opus]\nbitrate = 5\n");
+        assert!(found[0].starts_with("media.opus.bitrate: is 5"), "{found:?}");
+    }
+}
