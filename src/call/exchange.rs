@@ -51,6 +51,7 @@ impl Exchange {
         sdp::Capabilities {
             codecs: self.config.codecs(line).to_vec(),
             opus: self.config.media.opus,
+            rtcp_mux: self.config.media.rtcp_mux,
             ..sdp::Capabilities::default()
         }
     }
