@@ -46,23 +46,28 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// What is spoken with a trunk, or with an extension's phones: the name is that of a call's record.
-    pub(super) fn capabilities(&self, name: &str) -> sdp::Capabilities {
-        let trunk = self.config.trunk(name).map(|trunk| trunk.dtmf);
-        let extension = || self.config.extensions.iter().find(|extension| extension.line() == name);
+    /// What calls of this line are offered and may have: a trunk's name, or an extension as [`line`](crate::config::Extension::line) writes it.
+    pub(super) fn capabilities(&self, line: &str) -> sdp::Capabilities {
+        let trunk = self.config.trunk(line).map(|trunk| trunk.dtmf);
+        let extension = || self.config.extensions.iter().find(|extension| extension.line() == line);
         let keys = trunk.or_else(|| extension().map(|extension| extension.dtmf)).unwrap_or_default();
-        let rtcp_mux = self.config.media.rtcp_mux;
-        sdp::Capabilities { rtcp_mux, ..sdp::Capabilities::default() }.with_keys(keys)
+        let capabilities = sdp::Capabilities {
+            codecs: self.config.codecs(line).to_vec(),
+            opus: self.config.media.opus,
+            rtcp_mux: self.config.media.rtcp_mux,
+            ..sdp::Capabilities::default()
+        };
+        capabilities.with_keys(keys)
     }
 
-    /// A line towards `peer`, who belongs to the trunk or extension `name`, with what our side of the SDP says of it; recorded there, if it
-    /// is to be recorded.
+    /// A line towards `peer`, with what our side of the SDP says of it there; recorded, if it is to be recorded.
     pub(super) fn open(
         &self,
         peer: SocketAddr,
-        name: &str,
+        line: &str,
         recording: Option<Tape>,
     ) -> Result<Media, String> {
+        let capabilities = self.capabilities(line);
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
@@ -81,7 +86,7 @@ impl Exchange {
         let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media { line, events, local, capabilities: self.capabilities(name), agreed: None, recording })
+        Ok(Media { line, events, local, capabilities, agreed: None, recording })
     }
 }
 

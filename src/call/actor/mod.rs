@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use media::sdp::{Capabilities, LocalMedia};
+use media::sdp::{self, LocalMedia};
 use sip::{Body, LegId, ReferRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -74,7 +74,7 @@ pub(super) enum Signal {
     /// Nobody was there; this one is tried now.
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
-    Taken { leg: LegId, trunk: String, local: LocalMedia, capabilities: Capabilities },
+    Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
     /// The far end rings; with something to be heard, perhaps.
     Ringing { body: Option<Body> },
     /// Our INVITE was answered.
@@ -487,13 +487,8 @@ impl Running {
                     side.leg = leg;
                 }
             }
-            Signal::Taken { leg, trunk, local, capabilities } => {
-                if role == Role::Near {
-                    self.ledger.call.trunk.clone_from(&trunk);
-                }
-                if let Some(side) = self.side(role) {
-                    side.taken(leg, trunk, local, capabilities);
-                }
+            Signal::Taken { leg, trunk, capabilities, local } => {
+                self.taken(role, leg, trunk, capabilities, local);
             }
             Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
@@ -542,6 +537,22 @@ impl Running {
                 self.bridge.handle(now, bridge::Input::Ended(role, reason));
                 self.forget_new(role);
             }
+        }
+    }
+
+    fn taken(
+        &mut self,
+        role: Role,
+        leg: LegId,
+        trunk: String,
+        capabilities: sdp::Capabilities,
+        local: LocalMedia,
+    ) {
+        if role == Role::Near {
+            self.ledger.call.trunk.clone_from(&trunk);
+        }
+        if let Some(side) = self.side(role) {
+            side.taken(leg, trunk, capabilities, local);
         }
     }
 

@@ -24,9 +24,8 @@ struct Calling {
     trunk: String,
     server: Option<usize>,
     path: sip::Path,
-    local: LocalMedia,
-    /// What it was offered.
     capabilities: sdp::Capabilities,
+    local: LocalMedia,
 }
 
 impl Desk {
@@ -72,8 +71,8 @@ impl Desk {
             invite.body = Some(Body::sdp(offer));
             let Ok(leg) = self.exchange.stack.invite(invite).await else { return };
             prospect.hunt.is_calling(leg);
-            let (trunk, server) = (place.trunk, place.server);
-            prospect.calling.push(Calling { leg, trunk, server, path, local, capabilities });
+            let Place { trunk, server, .. } = place;
+            prospect.calling.push(Calling { leg, trunk, server, path, capabilities, local });
         }
     }
 
@@ -104,13 +103,13 @@ impl Desk {
         let winner = prospect.calling.iter().position(|calling| calling.leg == leg);
         self.stop(prospect.hunt.answered(leg)).await;
         if let Some(winner) = winner {
-            let Calling { trunk, server, path, local, capabilities, .. } =
+            let Calling { trunk, server, path, capabilities, local, .. } =
                 prospect.calling.swap_remove(winner);
             if let Some(server) = server {
                 self.exchange.trunks.called(server, path, true);
             }
             self.trunk_of.insert(side, trunk.clone());
-            self.tell_of(leg, Signal::Taken { leg, trunk, local, capabilities }).await;
+            self.tell_of(leg, Signal::Taken { leg, trunk, capabilities, local }).await;
         }
     }
 
