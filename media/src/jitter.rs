@@ -1,6 +1,6 @@
 //! The jitter buffer: puts packets into the order in which they were spoken, and decides when each is played.
 //!
-//! All times are in samples of the line (1/8,000 s). A packet's *transit* is its arrival minus its timestamp; where the sender's clock
+//! All times are line time, in units of 1/8,000 s whatever the codec. A packet's *transit* is its arrival minus its timestamp; where the sender's clock
 //! began is unknown, so only differences mean something. The smallest transit of the last seconds is the *base*: a packet that
 //! met no queue on its way. What a packet took longer than that is its *delay*, and a [histogram](Delays) with a fading memory holds the
 //! distribution of these. The *target* is the delay that costs least: each millisecond costs one, and each percent of the packets that would
@@ -196,7 +196,7 @@ impl Jitter {
         codec: Codec,
         payload: &[u8],
     ) -> Inserted {
-        let samples = codec::samples_in(codec, payload.len());
+        let samples = codec::units_in(codec, payload);
         self.losses.observe(sequence);
         self.learn(now, timestamp, samples as i64);
         self.put(sequence, timestamp, samples, codec, payload)
@@ -305,12 +305,6 @@ impl Jitter {
     /// Whether the very next packet is here, and holds sound.
     pub(crate) fn has_next(&self) -> bool {
         matches!((self.next, self.packets.front()), (Some(next), Some(first)) if first.timestamp <= next && first.samples > 0)
-    }
-
-    /// The packet that comes after the gap that [`Next::Lost`] told.
-    #[allow(dead_code, reason = "a codec with forward error correction looks into it")]
-    pub(crate) fn upcoming(&self) -> Option<&Packet> {
-        self.packets.front()
     }
 
     /// How much later than the fastest packet we play, in samples; `None` between spurts.

@@ -79,6 +79,12 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
+    /// RFC 2474: what our packets are marked with.
+    pub dscp: u8,
+    /// The only network interface that sound goes and comes by.
+    pub interface: Option<String>,
+    /// RFC 5761: one port for RTP and RTCP, where the peer likes it too.
+    pub rtcp_mux: bool,
     /// A WAV file for who waits.
     pub hold_music: Option<PathBuf>,
 }
@@ -226,6 +232,9 @@ impl Default for Config {
                 ports: 20000..=20999,
                 threads: 1,
                 timeout: Duration::from_secs(60),
+                dscp: 46,
+                interface: None,
+                rtcp_mux: true,
                 hold_music: None,
             },
             http: Http::default(),
