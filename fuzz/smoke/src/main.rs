@@ -23,7 +23,7 @@ struct Target {
     run: fn(&Corpus, &mut Dice),
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 11] = [
     // Read, printed, read again.
     Target { name: "message", share: 300, run: |corpus, dice| sip::fuzzing::message(&corpus.message(dice)) },
     // URIs, addresses, Vias, parameters.
