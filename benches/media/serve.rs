@@ -1,0 +1,232 @@
+//! The process that is measured: an engine, and behind each line a stub of an agent that speaks without end and takes every frame.
+//!
+//! It is told what to do by lines on its standard input, and answers each with one line:
+//!
+//! | order | answer |
+//! |---|---|
+//! | `open ADDRESS CODEC RECORDED` | the number of the line and its port |
+//! | `configure NUMBER ADDRESS` | `ok`: its peer is there |
+//! | `close NUMBER` | the line's figures |
+//! | `stats NUMBER` | the same, while it goes on |
+//! | `engine` | the engine's figures |
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use media::net::{Engine, EngineConfig, Line};
+use media::sdp::{Codec, Negotiated};
+use media::wav::Recording;
+use media::{Event, Mark, PlayChunk, SessionConfig, Stats};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::speech;
+
+/// What a synthesizer gives.
+const VOICE_RATE: u32 = 22_050;
+/// A clause at a time, as a synthesizer does.
+const CLAUSE: usize = VOICE_RATE as usize / 4;
+
+/// Who talks when.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// Both sides without end: nobody really does, and nothing costs more.
+    Both,
+    /// They take turns of four seconds.
+    Turns,
+}
+
+pub(crate) const TURN: Duration = Duration::from_secs(4);
+
+struct Call {
+    line: Arc<Line>,
+    tasks: [JoinHandle<()>; 2],
+    codec: Codec,
+}
+
+pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?;
+    let engine = Engine::start(EngineConfig {
+        ports: first_port..=first_port + 4_200,
+        threads,
+        ..EngineConfig::default()
+    })?;
+    let said: Arc<[i16]> = media::resample::convert(&speech::person(), 8_000, VOICE_RATE).into();
+    let folder = std::env::temp_dir().join(format!("offhook-bench-media-{}", std::process::id()));
+    let mut calls: HashMap<u64, Call> = HashMap::new();
+    let mut number = 0;
+    let mut answers = std::io::stdout();
+    for order in std::io::stdin().lock().lines() {
+        let order = order?;
+        let words: Vec<&str> = order.split_whitespace().collect();
+        let answer = match words[..] {
+            ["open", address, codec, recorded] => {
+                number += 1;
+                let recording = (recorded == "recorded").then(|| folder.join(format!("{number}.wav")));
+                let codec = codec_named(codec)?;
+                let call = runtime.block_on(open(
+                    &engine,
+                    address.parse()?,
+                    codec,
+                    recording,
+                    &said,
+                    number,
+                    pattern,
+                ))?;
+                let port = call.line.local_port();
+                calls.insert(number, call);
+                format!("{number} {port}")
+            }
+            ["configure", which, address] => {
+                let call = calls.get(&which.parse()?).ok_or("no such call")?;
+                runtime.block_on(call.line.configure(Negotiated::plain(call.codec, address.parse()?)))?;
+                "ok".to_owned()
+            }
+            ["stats", which] => {
+                let call = calls.get(&which.parse()?).ok_or("no such call")?;
+                line_figures(&runtime.block_on(call.line.stats())?)
+            }
+            ["close", which] => {
+                let call = calls.remove(&which.parse()?).ok_or("no such call")?;
+                line_figures(&runtime.block_on(close(call)))
+            }
+            ["engine"] => {
+                let stats = engine.stats();
+                format!(
+                    "sessions {} late {} skipped {} longest_us {} send_errors {} panics {}",
+                    stats.sessions,
+                    stats.late_ticks,
+                    stats.skipped_ticks,
+                    stats.longest_tick_us,
+                    stats.send_errors,
+                    stats.panics
+                )
+            }
+            _ => return Err(format!("{order}? There is no such order.").into()),
+        };
+        writeln!(answers, "{answer}")?;
+        answers.flush()?;
+    }
+    drop(calls);
+    engine.shutdown();
+    let _ = std::fs::remove_dir_all(folder);
+    Ok(())
+}
+
+pub(crate) fn codec_named(name: &str) -> Result<Codec, String> {
+    match name {
+        "pcmu" => Ok(Codec::Pcmu),
+        "pcma" => Ok(Codec::Pcma),
+        other => Err(format!("{other}? There is no such codec.")),
+    }
+}
+
+async fn open(
+    engine: &Engine,
+    peer: SocketAddr,
+    codec: Codec,
+    recording: Option<PathBuf>,
+    said: &Arc<[i16]>,
+    number: u64,
+    pattern: Pattern,
+) -> Result<Call, Box<dyn Error>> {
+    let recording = match recording {
+        Some(path) => {
+            std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
+            Some(Recording { path })
+        }
+        None => None,
+    };
+    let config = SessionConfig { ssrc_seed: number, ..SessionConfig::default() };
+    let (line, events) = engine.open(config, recording)?;
+    line.configure(Negotiated::plain(codec, peer)).await?;
+    let line = Arc::new(line);
+    let played = Arc::new((AtomicU64::new(0), Notify::new()));
+    let ears = tokio::spawn(listen(events, Arc::clone(&played)));
+    let mouth = tokio::spawn(speak(Arc::clone(&line), Arc::clone(said), number, pattern, played));
+    Ok(Call { line, tasks: [ears, mouth], codec })
+}
+
+async fn close(call: Call) -> Stats {
+    for task in call.tasks {
+        task.abort();
+        // Aborted, which is what we wanted.
+        let _ = task.await;
+    }
+    match Arc::try_unwrap(call.line) {
+        Ok(line) => line.close().await,
+        Err(line) => line.stats().await.unwrap_or_default(),
+    }
+}
+
+/// Every frame is taken.
+async fn listen(mut events: mpsc::Receiver<Event>, played: Arc<(AtomicU64, Notify)>) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Frame { pcm, .. } => {
+                std::hint::black_box(&pcm);
+            }
+            Event::Played { .. } => {
+                played.0.fetch_add(1, Ordering::Relaxed);
+                played.1.notify_one();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sentences of four seconds, in clauses; the next when the last has been heard, so that as much waits as in a real turn.
+async fn speak(
+    line: Arc<Line>,
+    said: Arc<[i16]>,
+    number: u64,
+    pattern: Pattern,
+    played: Arc<(AtomicU64, Notify)>,
+) {
+    let sentence = VOICE_RATE as usize * TURN.as_secs() as usize;
+    let mut at = number as usize * 7_919 * 16 % (said.len() - sentence);
+    for mark in 0.. {
+        if pattern == Pattern::Turns || mark == 0 {
+            // Not all at once.
+            let wait = if mark == 0 { Duration::from_millis(number * 37 % 4_000) } else { TURN };
+            tokio::time::sleep(wait).await;
+        }
+        let end = at + sentence;
+        while at < end {
+            let pcm: Arc<[i16]> = said[at..(at + CLAUSE).min(end)].into();
+            at += pcm.len();
+            let chunk = PlayChunk { mark: Mark(mark), rate: VOICE_RATE, pcm, last: at >= end };
+            if line.play(chunk).await.is_err() {
+                return;
+            }
+        }
+        at %= said.len() - sentence;
+        // Without end means without a gap: the next sentence is given while this one is being said.
+        let wanted = if pattern == Pattern::Both { mark } else { mark + 1 };
+        while played.0.load(Ordering::Relaxed) < wanted {
+            played.1.notified().await;
+        }
+    }
+}
+
+fn line_figures(stats: &Stats) -> String {
+    format!(
+        "received {} sent {} lost {} late {} concealed {} overflow {} dropped {} events_lost {} gaps {} frames {}",
+        stats.received,
+        stats.sent,
+        stats.lost,
+        stats.late,
+        stats.concealed_frames,
+        stats.overflow,
+        stats.frames_dropped,
+        stats.events_lost,
+        stats.recording_gaps,
+        stats.frames
+    )
+}
