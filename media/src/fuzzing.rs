@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::sdp::{self, Capabilities, Codec, LocalMedia, Negotiated};
-use crate::{MediaSession, SessionConfig, wav};
+use crate::{Channel, MediaSession, SessionConfig, rtcp, rtp, wav};
 
 /// A description is refused with a reason, or what we answer can be read again and means the same.
 pub fn description(bytes: &[u8]) {
@@ -54,6 +54,73 @@ pub fn session(began: Instant, bytes: &[u8]) {
     let stats = session.stats();
     assert_eq!(stats.ticks, ticks);
     assert!(stats.received + stats.strangers + stats.malformed + stats.unknown_payload <= ticks * 2);
+}
+
+/// A packet is refused, or what was read of it is read again when it is written.
+pub fn packet(bytes: &[u8]) {
+    let Some((header, payload)) = rtp::parse(bytes) else { return };
+    let mut again = Vec::new();
+    rtp::write(&header, payload, &mut again);
+    assert_eq!(rtp::parse(&again), Some((header, payload)));
+}
+
+/// Reports are refused or read, and whatever they say, the quality that comes of it is one. The bytes are a script: how long to wait, which
+/// packet and on which port, how long, and what stands in it. Between them a peer talks, so that there is something to report on.
+pub fn reports(began: Instant, bytes: &[u8]) {
+    const KINDS: [u8; 8] = [200, 201, 202, 203, 204, 205, 207, 207];
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    let mut session = MediaSession::new(SessionConfig::default(), began);
+    let mut agreed = Negotiated::plain(Codec::Pcmu, peer);
+    agreed.rtcp_xr = true;
+    agreed.rtcp_mux = bytes.len().is_multiple_of(2);
+    session.configure(began, &agreed);
+    let mut now = began;
+    let mut ours = [0; 4];
+    let mut sound = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+    sound.extend([0xff; 160]);
+    let mut number = 0u16;
+    let mut rest = bytes;
+    while let [wait, kind, length, script @ ..] = rest {
+        now += Duration::from_millis(u64::from(*wait));
+        let (body, later) = script.split_at(usize::from(*length).min(script.len()) / 4 * 4);
+        rest = later;
+        number = number.wrapping_add(1 + u16::from(kind >> 6));
+        sound[2..4].copy_from_slice(&number.to_be_bytes());
+        sound[4..8].copy_from_slice(&(u32::from(number) * 160).to_be_bytes());
+        session.handle_packet(now, peer, &sound);
+        let mut report = vec![0x80 | (kind >> 3 & 3), KINDS[usize::from(kind & 7)]];
+        report.extend((body.len() as u16 / 4).to_be_bytes());
+        report.extend(body);
+        // Now and then it is our stream that is told of.
+        for place in [8, 12, 28] {
+            if kind & 32 != 0 && report.len() >= place + 4 {
+                report[place..place + 4].copy_from_slice(&ours);
+            }
+        }
+        assert!(rtcp::is_rtcp(&report) && rtcp::parse(&report, 7).is_some());
+        if kind & 8 == 0 {
+            session.handle_rtcp(now, SocketAddr::new(peer.ip(), 4_001), &report);
+        } else {
+            session.handle_packet(now, peer, &report);
+        }
+        let _ = rtcp::parse(body, 7);
+        session.tick(now);
+        while let Some(packet) = session.poll_transmit() {
+            if packet.channel == Channel::Rtp && !rtcp::is_rtcp(packet.bytes) {
+                ours.copy_from_slice(&packet.bytes[8..12]);
+            }
+        }
+        while session.poll_event().is_some() {}
+    }
+    session.goodbye(now);
+    let quality = session.stats().quality;
+    for way in [quality.heard, quality.peer].into_iter().flatten() {
+        let shares = [way.loss, way.discard];
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "{way:?}");
+        assert!((1.0..=4.5).contains(&way.mos) && (0.0..=93.2).contains(&way.r), "{way:?}");
+        assert!(way.burst_ratio >= 1.0 && way.delay_ms.is_finite() && way.jitter_ms.is_finite(), "{way:?}");
+    }
+    assert!(quality.round_trip_ms.is_none_or(|ms| (0.0..=10_000.0).contains(&ms)), "{quality:?}");
 }
 
 /// A WAV file is refused, or read; and what was read is read the same when written.

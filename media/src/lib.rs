@@ -6,7 +6,7 @@
 //!   handle_packet(now, from, bytes) ──►┌──────────────┐──► poll_transmit()  → packets for the peer
 //!   tick(now)        every 20 ms    ──►│ MediaSession │──► poll_event()     → frames, voice, digits, marks
 //!   play, hush, pause, send_digits  ──►└──────────────┘──► poll_recording() → 20 ms of both sides
-//!   feed(what another one passed)   ──►                └─► poll_passed()    → what this one passes on, while bridged
+//!   feed(what another one passed)   ──►                └─► poll_passed()    → what this one passes on, while joined
 //! ```
 //!
 //! One clock drives everything. A tick takes 20 ms out of the jitter buffer (or conceals it), lifts it to 16 kHz, asks
@@ -34,9 +34,11 @@ mod event;
 pub mod fuzzing;
 mod jitter;
 mod latch;
+mod mix;
 #[cfg(feature = "net")]
 pub mod net;
 mod playout;
+pub mod quality;
 mod receive;
 pub mod resample;
 mod returns;
@@ -50,11 +52,12 @@ pub mod vad;
 pub mod wav;
 
 pub use beep::{Beep, BeepDetector};
-pub use bridge::Passed;
+pub use bridge::{LEGS, Passed, Tap};
 pub use codec::g711;
 pub use error::{DigitsError, PlayError};
 pub use event::{Event, Hushed, Mark, PlayChunk};
 pub use jitter::JitterConfig;
+pub use quality::Quality;
 pub use returns::Returns;
 pub use session::{Channel, MediaSession, SessionConfig, Transmit};
 pub use stats::Stats;

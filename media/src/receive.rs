@@ -50,6 +50,7 @@ struct Stream {
 }
 
 /// What a report block says of the incoming stream (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Reception {
     pub(crate) ssrc: u32,
     /// Of 256.

@@ -122,8 +122,8 @@ impl Sender {
     }
 
     /// A buffer for an RTCP packet.
-    pub(crate) fn control(&mut self, to: SocketAddr) -> &mut Vec<u8> {
-        let bytes = take_buffer(&mut self.packets, &mut self.first, &mut self.count, to, Channel::Rtcp);
+    pub(crate) fn control(&mut self, to: SocketAddr, channel: Channel) -> &mut Vec<u8> {
+        let bytes = take_buffer(&mut self.packets, &mut self.first, &mut self.count, to, channel);
         bytes.clear();
         bytes
     }
@@ -183,7 +183,7 @@ fn take_buffer<'a>(
 }
 
 /// Spreads a seed over 64 bits.
-fn mix(seed: u64) -> u64 {
+pub(crate) fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

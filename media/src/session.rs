@@ -6,17 +6,20 @@
 //! A tick does not allocate. What may: [`configure`](MediaSession::configure), [`play`](MediaSession::play), and the first
 //! chunk of a rate.
 
+mod control;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::bridge::{self, Feed, Passed};
+use crate::bridge::{Legs, Passed, Tap};
 use crate::dtmf::event::{Payload, Presses};
-use crate::dtmf::{Dialler, Dialling, MAX_QUEUED_DIGITS, tone};
+use crate::dtmf::{Dialler, Dialling, tone};
 use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
+use crate::quality::Gauge;
 use crate::receive::Receiver;
 use crate::resample::{Double, Resampler};
 use crate::returns::{Returning, Returns};
@@ -24,13 +27,12 @@ use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Change, Vad, VadConfig};
 use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
+use control::Control;
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
 const MAX_EVENTS: usize = 1_024;
 /// Frames that wait for an owner who does not listen: 320 ms.
 const MAX_FRAMES: usize = 16;
-/// How often we report, give or take (RFC 3550 §6.2).
-const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How loud our DTMF events claim to be: −10 dBm0.
 const EVENT_VOLUME: u8 = 10;
 
@@ -111,16 +113,11 @@ pub struct MediaSession {
     next_silence: Duration,
     record: bool,
     recording: Option<[i16; FRAME]>,
-    next_report: Instant,
-    /// The peer's last sender report: the middle of its NTP timestamp, and when it came.
-    heard_report: Option<(u32, Instant)>,
+    control: Control,
+    quality: Gauge,
     wide: Vec<i16>,
-    /// What is heard goes to another session, and what that one hears comes by `feed`.
-    bridged: bool,
-    passed: Option<Passed>,
-    /// Keys that have not been passed on yet.
-    keys: VecDeque<char>,
-    feed: Feed,
+    /// To other sessions, and from them.
+    legs: Legs,
     returning: Option<Returning>,
     stats: Stats,
 }
@@ -149,12 +146,9 @@ impl MediaSession {
             next_silence: config.silence_after,
             record: config.record,
             recording: None,
-            next_report: now,
-            heard_report: None,
-            bridged: false,
-            passed: None,
-            keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
-            feed: Feed::new(),
+            control: Control::new(config.ssrc_seed, now, config.jitter.max),
+            quality: Gauge::new(),
+            legs: Legs::new(),
             returning: config.returns.map(Returning::new),
             wide: Vec::with_capacity(FRAME),
             stats: Stats::default(),
@@ -165,7 +159,6 @@ impl MediaSession {
     pub fn configure(&mut self, now: Instant, agreed: &Negotiated) {
         if self.agreed.is_none() {
             self.last_packet = now;
-            self.next_report = now + REPORT_EVERY / 2;
         }
         let held = self.agreed.as_ref().is_some_and(|before| !before.direction.receives());
         if held && agreed.direction.receives() {
@@ -173,6 +166,8 @@ impl MediaSession {
             self.receiver.restart();
         }
         self.latch.open(agreed.remote);
+        self.control.agreed(now, self.agreed.is_none());
+        self.quality.agreed(agreed.codec);
         self.agreed = Some(agreed.clone());
     }
 
@@ -182,6 +177,10 @@ impl MediaSession {
             self.stats.strangers += 1;
             return;
         };
+        if rtcp::is_rtcp(bytes) && agreed.may_share_port() {
+            self.reported(now, from, bytes);
+            return;
+        }
         let Some((header, payload)) = rtp::parse(bytes) else {
             self.stats.malformed += 1;
             return;
@@ -198,13 +197,14 @@ impl MediaSession {
             self.stats.unknown_payload += 1;
             return;
         }
-        match self.latch.judge(from, header.ssrc, header.sequence) {
+        match self.latch.judge(now, from, header.ssrc, header.sequence) {
             Verdict::Stranger => {
                 self.stats.strangers += 1;
                 return;
             }
+            Verdict::Probation => return,
             Verdict::Latched => self.events.push_back(Event::Latched { remote: from }),
-            Verdict::Accept | Verdict::Probation => {}
+            Verdict::Accept => {}
         }
         if !agreed_receives(&self.agreed) {
             return;
@@ -213,17 +213,25 @@ impl MediaSession {
         self.last_packet = now;
         self.next_silence = self.silence_after;
         if header.ssrc == self.sender.ssrc {
-            // RFC 3550 §8.2: one of the two must change, and we can.
-            self.sender.change_ssrc();
+            self.collide(now, from.ip());
         }
         if self.receiver.ssrc() != Some(header.ssrc) {
             self.presses.restart(&mut self.events);
         }
         let clock = self.clock(now);
+        let resyncs = self.stats.resyncs;
         let Some(sequence) = self.receiver.account(clock, &header, &mut self.stats) else { return };
+        if self.stats.resyncs != resyncs {
+            self.quality.restart();
+        }
+        self.quality.arrived(sequence, header.timestamp);
         self.stats.received_bytes += payload.len() as u64;
         if let Some(codec) = codec {
+            let useless = self.stats.late + self.stats.overflow;
             self.receiver.sound(clock, &header, sequence, codec, payload, &mut self.stats);
+            if self.stats.late + self.stats.overflow > useless {
+                self.quality.discarded(sequence);
+            }
         } else if let Some(event) = Payload::parse(payload) {
             let before = self.events.len();
             self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
@@ -234,50 +242,20 @@ impl MediaSession {
         }
     }
 
-    /// Takes a datagram that came to the RTCP port.
-    pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        // Ports differ from RTP's; the host must be the one that we talk to.
-        let known = self.latch.source().or(self.latch.destination()).map(|source| source.ip());
-        if known != Some(from.ip()) {
-            self.stats.strangers += 1;
-            return;
-        }
-        let Some(report) = rtcp::parse(bytes, self.sender.ssrc) else {
-            self.stats.malformed += 1;
-            return;
-        };
-        if let Some(middle) = report.sender {
-            self.heard_report = Some((middle, now));
-        }
-        if let Some(block) = report.block {
-            self.stats.peer_loss = Some(f32::from(block.fraction_lost) / 256.0);
-            if block.last != 0 {
-                // RFC 3550 §6.4.1: A − LSR − DLSR.
-                let arrived = (self.ntp(now) >> 16) as u32;
-                let round_trip = arrived.wrapping_sub(block.last).wrapping_sub(block.since);
-                // More than ten seconds is a peer that cannot count.
-                if round_trip < 10 << 16 {
-                    self.stats.round_trip_ms = Some(round_trip as f32 / 65.536);
-                }
-            }
-        }
-    }
-
     /// Twenty milliseconds pass.
     pub fn tick(&mut self, now: Instant) {
         self.stats.ticks += 1;
         self.recording = None;
-        self.passed = None;
+        self.legs.pull(&mut self.stats);
         let Some(agreed) = self.agreed.clone() else { return };
         let mut theirs = [0; LINE_FRAME];
         let mut ours = [0; LINE_FRAME];
-        if agreed.direction.receives() {
-            self.listen(now, &mut theirs);
-        }
+        let is_heard = agreed.direction.receives() && self.listen(now, &mut theirs);
         self.speak(now, &agreed, &theirs, &mut ours);
+        self.legs.pass(is_heard.then_some(&theirs), &ours, &mut self.stats);
         self.echo.sent(&ours);
         self.sender.advance();
-        if now >= self.next_report {
+        if self.control.is_due(now) {
             self.report(now, &agreed);
         }
         if self.record {
@@ -365,24 +343,38 @@ impl MediaSession {
     /// Joins this session with another one, or parts them: while joined, each tick gives what was heard by [`poll_passed`](Self::poll_passed), and
     /// sends what came by [`feed`](Self::feed), besides what is being played. Frames go on being told.
     pub fn bridge(&mut self, joined: bool) {
-        self.bridged = joined;
-        self.passed = None;
-        self.keys.clear();
-        self.feed.clear();
+        self.join(0, joined.then_some(Tap::Voice));
     }
 
     /// What the last tick has for the other session. `None` while the peer is not heard, or does not send (hold).
     pub fn poll_passed(&mut self) -> Option<Passed> {
-        self.passed.take()
+        self.poll_passed_by(0)
     }
 
     /// Takes what the other session has passed, for the next tick to send. At most 160 ms wait; then the oldest is dropped and counted.
     pub fn feed(&mut self, passed: Passed) {
-        if !self.bridged {
-            return;
-        }
-        self.feed.push(passed.pcm, &mut self.stats);
-        if let Some(digit) = passed.digit {
+        self.feed_by(0, passed);
+    }
+
+    /// The same by one of [`crate::LEGS`]: 0 is the bridge, the rest are for others who attend. Each has its own [`Tap`]; `None` takes the leg away.
+    pub fn join(&mut self, leg: usize, tap: Option<Tap>) {
+        self.legs.set(leg, tap);
+    }
+
+    /// Changes what a leg passes on.
+    pub fn tap(&mut self, leg: usize, tap: Tap) {
+        self.legs.tap(leg, tap);
+    }
+
+    /// As [`poll_passed`](Self::poll_passed), by a leg.
+    pub fn poll_passed_by(&mut self, leg: usize) -> Option<Passed> {
+        self.legs.take_passed(leg)
+    }
+
+    /// As [`feed`](Self::feed), by a leg. Keys are pressed only where they come over the bridge.
+    pub fn feed_by(&mut self, leg: usize, passed: Passed) {
+        let taken = self.legs.feed(leg, &passed, &mut self.stats);
+        if let (true, 0, Some(digit)) = (taken, leg, passed.digit) {
             // A key is none too many for the dialler in half a minute of pressing; and it is a key.
             let _ = self.dialler.dial(digit.encode_utf8(&mut [0; 4]));
         }
@@ -394,10 +386,16 @@ impl MediaSession {
     }
 
     pub fn stats(&self) -> Stats {
-        self.stats.clone()
+        let ptime_ms = self.agreed.as_ref().map_or(20.0, |agreed| f32::from(agreed.ptime_ms));
+        Stats {
+            quality: self.quality.quality(&self.stats, ptime_ms),
+            hijacks: self.latch.attempts(),
+            ..self.stats.clone()
+        }
     }
 
-    fn listen(&mut self, now: Instant, theirs: &mut [i16; LINE_FRAME]) {
+    /// Whether the peer is heard.
+    fn listen(&mut self, now: Instant, theirs: &mut [i16; LINE_FRAME]) -> bool {
         let silent = now.saturating_duration_since(self.last_packet);
         if silent >= self.next_silence {
             self.next_silence = self.next_silence.saturating_mul(2).max(Duration::from_millis(20));
@@ -405,26 +403,22 @@ impl MediaSession {
                 .push_back(Event::Silence { for_ms: u32::try_from(silent.as_millis()).unwrap_or(u32::MAX) });
         }
         if !self.heard {
-            return;
+            return false;
         }
         let before = self.events.len();
         self.presses.tick(&mut self.events);
         self.pressed(before);
         let concealed = self.receiver.pull(self.clock(now), theirs, &mut self.stats);
-        if self.bridged {
-            self.passed = Some(Passed { pcm: *theirs, digit: self.keys.pop_front() });
-            self.stats.bridge_passed += 1;
-        }
         self.wide.clear();
         self.lift.process(theirs, &mut self.wide);
         let mut pcm = [0; FRAME];
         pcm.copy_from_slice(&self.wide);
         self.echo.heard(theirs);
-        let (held, echo) = (self.presses.held(), &mut self.echo);
+        let (held, is_bridged, echo) = (self.presses.held(), self.legs.are_bridged(), &mut self.echo);
         let mut echoes = false;
         let judgement = self.vad.judge(now, &pcm, || {
             // Two people who talk with one another may do so over their own echo.
-            echoes = !held && !self.bridged && echo.explains();
+            echoes = !held && !is_bridged && echo.explains();
             held || echoes
         });
         self.stats.echo_frames += u64::from(echoes);
@@ -456,6 +450,7 @@ impl MediaSession {
         } else {
             self.stats.frames_dropped += 1;
         }
+        true
     }
 
     /// Keys were told, behind `before`.
@@ -463,9 +458,7 @@ impl MediaSession {
         for event in self.events.iter().skip(before) {
             if let Event::Digit { digit, .. } = event {
                 self.stats.digits_received += 1;
-                if self.bridged && self.keys.len() < MAX_QUEUED_DIGITS {
-                    self.keys.push_back(*digit);
-                }
+                self.legs.key(*digit);
             }
         }
     }
@@ -477,11 +470,6 @@ impl MediaSession {
         theirs: &[i16; LINE_FRAME],
         ours: &mut [i16; LINE_FRAME],
     ) {
-        let mut other = [0; LINE_FRAME];
-        if self.bridged {
-            // Taken in any case: what the peer does not get, because it holds or a key is pressed, must not wait.
-            self.feed.pull(&mut other, &mut self.stats);
-        }
         let Some(to) = self.latch.destination().filter(|_| agreed.direction.sends()) else {
             self.sender.silence();
             return;
@@ -496,9 +484,7 @@ impl MediaSession {
         match dialling {
             Dialling::Idle => {
                 self.playout.pull(now, ours, &mut self.events);
-                if self.bridged {
-                    bridge::add(ours, &other);
-                }
+                self.legs.mix(ours);
             }
             Dialling::Key { code, held, last, .. } => {
                 let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;
@@ -533,45 +519,9 @@ impl MediaSession {
         self.sender.event(to, payload_type, first, self.key_timestamp, &payload, &mut self.stats);
     }
 
-    fn report(&mut self, now: Instant, agreed: &Negotiated) {
-        // Spread, so that many calls do not report at once; and not with the regularity that §6.2 warns of.
-        let spread = u64::from(self.sender.ssrc.rotate_left(self.stats.sent as u32 % 32) % 2_000);
-        self.next_report = now + REPORT_EVERY - Duration::from_secs(1) + Duration::from_millis(spread);
-        let to = match self.latch.source() {
-            // A peer that sends from elsewhere than it announced has its RTCP beside its RTP.
-            Some(source) if source.ip() != agreed.remote_rtcp.ip() => {
-                SocketAddr::new(source.ip(), source.port().saturating_add(1))
-            }
-            _ => agreed.remote_rtcp,
-        };
-        if to.ip().is_unspecified() || to.port() == 0 {
-            return;
-        }
-        let sent = rtcp::Sent {
-            ntp: self.ntp(now),
-            timestamp: self.sender.timestamp(),
-            packets: self.stats.sent as u32,
-            bytes: self.stats.sent_bytes as u32,
-        };
-        let sent = (agreed.direction.sends() && self.stats.sent > 0).then_some(sent);
-        let heard = self.heard_report.map_or_else(rtcp::Heard::default, |(last, at)| rtcp::Heard {
-            last,
-            since: (now.saturating_duration_since(at).as_micros() * 65_536 / 1_000_000) as u32,
-        });
-        let reception = self.receiver.report();
-        let ssrc = self.sender.ssrc;
-        rtcp::write(ssrc, sent.as_ref(), reception.as_ref(), heard, self.sender.control(to));
-    }
-
     /// Samples of the line since the session began.
     fn clock(&self, now: Instant) -> i64 {
         (now.saturating_duration_since(self.epoch).as_nanos() / 125_000) as i64
-    }
-
-    /// Time since the session began as NTP fixed point. One second is added, so that its middle is never the 0 that means "none".
-    fn ntp(&self, now: Instant) -> u64 {
-        let time = now.saturating_duration_since(self.epoch) + Duration::from_secs(1);
-        (time.as_secs() << 32) | ((u64::from(time.subsec_nanos()) << 32) / 1_000_000_000)
     }
 }
 

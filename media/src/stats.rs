@@ -1,5 +1,7 @@
 //! Counters of one session. They only grow, except where a doc says otherwise, and are cheap to copy.
 
+use crate::quality::Quality;
+
 /// What a session has seen and done since it was made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -20,6 +22,12 @@ pub struct Stats {
     pub reordered: u64,
     /// Packets from a source other than the latched one.
     pub strangers: u64,
+    /// Of these, streams: three packets in a row from one source with one SSRC. What would have been the source, had it come in time.
+    pub hijacks: u64,
+    /// Times that the peer had chosen our SSRC, and ours changed (RFC 3550 §8.2).
+    pub ssrc_collisions: u64,
+    /// Packets of ours that came back, after that.
+    pub looped: u64,
     /// Datagrams that are no RTP.
     pub malformed: u64,
     /// Packets with a payload type that was not negotiated.
@@ -64,6 +72,13 @@ pub struct Stats {
     pub round_trip_ms: Option<f32>,
     /// Share of our packets that the peer lost lately, by its RTCP reports, 0 to 1.
     pub peer_loss: Option<f32>,
+    /// RTCP packets, compound ones counted once.
+    pub rtcp_received: u64,
+    pub rtcp_sent: u64,
+    /// Streams of the peer that said goodbye by RTCP.
+    pub byes: u64,
+    /// How both directions sound.
+    pub quality: Quality,
     /// 20 ms blocks recorded.
     pub recorded_blocks: u64,
     /// 20 ms blocks that the recording lacks (they are silence there), because the disk was slow.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use media::sdp::{Codec, Negotiated};
-use media::{LINE_FRAME, Mark, MediaSession, Passed, PlayChunk, SessionConfig};
+use media::{LINE_FRAME, Mark, MediaSession, Passed, PlayChunk, SessionConfig, Tap};
 
 struct Counting;
 
@@ -42,7 +42,11 @@ fn ten_minutes_of_call_allocate_nothing() {
     let config =
         SessionConfig { record: true, max_queue: Duration::from_secs(3_600), ..SessionConfig::default() };
     let mut session = MediaSession::new(config, now);
-    session.configure(now, &Negotiated::plain(Codec::Pcmu, peer));
+    session.configure(now, &Negotiated { rtcp_xr: true, ..Negotiated::plain(Codec::Pcmu, peer) });
+    // A sender report of the peer, with a goodbye of somebody else behind it.
+    let mut report = vec![0x80, 200, 0, 6, 0, 0, 0, 7];
+    report.extend([0; 20]);
+    report.extend([0x81, 203, 0, 1, 0, 0, 0, 9]);
     // Eleven minutes of speech at a synthesizer's rate.
     let second: std::sync::Arc<[i16]> = (0..22_050).map(|n| ((n * 37 % 8_000) - 4_000) as i16).collect();
     for _ in 0..660 {
@@ -52,6 +56,8 @@ fn ten_minutes_of_call_allocate_nothing() {
     }
     // Bridged: another session feeds it, mostly in time, and takes what it hears.
     session.bridge(true);
+    // Somebody listens in, and speaks now and then.
+    session.join(1, Some(Tap::Both));
     let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
     packet.extend((0..160).map(|n| (n * 7) as u8));
     let mut before = 0;
@@ -66,6 +72,9 @@ fn ten_minutes_of_call_allocate_nothing() {
         if tick % 50 != 3 {
             session.handle_packet(now + Duration::from_millis(u64::from(tick % 7)), peer, &packet);
         }
+        if tick % 250 == 0 {
+            session.handle_rtcp(now, peer, &report);
+        }
         if tick % 70 == 0 {
             session.handle_packet(now, peer, &packet);
         }
@@ -75,12 +84,18 @@ fn ten_minutes_of_call_allocate_nothing() {
         for _ in 0..[1, 1, 0, 2][tick as usize / 7 % 4] {
             session.feed(Passed { digit: (tick % 997 == 0).then_some('5'), ..passed.unwrap_or(SILENCE) });
         }
+        if let Some(both) = session.poll_passed_by(1)
+            && tick % 300 < 150
+        {
+            session.feed_by(1, both);
+        }
         while session.poll_transmit().is_some() {}
         while session.poll_event().is_some() {}
         assert!(session.poll_recording().is_some());
     }
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
     let stats = session.stats();
+    assert!(stats.rtcp_sent > 100 && stats.rtcp_received > 100 && stats.quality.heard.is_some(), "{stats:?}");
     assert!(
         stats.concealed_frames > 100 && stats.bridge_sent > 20_000 && stats.digits_sent > 10,
         "{stats:?}"

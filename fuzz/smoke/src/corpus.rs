@@ -117,6 +117,13 @@ impl Corpus {
         if dice.roll(3) == 0 { bytes } else { dice.mutate(&bytes) }
     }
 
+    /// A packet with padding, contributors and an extension.
+    pub(crate) fn rtp(&self, dice: &mut Dice) -> Vec<u8> {
+        const PACKET: &[u8] =
+            b"\xb1\x80\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\xbe\xde\x00\x01\x01\x02\x03\x04sound\x00\x00\x03";
+        dice.mutate(PACKET)
+    }
+
     /// The answer of a server, with our address and a name of it.
     pub(crate) fn stun(&self, dice: &mut Dice) -> Vec<u8> {
         const ANSWER: &[u8] =

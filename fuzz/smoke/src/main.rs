@@ -23,7 +23,7 @@ struct Target {
     run: fn(&Corpus, &mut Dice),
 }
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 9] = [
     // Read, printed, read again.
     Target { name: "message", share: 300, run: |corpus, dice| sip::fuzzing::message(&corpus.message(dice)) },
     // URIs, addresses, Vias, parameters.
@@ -31,9 +31,12 @@ const TARGETS: [Target; 7] = [
     // Before an endpoint, as from a stranger.
     Target { name: "stranger", share: 200, run: |corpus, dice| stranger(corpus, dice) },
     Target { name: "stun", share: 20, run: |corpus, dice| sip::fuzzing::stun(&corpus.stun(dice)) },
-    Target { name: "sdp", share: 180, run: |corpus, dice| media::fuzzing::description(&corpus.sdp(dice)) },
+    Target { name: "sdp", share: 140, run: |corpus, dice| media::fuzzing::description(&corpus.sdp(dice)) },
     // Up to 130 things that happen to two endpoints, and then the end of all calls.
     Target { name: "endpoint", share: 70, run: |_, dice| sip::fuzzing::endpoint(now(), &script(dice, 260)) },
+    Target { name: "rtp", share: 20, run: |corpus, dice| media::fuzzing::packet(&corpus.rtp(dice)) },
+    // A call whose peer says anything by RTCP.
+    Target { name: "rtcp", share: 20, run: |_, dice| media::fuzzing::reports(now(), &script(dice, 800)) },
     Target { name: "session", share: 30, run: |_, dice| media::fuzzing::session(now(), &script(dice, 800)) },
 ];
 

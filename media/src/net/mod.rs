@@ -9,7 +9,7 @@
 //! | events to the owner, control | 64 more, and 1,024 kept back | the oldest wait; beyond all of it they are lost and counted |
 //! | chunks to be played, per line | 4, and [`EngineConfig::queue_ahead`] in the session | [`Line::play`] waits |
 //! | commands, per thread | 1,024 | the caller waits |
-//! | frames to a bridged line | 12 (240 ms) | the frame is dropped and counted |
+//! | frames to a joined line | 12 (240 ms) | the frame is dropped and counted |
 //! | blocks to be recorded | 4,096 | silence stands there in the file, and it is counted |
 //!
 //! `hush` goes by the commands, which are obeyed as they come, never behind queued audio; `pause` and `resume` are a flag that the next tick
@@ -19,6 +19,7 @@
 
 mod clock;
 mod intake;
+mod joint;
 mod load;
 mod port;
 mod recorder;
@@ -34,6 +35,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::Waker;
+use mio::net::UdpSocket;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,11 +43,13 @@ use crate::resample::{RATES, Resampler};
 use crate::sdp::Negotiated;
 use crate::session::{MediaSession, SessionConfig};
 use crate::wav::{Recording, Writer};
-use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats};
+use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats, Tap};
 use clock::Clock;
+pub use joint::Attendance;
+use joint::{Joint, Joints};
 use load::Load;
 use recorder::{Job, Recorder, Tape};
-use worker::{Bridge, CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, Worker};
+use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, Worker};
 
 /// Commands that may wait for a thread.
 const COMMANDS: usize = 1_024;
@@ -69,6 +73,10 @@ pub struct EngineConfig {
     pub max_load: u8,
     /// The threads' priority, −20 to 19, the lower the better. To have it below 0 takes a right; without it, it stays as it was.
     pub nice: i32,
+    /// The code point that packets are marked with (RFC 2474), 0–63; 46 is Expedited Forwarding, which networks keep for speech.
+    pub dscp: u8,
+    /// Packets come and go by this network interface only.
+    pub interface: Option<String>,
 }
 
 impl Default for EngineConfig {
@@ -81,6 +89,8 @@ impl Default for EngineConfig {
             queue_ahead: Duration::from_secs(10),
             max_load: 80,
             nice: -10,
+            dscp: 46,
+            interface: None,
         }
     }
 }
@@ -122,6 +132,16 @@ pub enum OpenError {
 #[error("the line is closed")]
 pub struct Closed;
 
+/// Why a line attends no other.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+pub enum AttendError {
+    #[error("the line is closed")]
+    Closed,
+    /// [`crate::LEGS`] but for the bridge are taken.
+    #[error("as many attend the line as can")]
+    NoRoom,
+}
+
 /// What an engine has seen and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStats {
@@ -148,6 +168,8 @@ pub struct EngineStats {
     pub panics: u64,
     /// Packets that the operating system did not take.
     pub send_errors: u64,
+    /// Sockets whose packets the operating system did not let us mark ([`EngineConfig::dscp`]).
+    pub unmarked_sockets: u64,
 }
 
 /// Runs many sessions. Cheap to clone; when the last clone goes, it stops.
@@ -204,8 +226,16 @@ struct LineState {
 }
 
 impl Shared {
-    fn give_back(&self, port: u16) {
-        lock(&self.pool).give_back(Instant::now(), port);
+    /// After a call, with the sockets, which rest as long as the port does.
+    fn give_back(&self, port: u16, sockets: Option<(UdpSocket, UdpSocket)>) {
+        lock(&self.pool).give_back(Instant::now(), port, sockets);
+    }
+
+    /// Now and then, so that what rests does not keep its sockets until the next call. Waits for nobody.
+    fn wake_ports(&self, now: Instant) {
+        if let Ok(mut pool) = self.pool.try_lock() {
+            pool.wake(now);
+        }
     }
 }
 
@@ -221,13 +251,16 @@ impl Engine {
     /// The range holds no pair, none can be bound, or there are no threads to be had.
     pub fn start(config: EngineConfig) -> Result<Engine, StartError> {
         let (first, last) = (*config.ports.start(), *config.ports.end());
-        let mut pool = port::Pool::new(config.bind, config.ports.clone(), config.quarantine);
+        let binding = port::Binding {
+            address: config.bind,
+            interface: config.interface.clone(),
+            dscp: config.dscp.min(63),
+        };
+        let pool = port::Pool::new(binding, config.ports.clone(), config.quarantine);
         if pool.is_empty() {
             return Err(StartError::NoPairs(first, last));
         }
-        // A wrong address shows now, not at the first call.
-        std::net::UdpSocket::bind((config.bind, 0)).map_err(|error| StartError::Bind(config.bind, error))?;
-        pool.counts(Instant::now());
+        pool.probe().map_err(|error| StartError::Bind(config.bind, error))?;
         let count = config.threads.max(1);
         let shared = Arc::new(Shared {
             config,
@@ -288,7 +321,7 @@ impl Engine {
         };
         let port = pair.port;
         let tape = recording.map(|recording| running.tape(key, recording)).transpose().inspect_err(|_| {
-            running.shared.give_back(port);
+            running.shared.give_back(port, None);
         })?;
         let (owner, events) = mpsc::channel(FRAME_ROOM + CONTROL_ROOM);
         let (chunk_sender, chunks) = mpsc::channel(CHUNKS);
@@ -298,8 +331,8 @@ impl Engine {
             key,
             port,
             session,
-            rtp: mio::net::UdpSocket::from_std(pair.rtp),
-            rtcp: mio::net::UdpSocket::from_std(pair.rtcp),
+            rtp: pair.rtp,
+            rtcp: pair.rtcp,
             owner,
             backlog: VecDeque::new(),
             chunks,
@@ -307,8 +340,7 @@ impl Engine {
             generation: 0,
             state: Arc::clone(&state),
             paused: false,
-            bridge: None,
-            bridge_full: 0,
+            joints: Joints::default(),
             frames_dropped: 0,
             events_lost: 0,
             tape,
@@ -319,7 +351,7 @@ impl Engine {
         desk.load.lines.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = desk.commands.try_send(Command::Open(seat)) {
             desk.load.lines.fetch_sub(1, Ordering::Relaxed);
-            running.shared.give_back(port);
+            running.shared.give_back(port, None);
             let (command, why) = match error {
                 mpsc::error::TrySendError::Full(command) => (command, OpenError::Busy),
                 mpsc::error::TrySendError::Closed(command) => (command, OpenError::Closed),
@@ -338,7 +370,11 @@ impl Engine {
 
     pub fn stats(&self) -> EngineStats {
         let shared = &self.running.shared;
-        let (ports_free, ports_resting, _) = lock(&shared.pool).counts(Instant::now());
+        let (ports_free, ports_resting, unmarked_sockets) = {
+            let mut pool = lock(&shared.pool);
+            let (free, resting, _) = pool.counts(Instant::now());
+            (free, resting, pool.unmarked())
+        };
         let counters = &shared.counters;
         EngineStats {
             sessions: counters.sessions.load(Ordering::Relaxed),
@@ -353,6 +389,7 @@ impl Engine {
             raised: counters.raised.load(Ordering::Relaxed),
             panics: counters.panics.load(Ordering::Relaxed),
             send_errors: counters.send_errors.load(Ordering::Relaxed),
+            unmarked_sockets,
         }
     }
 
@@ -492,7 +529,7 @@ impl Line {
     /// # Errors
     /// One of the lines is closed; then the other is unbridged.
     pub async fn bridge(&self, other: &Line) -> Result<(), Closed> {
-        let (ours, theirs) = Bridge::pair();
+        let (ours, theirs) = Joint::bridge();
         self.ask(|reply| Command::Bridge(self.key, Some(ours), reply)).await?;
         other.ask(|reply| Command::Bridge(other.key, Some(theirs), reply)).await
     }
@@ -505,10 +542,35 @@ impl Line {
         self.ask(|reply| Command::Bridge(self.key, None, reply)).await
     }
 
+    /// Has this line attend another one, beside what either is bridged with: `gives` says what of this one goes to the peer of the other, `takes` what
+    /// comes from there (see [`Tap`]). Two bridged lines with a third that attends the first and takes [`Tap::Both`] are a call that somebody listens
+    /// to. A line has room for three attendances, its own and those of others. They end when the answer is dropped, or one of the lines
+    /// closes; keys do not pass.
+    ///
+    /// # Errors
+    /// One of the lines is closed, or has no room.
+    pub async fn attend(&self, other: &Line, gives: Tap, takes: Tap) -> Result<Attendance, AttendError> {
+        let (attendance, ours, theirs) = Joint::attendance(gives, takes);
+        for (line, joint) in [(self, ours), (other, theirs)] {
+            let taken = line.ask(|reply| Command::Attend(line.key, Box::new(joint), reply)).await;
+            match taken {
+                Ok(true) => {}
+                Ok(false) => return Err(AttendError::NoRoom),
+                Err(Closed) => return Err(AttendError::Closed),
+            }
+        }
+        Ok(attendance)
+    }
+
     /// # Errors
     /// The line is closed.
     pub async fn stats(&self) -> Result<Stats, Closed> {
-        self.ask(|reply| Command::Stats(self.key, reply)).await
+        self.view().stats().await
+    }
+
+    /// For who wants to look at the line's figures without having it.
+    pub fn view(&self) -> LineView {
+        LineView { key: self.key, desk: self.desk.clone() }
     }
 
     /// Ends the session, waits until its recording is complete on disk, and gives the last figures; empty ones if the line was gone.
@@ -535,9 +597,36 @@ impl Line {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
+        self.desk.ask(command).await
+    }
+}
+
+/// A look at a line that somebody else has. It keeps nothing open.
+#[derive(Clone)]
+pub struct LineView {
+    key: u64,
+    desk: Desk,
+}
+
+impl LineView {
+    /// # Errors
+    /// The line is closed.
+    pub async fn stats(&self) -> Result<Stats, Closed> {
+        self.desk.ask(|reply| Command::Stats(self.key, reply)).await
+    }
+}
+
+impl std::fmt::Debug for LineView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LineView({})", self.key)
+    }
+}
+
+impl Desk {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Closed> {
         let (reply, answer) = oneshot::channel();
-        self.desk.commands.send(command(reply)).await.map_err(|_| Closed)?;
-        let _ = self.desk.waker.wake();
+        self.commands.send(command(reply)).await.map_err(|_| Closed)?;
+        let _ = self.waker.wake();
         answer.await.map_err(|_| Closed)
     }
 }

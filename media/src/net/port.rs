@@ -1,21 +1,46 @@
 //! Pairs of ports: an even one for RTP and the odd one above it for RTCP (RFC 3550 §11), given out in turn and rested after use.
+//!
+//! A pair that rests stays bound, unread: what still comes for the old call ends in its buffers and with them, nobody is told that the port is closed
+//! (ICMP), and no other program gets it. When it has rested, the sockets are closed.
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// Pairs that are tried when others turn out to be taken by somebody else on this machine.
 const TRIES: usize = 64;
 
+/// How sockets are made.
+#[derive(Clone, Debug)]
+pub(super) struct Binding {
+    pub(super) address: IpAddr,
+    /// The network interface by name; absent: as the routes go.
+    pub(super) interface: Option<String>,
+    /// The code point of what is sent (RFC 2474), 0–63.
+    pub(super) dscp: u8,
+}
+
 pub(super) struct Pool {
-    bind: IpAddr,
+    binding: Binding,
     /// Even ports. The one that has been free for longest comes first.
     free: VecDeque<u16>,
-    resting: VecDeque<(Instant, u16)>,
+    resting: VecDeque<Resting>,
     rest: Duration,
     in_use: usize,
+    /// Sockets that the system did not let us mark.
+    unmarked: u64,
+}
+
+struct Resting {
+    until: Instant,
+    port: u16,
+    /// Absent where somebody else has the port.
+    sockets: Option<(UdpSocket, UdpSocket)>,
 }
 
 /// A bound pair.
@@ -26,20 +51,29 @@ pub(super) struct Pair {
 }
 
 impl Pool {
-    pub(super) fn new(bind: IpAddr, ports: RangeInclusive<u16>, rest: Duration) -> Self {
+    pub(super) fn new(binding: Binding, ports: RangeInclusive<u16>, rest: Duration) -> Self {
         let even = |port: &u16| port.is_multiple_of(2) && *port > 0 && *port < *ports.end();
         let free = ports.clone().filter(even).collect();
-        Pool { bind, free, resting: VecDeque::new(), rest, in_use: 0 }
+        Pool { binding, free, resting: VecDeque::new(), rest, in_use: 0, unmarked: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.free.is_empty()
     }
 
+    /// Whether a socket can be had at all: a wrong address or interface shows at start, not at the first call.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        bind(&self.binding, 0).map(|_| ())
+    }
+
     /// Free, resting, in use.
     pub(super) fn counts(&mut self, now: Instant) -> (usize, usize, usize) {
         self.wake(now);
         (self.free.len(), self.resting.len(), self.in_use)
+    }
+
+    pub(super) fn unmarked(&self) -> u64 {
+        self.unmarked
     }
 
     /// Binds the next free pair, or the one that has rested longest: rest is a courtesy, a call is a promise. `None` if
@@ -52,19 +86,25 @@ impl Pool {
         for _ in 0..TRIES {
             let next = self.free.pop_front().or_else(|| {
                 rested = rested.checked_sub(1)?;
-                self.resting.pop_front().map(|(_, port)| port)
+                // Its sockets close here.
+                self.resting.pop_front().map(|resting| resting.port)
             });
             let Some(port) = next else { break };
-            match bind_pair(self.bind, port) {
-                Ok((rtp, rtcp)) => {
+            match self.bind_pair(port) {
+                Ok(pair) => {
                     self.in_use += 1;
-                    return Some(Ok(Pair { port, rtp, rtcp }));
+                    return Some(Ok(pair));
                 }
                 Err(error) => {
-                    self.resting.push_back((now + self.rest, port));
                     let theirs = error.kind() == io::ErrorKind::AddrInUse;
+                    if !theirs && self.let_go() {
+                        // There may have been no descriptors left; now there are some.
+                        self.free.push_front(port);
+                        continue;
+                    }
+                    self.resting.push_back(Resting { until: now + self.rest, port, sockets: None });
                     trouble = Some(error);
-                    // Anything else (no descriptors left, no such address) will not get better with another port.
+                    // Anything else (no such address, say) will not get better with another port.
                     if !theirs {
                         break;
                     }
@@ -74,46 +114,75 @@ impl Pool {
         trouble.map(Err)
     }
 
-    pub(super) fn give_back(&mut self, now: Instant, port: u16) {
+    /// After a call; its sockets rest with the port, where there are any.
+    pub(super) fn give_back(&mut self, now: Instant, port: u16, sockets: Option<(UdpSocket, UdpSocket)>) {
         self.in_use = self.in_use.saturating_sub(1);
-        self.resting.push_back((now + self.rest, port));
+        self.wake(now);
+        self.resting.push_back(Resting { until: now + self.rest, port, sockets });
     }
 
-    fn wake(&mut self, now: Instant) {
-        while let Some(&(until, port)) = self.resting.front() {
-            if until > now {
-                return;
-            }
-            self.resting.pop_front();
-            self.free.push_back(port);
+    /// Frees what has rested.
+    pub(super) fn wake(&mut self, now: Instant) {
+        while self.resting.front().is_some_and(|first| first.until <= now) {
+            self.free.extend(self.resting.pop_front().map(|resting| resting.port));
         }
+    }
+
+    /// Closes the sockets of all that rest; says whether there were any.
+    fn let_go(&mut self) -> bool {
+        self.resting.iter_mut().filter_map(|resting| resting.sockets.take()).count() > 0
+    }
+
+    fn bind_pair(&mut self, port: u16) -> io::Result<Pair> {
+        let (rtp, rtp_is_marked) = bind(&self.binding, port)?;
+        let (rtcp, rtcp_is_marked) = bind(&self.binding, port + 1)?;
+        self.unmarked += u64::from(!rtp_is_marked) + u64::from(!rtcp_is_marked);
+        Ok(Pair { port, rtp, rtcp })
     }
 }
 
-fn bind_pair(address: IpAddr, port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
-    let rtp = UdpSocket::bind(SocketAddr::new(address, port))?;
-    let rtcp = UdpSocket::bind(SocketAddr::new(address, port + 1))?;
-    rtp.set_nonblocking(true)?;
-    rtcp.set_nonblocking(true)?;
-    Ok((rtp, rtcp))
+/// A socket, and whether what it sends is marked.
+fn bind(binding: &Binding, port: u16) -> io::Result<(UdpSocket, bool)> {
+    let address = SocketAddr::new(binding.address, port);
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(interface) = &binding.interface {
+        socket.bind_device(Some(interface.as_bytes()))?;
+    }
+    socket.bind(&address.into())?;
+    let is_marked = mark(&socket, address, binding.dscp).is_ok();
+    Ok((UdpSocket::from_std(socket.into()), is_marked))
+}
+
+/// RFC 2474: the upper six bits of the octet that once was the type of service.
+fn mark(socket: &Socket, address: SocketAddr, dscp: u8) -> io::Result<()> {
+    let octet = u32::from(dscp) << 2;
+    // A socket of IPv6 that takes both sends to IPv4 by the other mark.
+    let of_v4 = socket.set_tos_v4(octet);
+    if address.is_ipv4() { of_v4 } else { socket.set_tclass_v6(octet) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pool(ports: RangeInclusive<u16>) -> Pool {
+        let binding = Binding { address: IpAddr::from([127, 0, 0, 1]), interface: None, dscp: 46 };
+        Pool::new(binding, ports, Duration::from_secs(5))
+    }
+
     #[test]
     fn pairs_are_even_and_rest_after_use() {
         let now = Instant::now();
         let rest = Duration::from_secs(5);
-        let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_001..=29_005, rest);
+        let mut pool = pool(29_001..=29_005);
         // 29,002 and 29,004; 29,001 is odd.
         assert_eq!(pool.counts(now), (2, 0, 0));
         let pair = pool.take(now).expect("a free pair").expect("bound");
         assert_eq!(pair.port, 29_002);
         assert_eq!(pair.rtcp.local_addr().map(|address| address.port()).ok(), Some(29_003));
-        pool.give_back(now, pair.port);
-        drop(pair);
+        pool.give_back(now, pair.port, None);
+        drop((pair.rtp, pair.rtcp));
         assert_eq!(pool.counts(now), (1, 1, 0));
         assert_eq!(pool.counts(now + rest), (2, 0, 0));
         // The one that rested longest comes first.
@@ -123,23 +192,72 @@ mod tests {
     #[test]
     fn rest_ends_early_where_nothing_else_is_free() {
         let now = Instant::now();
-        let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_020..=29_023, Duration::from_secs(5));
+        let mut pool = pool(29_020..=29_023);
         let (first, second) = (pool.take(now).unwrap().unwrap(), pool.take(now).unwrap().unwrap());
         assert!(pool.take(now).is_none(), "all are in use");
         let ports = [second.port, first.port];
         drop((first, second));
-        ports.into_iter().for_each(|port| pool.give_back(now, port));
+        ports.into_iter().for_each(|port| pool.give_back(now, port, None));
         assert_eq!(pool.take(now).unwrap().unwrap().port, ports[0], "the one that rested longest");
     }
 
     #[test]
     fn a_pair_taken_by_somebody_else_is_stepped_over() {
         let now = Instant::now();
-        let _theirs = UdpSocket::bind(("127.0.0.1", 29_013)).expect("bound");
-        let mut pool = Pool::new(IpAddr::from([127, 0, 0, 1]), 29_012..=29_017, Duration::from_secs(5));
+        let _theirs = std::net::UdpSocket::bind(("127.0.0.1", 29_013)).expect("bound");
+        let mut pool = pool(29_012..=29_017);
         assert_eq!(pool.take(now).expect("free").expect("bound").port, 29_014);
         assert_eq!(pool.counts(now), (1, 1, 1));
         pool.take(now).expect("free").expect("bound");
         assert!(pool.take(now).expect("tried").is_err(), "theirs is tried once more, and no more than that");
+    }
+
+    #[test]
+    fn a_pair_that_rests_is_nobody_elses() {
+        let now = Instant::now();
+        let mut pool = pool(29_030..=29_031);
+        let pair = pool.take(now).expect("free").expect("bound");
+        pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
+        let stranger = || std::net::UdpSocket::bind(("127.0.0.1", 29_030));
+        assert!(stranger().is_err(), "it is still bound");
+        pool.wake(now + pool.rest);
+        assert!(stranger().is_ok(), "it has rested");
+        // Where it is needed before that, it begins anew, with nothing of the old call in it.
+        let pair = pool.take(now).expect("free").expect("bound");
+        pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
+        let straggler = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("bound");
+        straggler.send_to(b"late", ("127.0.0.1", 29_030)).expect("sent");
+        let pair = pool.take(now).expect("free").expect("bound");
+        assert!(pair.rtp.recv_from(&mut [0; 16]).is_err());
+        // A system that has no descriptors left gets those that rest.
+        pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
+        assert!(pool.let_go() && !pool.let_go());
+    }
+
+    #[test]
+    fn what_is_sent_is_marked() {
+        for address in ["127.0.0.1", "::1", "::"] {
+            let address = address.parse().expect("an address");
+            let Ok((socket, is_marked)) = bind(&Binding { address, interface: None, dscp: 46 }, 0) else {
+                assert!(address.is_ipv6(), "only a machine without IPv6 has none");
+                continue;
+            };
+            assert!(is_marked);
+            let socket = socket2::SockRef::from(&socket);
+            match address {
+                IpAddr::V4(_) => assert_eq!(socket.tos_v4().ok(), Some(46 << 2)),
+                IpAddr::V6(_) => {
+                    assert_eq!(
+                        (socket.tclass_v6().ok(), socket.tos_v4().ok()),
+                        (Some(46 << 2), Some(46 << 2))
+                    )
+                }
+            }
+        }
+        let binding =
+            Binding { address: [127, 0, 0, 1].into(), interface: Some("no-such-0".into()), dscp: 0 };
+        assert!(bind(&binding, 0).is_err(), "an interface that is not there");
+        let loopback = Binding { interface: Some("lo".into()), ..binding };
+        assert!(bind(&loopback, 0).is_ok());
     }
 }

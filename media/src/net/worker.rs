@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
@@ -18,13 +17,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::Clock;
 use super::intake::{Intake, Moment};
+use super::joint::{Joint, Joints};
 use super::load::{Load, Meter};
 use super::recorder::{Job, Tape};
 use super::{LineState, Shared};
 use crate::resample::Resampler;
 use crate::sdp::Negotiated;
 use crate::session::{Channel, MediaSession};
-use crate::{DigitsError, Event, Hushed, Passed, PlayChunk, Stats, TICK_MS};
+use crate::{DigitsError, Event, Hushed, PlayChunk, Stats, TICK_MS};
 
 /// Room in a call's event channel that frames may take, and room that only control events may: 1 s, and 64.
 pub(super) const FRAME_ROOM: usize = 50;
@@ -38,8 +38,10 @@ const SLOTS: usize = 4;
 const SLOT: Duration = Duration::from_millis(TICK_MS as u64 / SLOTS as u64);
 /// A slot that begins later than this counts as late.
 const LATE: Duration = Duration::from_millis(5);
+/// Slots after which ports that have rested are looked for: a second.
+const PORTS_EVERY: u32 = 200;
 /// Ticks that are made up for at once after a stall; the rest are skipped.
-const CATCH_UP: u32 = 10;
+pub(super) const CATCH_UP: u32 = 10;
 /// RTCP comes every few seconds: it is looked for in every tenth tick of a call.
 const CONTROL_EVERY: u32 = 10;
 
@@ -50,7 +52,9 @@ pub(super) enum Command {
     Hush(u64, u64, oneshot::Sender<Hushed>),
     Digits(u64, String, oneshot::Sender<Result<(), DigitsError>>),
     /// `None`: part.
-    Bridge(u64, Option<Bridge>, oneshot::Sender<()>),
+    Bridge(u64, Option<Joint>, oneshot::Sender<()>),
+    /// False: as many attend as can.
+    Attend(u64, Box<Joint>, oneshot::Sender<bool>),
     Stats(u64, oneshot::Sender<Stats>),
     Close(u64, oneshot::Sender<Ending>),
 }
@@ -74,24 +78,6 @@ pub(super) struct Queued {
     pub(super) resampler: Option<Box<Resampler>>,
 }
 
-/// One end of a bridge: two rings with a place for each frame, made ahead, so neither side waits or allocates. When one end is dropped,
-/// however that comes, the other end sees it.
-pub(super) struct Bridge {
-    to: SyncSender<Passed>,
-    from: Receiver<Passed>,
-}
-
-impl Bridge {
-    /// Frames in one direction: what a thread makes up for after a stall, and a bit.
-    const ROOM: usize = CATCH_UP as usize + 2;
-
-    pub(super) fn pair() -> (Bridge, Bridge) {
-        let (to_b, from_a) = sync_channel(Self::ROOM);
-        let (to_a, from_b) = sync_channel(Self::ROOM);
-        (Bridge { to: to_b, from: from_b }, Bridge { to: to_a, from: from_a })
-    }
-}
-
 /// A call's place at the table.
 pub(super) struct Seat {
     pub(super) key: u64,
@@ -107,9 +93,7 @@ pub(super) struct Seat {
     pub(super) generation: u64,
     pub(super) state: Arc<LineState>,
     pub(super) paused: bool,
-    pub(super) bridge: Option<Bridge>,
-    /// Frames that the other side's ring had no room for.
-    pub(super) bridge_full: u64,
+    pub(super) joints: Joints,
     pub(super) frames_dropped: u64,
     pub(super) events_lost: u64,
     pub(super) tape: Option<Tape>,
@@ -156,7 +140,7 @@ impl Worker {
         let mut meter = Meter::new(began);
         let mut next = began + SLOT;
         let mut slot = 0;
-        let mut made_up = 0;
+        let (mut made_up, mut beats) = (0, 0u32);
         while !self.shared.stop.load(Ordering::Acquire) {
             if self.clock.sleep(next) {
                 made_up = 0;
@@ -169,6 +153,10 @@ impl Worker {
             if now >= next {
                 self.tick_slot(slot, next, &mut intake);
                 slot = (slot + 1) % SLOTS;
+                beats = beats.wrapping_add(1);
+                if beats.is_multiple_of(PORTS_EVERY) {
+                    self.shared.wake_ports(now);
+                }
                 next += SLOT;
                 made_up += 1;
                 if made_up == CATCH_UP * SLOTS as u32 {
@@ -259,11 +247,15 @@ impl Worker {
                     let _ = reply.send(seat.session.send_digits(&digits));
                 }
             }
-            Command::Bridge(key, bridge, reply) => {
+            Command::Bridge(key, joint, reply) => {
                 if let Some(seat) = self.seat(key) {
-                    seat.session.bridge(bridge.is_some());
-                    seat.bridge = bridge;
+                    seat.joints.bridge(&mut seat.session, joint);
                     let _ = reply.send(());
+                }
+            }
+            Command::Attend(key, joint, reply) => {
+                if let Some(seat) = self.seat(key) {
+                    let _ = reply.send(seat.joints.attend(&mut seat.session, *joint));
                 }
             }
             Command::Stats(key, reply) => {
@@ -285,6 +277,11 @@ impl Worker {
         let mut seat = self.slots[slot].swap_remove(index);
         self.shared.counters.sessions.fetch_sub(1, Ordering::Relaxed);
         self.load.lines.fetch_sub(1, Ordering::Relaxed);
+        // It may be here because it panicked.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            seat.session.goodbye(Instant::now());
+            transmit(&mut seat, &self.shared);
+        }));
         let stats = stats(&seat);
         let tape = seat.tape.take().map(|tape| {
             let (done, wait) = oneshot::channel();
@@ -292,10 +289,8 @@ impl Worker {
             TapeEnd { done: wait, trouble: tape.trouble }
         });
         self.flush_closing();
-        let port = seat.port;
-        // The sockets close before the port is given back.
-        drop(seat);
-        self.shared.give_back(port);
+        let Seat { port, rtp, rtcp, .. } = *seat;
+        self.shared.give_back(port, Some((rtp, rtcp)));
         Some(Ending { stats, tape })
     }
 
@@ -339,19 +334,12 @@ fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) 
         // Only a rate out of range is refused here, and that is counted.
         let _ = seat.session.play(chunk);
     }
-    take_passed(seat);
+    if seat.joints.take(&mut seat.session) {
+        seat.backlog.push_back(Event::Unbridged);
+    }
     seat.session.tick(moment.now);
-    if let (Some(bridge), Some(passed)) = (&seat.bridge, seat.session.poll_passed())
-        && let Err(TrySendError::Full(_)) = bridge.to.try_send(passed)
-    {
-        seat.bridge_full += 1;
-    }
-    while let Some(packet) = seat.session.poll_transmit() {
-        let socket = if packet.channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
-        if socket.send_to(packet.bytes, reachable(packet.to, shared.config.bind)).is_err() {
-            shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    seat.joints.pass(&mut seat.session);
+    transmit(seat, shared);
     if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
         tape.block(pcm);
         if !tape.told
@@ -376,19 +364,14 @@ fn receive(seat: &mut Seat, intake: &mut Intake, moment: &Moment) {
     }
 }
 
-/// What the other end of the bridge has heard since the last tick.
-fn take_passed(seat: &mut Seat) {
-    let Some(bridge) = &seat.bridge else { return };
-    loop {
-        match bridge.from.try_recv() {
-            Ok(passed) => seat.session.feed(passed),
-            Err(TryRecvError::Empty) => return,
-            Err(TryRecvError::Disconnected) => break,
+/// Sends what waits.
+fn transmit(seat: &mut Seat, shared: &Shared) {
+    while let Some(packet) = seat.session.poll_transmit() {
+        let socket = if packet.channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
+        if socket.send_to(packet.bytes, reachable(packet.to, shared.config.bind)).is_err() {
+            shared.counters.send_errors.fetch_add(1, Ordering::Relaxed);
         }
     }
-    seat.bridge = None;
-    seat.session.bridge(false);
-    seat.backlog.push_back(Event::Unbridged);
 }
 
 /// Hands over what the session tells: control events always in order and never lost lightly, frames only where there is room to spare.
@@ -461,7 +444,7 @@ fn stats(seat: &Seat) -> Stats {
     stats.frames -= seat.frames_dropped.min(stats.frames);
     stats.frames_dropped += seat.frames_dropped;
     stats.events_lost += seat.events_lost;
-    stats.bridge_dropped += seat.bridge_full;
+    stats.bridge_dropped += seat.joints.full;
     if let Some(tape) = &seat.tape {
         stats.recorded_blocks = tape.number - tape.gaps;
         stats.recording_gaps = tape.gaps;

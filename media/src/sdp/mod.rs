@@ -6,6 +6,7 @@
 //!
 //! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
 
+mod control;
 mod negotiate;
 mod parse;
 
@@ -61,11 +62,13 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether to speak telephone-event (RFC 4733).
     pub dtmf: bool,
+    /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
+    pub rtcp_mux: bool,
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true }
+        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true, rtcp_mux: true }
     }
 }
 
@@ -148,6 +151,10 @@ pub struct Negotiated {
     pub remote: SocketAddr,
     /// Where the peer says that it wants RTCP (RFC 3605, else one port above).
     pub remote_rtcp: SocketAddr,
+    /// RTCP goes and comes on the ports of RTP (RFC 5761).
+    pub rtcp_mux: bool,
+    /// The peer wishes to be told how we hear it (RFC 3611, VoIP metrics).
+    pub rtcp_xr: bool,
     /// Ours.
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
@@ -163,9 +170,17 @@ impl Negotiated {
             dtmf_payload_type: Some(101),
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
+            rtcp_mux: false,
+            rtcp_xr: false,
             direction: Direction::SendRecv,
             ptime_ms: 20,
         }
+    }
+
+    /// Whether an RTCP packet cannot be taken for one of RTP, which it can where a payload type is from 64 to 95 (RFC 5761 §4).
+    pub(crate) fn may_share_port(&self) -> bool {
+        let looks_like_rtcp = |number: u8| (64..96).contains(&number);
+        !looks_like_rtcp(self.payload_type) && !self.dtmf_payload_type.is_some_and(looks_like_rtcp)
     }
 
     /// Whether the peer put us on hold: it does not listen.

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::control;
 use super::parse::{Connection, Description, Medium, canonical, parse};
 use super::{Capabilities, Codec, Direction, LocalMedia, NegotiateError, Negotiated};
 
@@ -27,6 +28,7 @@ pub fn offer(capabilities: &Capabilities, local: &LocalMedia, direction: Directi
     }
     let mut text = head(local);
     write_audio(&mut text, local.port, &formats, clamp_ptime(capabilities.ptime_ms), direction);
+    control::write(&mut text, capabilities.rtcp_mux, true);
     text.into_bytes()
 }
 
@@ -56,6 +58,7 @@ pub fn answer(
                 clamp_ptime(capabilities.ptime_ms),
                 agreed.direction,
             );
+            control::write(&mut text, agreed.rtcp_mux, agreed.rtcp_xr);
         } else {
             // RFC 3264 §6: rejected, but in its place, with at least one of its formats.
             let format = medium.formats.first().map_or("0", String::as_str);
@@ -141,15 +144,19 @@ fn agree(
     let theirs = direction(description, medium);
     // Hold as RFC 2543 had it (RFC 3264 §8.4): an address of all zeroes hears nothing.
     let listens = theirs.receives() && !address.is_unspecified();
-    Ok(Negotiated {
+    let mut agreed = Negotiated {
         codec,
         payload_type,
         dtmf_payload_type,
         remote: SocketAddr::new(address, medium.port),
-        remote_rtcp: rtcp_address(medium, address),
+        remote_rtcp: control::address(medium, address),
+        rtcp_mux: false,
+        rtcp_xr: false,
         direction: Direction::new(listens, theirs.sends()),
         ptime_ms: ptime(medium, capabilities),
-    })
+    };
+    control::agree(medium, capabilities, &mut agreed);
+    Ok(agreed)
 }
 
 /// The formats of a stream that mean something to us: static payload types need no `a=rtpmap` (RFC 3264 §5.1), but one overrides them.
@@ -232,16 +239,6 @@ fn direction(description: &Description, medium: &Medium) -> Direction {
         })
     };
     stated(&medium.attributes).or_else(|| stated(&description.attributes)).unwrap_or_default()
-}
-
-/// `a=rtcp:53020` or `a=rtcp:53020 IN IP4 126.16.64.4` (RFC 3605), else the next port (RFC 3550 §11).
-fn rtcp_address(medium: &Medium, address: IpAddr) -> SocketAddr {
-    let next = SocketAddr::new(address, medium.port.checked_add(1).unwrap_or(medium.port));
-    let Some(value) = medium.attribute("rtcp") else { return next };
-    let mut words = value.split_ascii_whitespace();
-    let Some(port) = words.next().and_then(|port| port.parse().ok()) else { return next };
-    let stated = words.nth(2).and_then(|address| address.parse().ok()).map(canonical);
-    SocketAddr::new(stated.unwrap_or(address), port)
 }
 
 /// What the peer wishes to receive, else what we like; never more than it can take (RFC 8866 §6.4, §6.5).

@@ -10,7 +10,9 @@ mod no_bytes_make_it_panic;
 #[cfg(feature = "net")]
 mod real_sockets;
 mod recordings_survive;
+mod reports_are_true;
 mod sdp_agrees;
+mod somebody_attends_a_call;
 mod strangers_stay_out;
 mod support;
 mod two_lines_are_bridged;

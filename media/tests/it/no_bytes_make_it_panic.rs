@@ -129,3 +129,15 @@ fn scripts() {
         media::fuzzing::session(began, &script);
     }
 }
+
+#[test]
+fn reports() {
+    let began = start();
+    let mut chance = Chance::new(22);
+    for _ in 0..400 {
+        let length = chance.below(1_500);
+        media::fuzzing::reports(began, &chance.bytes(length));
+        let length = chance.below(60);
+        media::fuzzing::packet(&[&[0x90 | chance.below(48) as u8, 0], &chance.bytes(length)[..]].concat());
+    }
+}

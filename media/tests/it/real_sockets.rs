@@ -3,10 +3,10 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use media::net::{Engine, EngineConfig, Line, OpenError, StartError};
+use media::net::{AttendError, Engine, EngineConfig, Line, OpenError, StartError};
 use media::sdp::{self, Capabilities, Direction, LocalMedia};
 use media::wav::Recording;
-use media::{Event, Mark, SessionConfig};
+use media::{Event, Mark, SessionConfig, Tap};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -329,4 +329,59 @@ async fn who_would_make_the_others_late_is_refused_and_they_go_on() {
     }
     let stats = engine.stats();
     assert!(stats.overloaded == 1 && stats.load > 0 && stats.sessions == others.len() + 1, "{stats:?}");
+}
+
+#[tokio::test]
+async fn who_attends_hears_until_it_is_told_to_leave() {
+    let config = EngineConfig { ports: 29_260..=29_299, threads: 2, ..EngineConfig::default() };
+    let engine = Engine::start(config).expect("an engine");
+    let ((peer_a, mut from_peer_a), (a, _from_a)) = call(&engine, None).await;
+    let ((c, _from_c), (peer_c, mut from_peer_c)) = call(&engine, None).await;
+    let loud = |event: &Event| match event {
+        Event::Frame { level_dbfs, .. } => (*level_dbfs > -20.0).then_some(()),
+        _ => None,
+    };
+    let quiet = |event: &Event| match event {
+        Event::Frame { level_dbfs, .. } => (*level_dbfs < -60.0).then_some(()),
+        _ => None,
+    };
+    let attendance = c.attend(&a, Tap::Nothing, Tap::Both).await.expect("room");
+    peer_a.play(chunk(1, 8_000, tone(8_000, 500.0, 30.0), true)).await.expect("open");
+    until(&mut from_peer_c, loud).await;
+    // What is said to A is heard as well.
+    peer_a.hush().await.expect("open");
+    until(&mut from_peer_c, quiet).await;
+    a.play(chunk(2, 8_000, tone(8_000, 700.0, 2.0), true)).await.expect("open");
+    until(&mut from_peer_c, loud).await;
+    a.hush().await.expect("open");
+    // Then C speaks to A, who did not hear it before.
+    peer_c.play(chunk(3, 8_000, tone(8_000, 900.0, 30.0), true)).await.expect("open");
+    until(&mut from_peer_a, quiet).await;
+    attendance.set(Tap::Voice, Tap::Both);
+    until(&mut from_peer_a, loud).await;
+    drop(attendance);
+    until(&mut from_peer_a, quiet).await;
+    // Three have room, and a fourth has again when one of them goes.
+    let mut attending = Vec::new();
+    for _ in 0..3 {
+        attending.push(c.attend(&a, Tap::Nothing, Tap::Nothing).await.expect("room"));
+    }
+    let full = c.attend(&a, Tap::Nothing, Tap::Nothing).await;
+    assert_eq!(full.err(), Some(AttendError::NoRoom));
+    attending.pop();
+    pass(&a).await;
+    pass(&c).await;
+    attending.push(c.attend(&a, Tap::Nothing, Tap::Nothing).await.expect("room again"));
+    a.close().await;
+    pass(&c).await;
+    let (other, _events) = engine.open(SessionConfig::default(), None).expect("a line");
+    other.attend(&c, Tap::Voice, Tap::Nothing).await.expect("c has lost whom it attended");
+}
+
+/// Two ticks of a line.
+async fn pass(line: &Line) {
+    let ticks = line.stats().await.expect("open").ticks;
+    while line.stats().await.expect("open").ticks < ticks + 2 {
+        tokio::task::yield_now().await;
+    }
 }

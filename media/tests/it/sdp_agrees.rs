@@ -137,7 +137,7 @@ fn what_we_offer_can_be_answered_and_the_answer_read() {
         assert_eq!(ours.direction, direction);
         assert_eq!(ours.remote, "[2001:db8::9]:9000".parse().expect("a socket"));
     }
-    let plain = Capabilities { codecs: vec![Codec::Pcma], ptime_ms: 35, dtmf: false };
+    let plain = Capabilities { codecs: vec![Codec::Pcma], ptime_ms: 35, dtmf: false, rtcp_mux: false };
     let text = String::from_utf8(sdp::offer(&plain, &local().bumped(), Direction::SendRecv)).expect("text");
     assert!(text.contains("o=- 77 4 ") && text.contains("RTP/AVP 8\r\n") && text.contains("a=ptime:30\r\n"));
 }
@@ -154,6 +154,31 @@ fn our_preference_decides_and_dtmf_only_if_both_have_it() {
     // telephone-event at 48 kHz goes with Opus, not with us.
     let wide = with(FREESWITCH, "a=rtpmap:101 telephone-event/8000\r\n", "");
     assert_eq!(answer(&wide).1.dtmf_payload_type, None);
+}
+
+#[test]
+fn rtp_and_rtcp_share_a_port_where_both_like_it() {
+    let muxed = with(BARESIP, "a=rtcp-rsize", "a=rtcp-mux\r\na=rtcp-xr:rcvr-rtt=all voip-metrics");
+    let (text, agreed) = answer(&muxed);
+    assert!(text.ends_with("a=sendrecv\r\na=rtcp-mux\r\na=rtcp-xr:voip-metrics\r\n"), "{text}");
+    assert!(agreed.rtcp_mux && agreed.rtcp_xr);
+    assert_eq!(agreed.remote_rtcp, agreed.remote);
+    // Who does not say it, or says it where we do not, keeps the two apart.
+    let (text, agreed) = answer(BARESIP);
+    assert!(!text.contains("mux") && !agreed.rtcp_mux && !agreed.rtcp_xr);
+    let apart = Capabilities { rtcp_mux: false, ..Capabilities::default() };
+    let (text, agreed) = sdp::answer(muxed.as_bytes(), &apart, &local()).expect("agreement");
+    assert!(!String::from_utf8(text).expect("text").contains("rtcp-mux") && !agreed.rtcp_mux);
+    assert_eq!(agreed.remote_rtcp, "127.0.0.3:20015".parse().expect("a socket"));
+    // A payload type that looks like an RTCP packet where its marker is set.
+    let low = muxed.replace("RTP/AVP 0 8 101", "RTP/AVP 0 8 72").replace(":101", ":72");
+    assert_eq!((answer(&low).1.dtmf_payload_type, answer(&low).1.rtcp_mux), (Some(72), false));
+    // We offer it, and take an answer with it and without.
+    let offer = sdp::offer(&Capabilities::default(), &local(), Direction::SendRecv);
+    let offer = String::from_utf8(offer).expect("text");
+    assert!(offer.contains("a=rtcp:16401\r\n") && offer.contains("a=rtcp-mux\r\n"), "{offer}");
+    let accept = |answer: &str| sdp::accept(answer.as_bytes(), &Capabilities::default()).expect("agreement");
+    assert!(accept(&muxed).rtcp_mux && !accept(BARESIP).rtcp_mux);
 }
 
 #[test]

@@ -46,7 +46,8 @@ fn a_peer_that_announced_another_address_is_found_and_then_kept() {
     for sequence in 20..60u16 {
         party.session.handle_packet(began + TICK * u32::from(sequence), stranger, &packet(7, sequence));
     }
-    assert_eq!(party.session.stats().strangers, 17 + 40);
+    let stats = party.session.stats();
+    assert_eq!((stats.strangers, stats.hijacks), (17 + 40, 1), "one attempt, of forty packets");
     assert_eq!(latched(&party), [real]);
 }
 
