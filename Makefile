@@ -22,7 +22,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-turn -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-api bench-media soak fuzz-smoke fuzz clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-api bench-media soak bench-quality fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -122,6 +122,13 @@ soak: setup-test
 	@$(PHASE) -q 'build of soak' cargo bench --no-run -p media --bench media
 	printf '==> soak\n'
 	cargo bench --quiet -p media --bench media -- soak --minutes $(or $(MINUTES),60)
+
+## bench-quality: measure how speech sounds behind a bad line (PESQ), ours beside a real phone's (about 4 minutes a codec; QUALITY='--ours' for options)
+bench-quality: setup-test
+	@$(PHASE) -q 'setup of bench-quality' scripts/setup-quality.sh
+	$(PHASE) -q 'build of bench-quality' cargo bench --no-run -p media --bench quality
+	printf '==> bench-quality\n'
+	cargo bench --quiet -p media --bench quality -- $(QUALITY)
 
 ## fuzz-smoke: a million hostile inputs for every parser and both state machines (INPUTS=… for more)
 fuzz-smoke:

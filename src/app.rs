@@ -311,6 +311,7 @@ fn start_media(config: &Config) -> anyhow::Result<media::net::Engine> {
         bind: config.media_ip(),
         ports: config.media.ports.clone(),
         threads: config.media.threads,
+        max_load: config.media.max_load,
         ..media::net::EngineConfig::default()
     };
     media::net::Engine::start(engine).context("media.bind, media.ports")

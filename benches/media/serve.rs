@@ -57,7 +57,11 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
         threads,
         ..EngineConfig::default()
     })?;
-    let said: Arc<[i16]> = media::resample::convert(&speech::person(), 8_000, VOICE_RATE).into();
+    // What is said waits before the line; all agents share it, so that it does not count as the calls'.
+    let said: Arc<[Arc<[i16]>]> = media::resample::convert(&speech::person(), 8_000, VOICE_RATE)
+        .chunks_exact(CLAUSE)
+        .map(Arc::from)
+        .collect();
     let folder = std::env::temp_dir().join(format!("offhook-bench-media-{}", std::process::id()));
     let mut calls: HashMap<u64, Call> = HashMap::new();
     let mut number = 0;
@@ -132,7 +136,7 @@ async fn open(
     peer: SocketAddr,
     codec: Codec,
     recording: Option<PathBuf>,
-    said: &Arc<[i16]>,
+    said: &Arc<[Arc<[i16]>]>,
     number: u64,
     pattern: Pattern,
 ) -> Result<Call, Box<dyn Error>> {
@@ -184,13 +188,13 @@ async fn listen(mut events: mpsc::Receiver<Event>, played: Arc<(AtomicU64, Notif
 /// Sentences of four seconds, in clauses; the next when the last has been heard, so that as much waits as in a real turn.
 async fn speak(
     line: Arc<Line>,
-    said: Arc<[i16]>,
+    said: Arc<[Arc<[i16]>]>,
     number: u64,
     pattern: Pattern,
     played: Arc<(AtomicU64, Notify)>,
 ) {
-    let sentence = VOICE_RATE as usize * TURN.as_secs() as usize;
-    let mut at = number as usize * 7_919 * 16 % (said.len() - sentence);
+    let sentence = TURN.as_secs() as usize * VOICE_RATE as usize / CLAUSE;
+    let mut at = number as usize * 7_919;
     for mark in 0.. {
         if pattern == Pattern::Turns || mark == 0 {
             // Not all at once.
@@ -199,14 +203,13 @@ async fn speak(
         }
         let end = at + sentence;
         while at < end {
-            let pcm: Arc<[i16]> = said[at..(at + CLAUSE).min(end)].into();
-            at += pcm.len();
+            let pcm = Arc::clone(&said[at % said.len()]);
+            at += 1;
             let chunk = PlayChunk { mark: Mark(mark), rate: VOICE_RATE, pcm, last: at >= end };
             if line.play(chunk).await.is_err() {
                 return;
             }
         }
-        at %= said.len() - sentence;
         // Without end means without a gap: the next sentence is given while this one is being said.
         let wanted = if pattern == Pattern::Both { mark } else { mark + 1 };
         while played.0.load(Ordering::Relaxed) < wanted {

@@ -13,6 +13,7 @@
 //! costs next to nothing, and its loudness then excuses the frames in which whispered consonants leave too little to compare.
 
 use crate::LINE_FRAME;
+use crate::correlate::{self, Correlator};
 
 /// Samples of one tick at 4 kHz.
 const TICK: usize = LINE_FRAME / 2;
@@ -24,6 +25,7 @@ const LONGEST: usize = 24 * TICK;
 const ORDER: usize = 8;
 const HEARD: usize = WINDOW + ORDER;
 const SENT: usize = HEARD + LONGEST;
+const _: () = assert!(WINDOW + LONGEST <= correlate::LONGEST);
 /// Samples beside the peak that belong to it: 2 ms.
 const BESIDE: usize = 8;
 /// Share of the energy that must be explained where nothing is known of an echo yet, where it must be beyond doubt, and where all else speaks
@@ -35,6 +37,8 @@ const HINT: f32 = 0.08;
 const ABOVE: f32 = 2.5;
 /// For so many ticks a path counts as known: 2 s of voice.
 const MEMORY: u32 = 100;
+/// So many delays are looked at one by one.
+const ONE_BY_ONE: usize = 100;
 /// Energy of a window below which nothing was sent: about −66 dBFS.
 const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
 
@@ -46,6 +50,7 @@ pub(crate) struct Echo {
     /// Ticks for which something sent is still in view.
     sounding: u32,
     path: Option<Path>,
+    correlator: &'static Correlator,
 }
 
 /// An echo that was found.
@@ -68,6 +73,7 @@ impl Echo {
             halve_heard: Halve::default(),
             sounding: 0,
             path: None,
+            correlator: Correlator::get(),
         }
     }
 
@@ -169,13 +175,20 @@ impl Echo {
         let mut white = [0.0f32; SENT];
         whiten(filter, &self.sent[oldest - ORDER..newest], &mut white[oldest..newest]);
         let mut shares = [0.0f32; LONGEST + 1];
+        // A few sums are made one by one, and all of them at once.
+        let at_once = to - from > ONE_BY_ONE;
+        let mut sums = [0.0f32; LONGEST + 1];
+        if at_once {
+            self.correlator.correlate(heard, &white[oldest..newest], &mut sums[..=to - from]);
+        }
         let mut sent = energy(&white[SENT - to - WINDOW..SENT - to]);
         let mut best = (0.0, to);
         for delay in (from..=to).rev() {
             let start = SENT - delay - WINDOW;
             // Silence explains nothing, and dividing by it explains everything.
             let share = if sent > SOUND / 64.0 {
-                let common = dot(heard, &white[start..start + WINDOW]);
+                let common =
+                    if at_once { sums[start - oldest] } else { dot(heard, &white[start..start + WINDOW]) };
                 common * common / (sent * energy_heard)
             } else {
                 0.0

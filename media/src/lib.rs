@@ -26,6 +26,7 @@ mod beep;
 mod bridge;
 mod codec;
 mod conceal;
+mod correlate;
 pub mod dtmf;
 mod echo;
 mod error;

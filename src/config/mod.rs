@@ -77,6 +77,8 @@ pub struct Media {
     pub ports: RangeInclusive<u16>,
     /// Threads that tick the calls.
     pub threads: usize,
+    /// Per cent of a thread's time that its calls may take.
+    pub max_load: u8,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
 }
@@ -223,6 +225,7 @@ impl Default for Config {
                 advertise: None,
                 ports: 20000..=20999,
                 threads: 1,
+                max_load: 80,
                 timeout: Duration::from_secs(60),
             },
             http: Http::default(),

@@ -74,6 +74,8 @@ fn media(s: Section, default: Media) -> Media {
         advertise: s.maybe("advertise", IP),
         ports,
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
+        max_load: u8::try_from(s.count("max_load", default.max_load.into(), 1, 100))
+            .unwrap_or(default.max_load),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
     };
     s.finish();

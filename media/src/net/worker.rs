@@ -210,6 +210,10 @@ impl Worker {
                 gone.get_or_insert_with(Vec::new).push(seat.key);
             }
         }
+        // Who is told of a frame wakes up for it. All are told in one go: then one waking does for many.
+        for seat in &mut self.slots[slot] {
+            tell(seat);
+        }
         for key in gone.into_iter().flatten() {
             self.end(key);
         }
@@ -350,7 +354,6 @@ fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) 
             seat.backlog.push_back(Event::RecordingFailed { reason });
         }
     }
-    tell(seat);
 }
 
 /// What has come since the last tick.

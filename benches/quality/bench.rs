@@ -1,0 +1,243 @@
+//! How speech sounds behind a bad line: PESQ of what our session makes of packets that were lost and delayed, beside
+//! what a real phone (baresip) makes of the same packets. `make bench-quality` runs it; baresip, its settings and the sentences are
+//! installed by `scripts/setup-test.sh`, PESQ by `scripts/setup-quality.sh`.
+//!
+//! A person's sentences are encoded by our own sender, a packet every 20 ms, and each condition of the line decides by its seed which are lost
+//! and when the others come. Our session hears them on a virtual clock, the phones in real time, several at once. Then
+//! both recordings are judged against what was said. The delay is that of the buffers: from sending to playing on a line that takes no time.
+//! The phone's is known to some 20 ms.
+//!
+//! | option | |
+//! |---|---|
+//! | `--codecs pcmu,pcma` | which |
+//! | `--loss 0,5`, `--jitter 0,80` | which conditions, percent and ms |
+//! | `--ours` | without phones: a few seconds |
+//! | `--company N` | phones at once |
+//! | `--folder PATH` | where recordings and `quality.svg` go |
+//! | `--python PATH` | an interpreter with `pesq` |
+
+#![allow(clippy::disallowed_methods, reason = "a measurement has a clock, and waits")]
+
+mod chart;
+mod link;
+mod ours;
+mod phone;
+mod score;
+mod speech;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use link::{Arrival, Link};
+use media::sdp::Codec;
+use ours::Heard;
+use phone::{Format, Phone};
+use score::{Judge, Score};
+use speech::Speech;
+
+/// A condition, and how both sounded.
+pub(crate) struct Point {
+    pub(crate) codec: &'static str,
+    pub(crate) link: Link,
+    pub(crate) ours: Score,
+    pub(crate) theirs: Option<Score>,
+}
+
+struct Options {
+    codecs: Vec<String>,
+    losses: Vec<u32>,
+    jitters: Vec<u32>,
+    phones: bool,
+    company: usize,
+    folder: PathBuf,
+    python: PathBuf,
+}
+
+/// What can be measured: our codec, and how the phone calls it.
+const CODECS: [(&str, Codec, &str); 2] =
+    [("pcmu", Codec::Pcmu, "PCMU/8000/1"), ("pcma", Codec::Pcma, "PCMA/8000/1")];
+
+fn main() -> ExitCode {
+    match options().and_then(|options| measure(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench-quality: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Result<Options, Box<dyn Error>> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+        .unwrap_or_default();
+    let mut options = Options {
+        codecs: CODECS.iter().map(|(name, ..)| (*name).to_owned()).collect(),
+        losses: vec![0, 1, 3, 5, 10],
+        jitters: vec![0, 20, 40, 60, 80],
+        phones: true,
+        company: 15,
+        folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quality"),
+        python: cache.join("offhook/test-tools/quality/bin/python"),
+    };
+    // Cargo says `--bench` to every benchmark.
+    let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} wants a value"));
+        match word.as_str() {
+            "--codecs" => options.codecs = value()?.split(',').map(str::to_owned).collect(),
+            "--loss" => options.losses = numbers(&value()?)?,
+            "--jitter" => options.jitters = numbers(&value()?)?,
+            "--ours" => options.phones = false,
+            "--company" => options.company = value()?.parse()?,
+            "--folder" => options.folder = value()?.into(),
+            "--python" => options.python = value()?.into(),
+            other => return Err(format!("{other}? See benches/quality/bench.rs for the options.").into()),
+        }
+    }
+    if options.company == 0 || options.company > 250 {
+        return Err("--company: 1 to 250 phones at once".into());
+    }
+    Ok(options)
+}
+
+fn numbers(list: &str) -> Result<Vec<u32>, Box<dyn Error>> {
+    Ok(list.split(',').map(str::parse).collect::<Result<_, _>>()?)
+}
+
+fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(&options.folder)?;
+    let judge = Judge::new(options.python.clone(), &options.folder);
+    let links = links(options);
+    let mut points = Vec::new();
+    println!("cores: {}", thread::available_parallelism()?);
+    for name in &options.codecs {
+        let &(name, codec, format) =
+            CODECS.iter().find(|(known, ..)| known == name).ok_or_else(|| format!("no codec {name}"))?;
+        let speech = Speech::narrow()?;
+        let packets = ours::packets(&speech, codec);
+        let journeys: Vec<Vec<Arrival>> = links.iter().map(|link| link.journey(packets.len())).collect();
+        println!(
+            "{name}: {} pieces of speech, {:.0} s, {} packets, {} conditions",
+            speech.pieces.len(),
+            packets.len() as f64 / 50.0,
+            packets.len(),
+            links.len()
+        );
+        let ours: Vec<Heard> =
+            journeys.iter().map(|journey| ours::listen(codec, &packets, journey)).collect();
+        let ours = judge.scores(&format!("{name}-ours"), &speech, &ours)?;
+        let theirs = if options.phones {
+            let format = Format { number: packets[0][1] & 0x7f, name: format };
+            let heard = with_phones(options, &format, &packets, &journeys)?;
+            judge.scores(&format!("{name}-theirs"), &speech, &heard)?.into_iter().map(Some).collect()
+        } else {
+            vec![None; ours.len()]
+        };
+        let scored = links.iter().zip(ours).zip(theirs);
+        let begins = points.len();
+        points.extend(scored.map(|((link, ours), theirs)| Point { codec: name, link: *link, ours, theirs }));
+        table(&points[begins..]);
+    }
+    let picture = options.folder.join("quality.svg");
+    std::fs::write(&picture, chart::draw(&points))?;
+    println!("\npicture: {}", picture.display());
+    println!("{}", json(&points));
+    Ok(())
+}
+
+/// Every loss with every jitter; without loss there are no bursts.
+fn links(options: &Options) -> Vec<Link> {
+    let mut links = Vec::new();
+    for &jitter_ms in &options.jitters {
+        for &loss in &options.losses {
+            for bursty in [false, true] {
+                if loss > 0 || !bursty {
+                    links.push(Link { loss, bursty, jitter_ms });
+                }
+            }
+        }
+    }
+    links
+}
+
+/// One call for each journey, so many at once as may be.
+fn with_phones(
+    options: &Options,
+    format: &Format,
+    packets: &[Vec<u8>],
+    journeys: &[Vec<Arrival>],
+) -> Result<Vec<Heard>, Box<dyn Error>> {
+    let mut heard = Vec::new();
+    for company in journeys.chunks(options.company) {
+        let phones = (0..company.len())
+            .map(|seat| Phone::start(&options.folder, seat as u8, format))
+            .collect::<Result<Vec<_>, _>>()?;
+        let calls: Vec<Result<Heard, String>> = thread::scope(|scope| {
+            let threads: Vec<_> = phones
+                .iter()
+                .zip(company)
+                .map(|(phone, journey)| {
+                    scope.spawn(move || {
+                        phone.listen(format, packets, journey).map_err(|error| error.to_string())
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err("it broke".into())))
+                .collect()
+        });
+        for call in calls {
+            heard.push(call?);
+        }
+    }
+    Ok(heard)
+}
+
+fn table(points: &[Point]) {
+    println!("\n| jitter ms | loss % | PESQ, ours | baresip | | delay ms, ours | baresip |");
+    println!("|---|---|---|---|---|---|---|");
+    for Point { link, ours, theirs, .. } in points {
+        let bursts = if link.bursty { " in bursts" } else { "" };
+        print!("| {} | {}{bursts} | {:.2} | ", link.jitter_ms, link.loss, ours.pesq);
+        match theirs {
+            Some(theirs) => println!(
+                "{:.2} | {:+.2} | {:.0} | {:.0} |",
+                theirs.pesq,
+                ours.pesq - theirs.pesq,
+                ours.delay_ms,
+                theirs.delay_ms
+            ),
+            None => println!("| | {:.0} | |", ours.delay_ms),
+        }
+    }
+}
+
+fn json(points: &[Point]) -> String {
+    let both = points.iter().filter_map(|point| Some(point.ours.pesq - point.theirs?.pesq));
+    let below = both.clone().filter(|better| *better < 0.0).count();
+    let worst = both.reduce(f64::min).map_or_else(|| "null".into(), |worst| format!("{worst:.3}"));
+    let points: Vec<String> = points
+        .iter()
+        .map(|Point { codec, link, ours, theirs }| {
+            let Link { loss, bursty, jitter_ms } = link;
+            let theirs = theirs.map_or_else(String::new, |theirs| {
+                format!(",\"theirs\":{:.3},\"theirs_delay_ms\":{:.0}", theirs.pesq, theirs.delay_ms)
+            });
+            format!(
+                "{{\"codec\":\"{codec}\",\"loss\":{loss},\"bursty\":{bursty},\"jitter_ms\":{jitter_ms},\"ours\":{:.3},\
+                 \"ours_delay_ms\":{:.0}{theirs}}}",
+                ours.pesq, ours.delay_ms
+            )
+        })
+        .collect();
+    format!(
+        "{{\"bench\":\"quality\",\"n\":{},\"below\":{below},\"worst\":{worst},\"points\":[{}]}}",
+        points.len(),
+        points.join(",")
+    )
+}
