@@ -26,6 +26,8 @@ const ORDER: usize = 8;
 const HEARD: usize = WINDOW + ORDER;
 const SENT: usize = HEARD + LONGEST;
 const _: () = assert!(WINDOW + LONGEST <= correlate::LONGEST);
+/// Room for so many ticks more.
+const SPARE: usize = 16 * TICK;
 /// Samples beside the peak that belong to it: 2 ms.
 const BESIDE: usize = 8;
 /// Share of the energy that must be explained where nothing is known of an echo yet, where it must be beyond doubt, and where all else speaks
@@ -43,7 +45,9 @@ const ONE_BY_ONE: usize = 100;
 const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
 
 pub(crate) struct Echo {
-    sent: Box<[f32; SENT]>,
+    /// What was sent; the last [`SENT`] before `end` count. It is moved to the front when the end is reached, and not before.
+    sent: Box<[f32; SENT + SPARE]>,
+    end: usize,
     heard: [f32; HEARD],
     halve_sent: Halve,
     halve_heard: Halve,
@@ -67,7 +71,8 @@ struct Path {
 impl Echo {
     pub(crate) fn new() -> Self {
         Echo {
-            sent: Box::new([0.0; SENT]),
+            sent: Box::new([0.0; SENT + SPARE]),
+            end: SENT,
             heard: [0.0; HEARD],
             halve_sent: Halve::default(),
             halve_heard: Halve::default(),
@@ -83,8 +88,12 @@ impl Echo {
             true => (SENT / TICK) as u32 + 1,
             false => self.sounding.saturating_sub(1),
         };
-        self.sent.copy_within(TICK.., 0);
-        self.halve_sent.push(pcm, &mut self.sent[SENT - TICK..]);
+        if self.end == self.sent.len() {
+            self.sent.copy_within(SPARE + TICK.., 0);
+            self.end = SENT - TICK;
+        }
+        self.halve_sent.push(pcm, &mut self.sent[self.end..self.end + TICK]);
+        self.end += TICK;
     }
 
     /// Takes what was heard in a tick.
@@ -158,7 +167,7 @@ impl Echo {
     }
 
     fn window(&self, delay: usize) -> &[f32] {
-        &self.sent[SENT - delay - WINDOW..SENT - delay]
+        &self.sent[self.end - delay - WINDOW..self.end - delay]
     }
 
     /// The delay between `from` and `to` at which what was sent explains the most of `heard`.
@@ -173,7 +182,8 @@ impl Echo {
         // White from the oldest sample that the longest delay reaches to the newest that the shortest does.
         let (oldest, newest) = (SENT - to - WINDOW, SENT - from);
         let mut white = [0.0f32; SENT];
-        whiten(filter, &self.sent[oldest - ORDER..newest], &mut white[oldest..newest]);
+        let before = self.end - SENT;
+        whiten(filter, &self.sent[before + oldest - ORDER..before + newest], &mut white[oldest..newest]);
         let mut shares = [0.0f32; LONGEST + 1];
         // A few sums are made one by one, and all of them at once.
         let at_once = to - from > ONE_BY_ONE;
@@ -242,12 +252,15 @@ fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
 
 /// What the prediction does not foresee of `pcm[ORDER..]`.
 fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
-    for (past, out) in pcm.windows(ORDER + 1).zip(out) {
-        let mut rest = past[ORDER];
-        for (index, value) in filter.iter().enumerate() {
-            rest -= value * past[ORDER - 1 - index];
+    let length = out.len().min(pcm.len() - ORDER);
+    let out = &mut out[..length];
+    out.copy_from_slice(&pcm[ORDER..ORDER + length]);
+    // A term for all samples, then the next: so the compiler may take four samples at a time.
+    for (index, value) in filter.iter().enumerate() {
+        let past = &pcm[ORDER - 1 - index..ORDER - 1 - index + length];
+        for (out, past) in out.iter_mut().zip(past) {
+            *out -= value * past;
         }
-        *out = rest;
     }
 }
 
