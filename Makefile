@@ -22,7 +22,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-turn -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-api bench-media soak bench-quality fuzz-smoke fuzz clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-jitter bench-api bench-media soak bench-quality fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -104,6 +104,12 @@ bench-sip: setup-test
 	@$(PHASE) -q 'build of bench-sip' cargo bench --no-run -p sip --bench signalling
 	printf '==> bench-sip\n'
 	cargo bench --quiet -p sip --bench signalling
+
+## bench-jitter: simulate lines and compare the jitter buffer's delay and loss with fixed buffers' (a minute)
+bench-jitter:
+	@$(PHASE) -q 'build of bench-jitter' cargo bench --no-run -p media --bench jitter
+	printf '==> bench-jitter\n'
+	cargo bench --quiet -p media --bench jitter
 
 ## bench-api: measure the control API: pages, reads and placing calls, with 10,000 calls and 100,000 messages (about a minute)
 bench-api: setup-test

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use crate::conceal::Concealer;
 use crate::dtmf::MAX_QUEUED_DIGITS;
 use crate::mix::{self, Limiter};
-use crate::{LINE_FRAME, Stats};
+use crate::{LINE_FRAME, LINE_RATE, Stats};
 
 /// Legs of a session: the bridge, and three who attend.
 pub const LEGS: usize = 4;
@@ -226,7 +226,12 @@ struct Feed {
 
 impl Feed {
     fn new() -> Self {
-        Feed { frames: VecDeque::with_capacity(CAPACITY), concealer: Concealer::new(), dry: GONE, spare: 0 }
+        Feed {
+            frames: VecDeque::with_capacity(CAPACITY),
+            concealer: Concealer::new(LINE_RATE),
+            dry: GONE,
+            spare: 0,
+        }
     }
 
     fn push(&mut self, frame: [i16; LINE_FRAME], stats: &mut Stats) {

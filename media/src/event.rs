@@ -72,8 +72,10 @@ pub enum Event {
     VoiceBack { at: Instant },
     /// The peer fell silent, [`crate::VadConfig::hangover`] ago; `at` is the end of the last voiced frame.
     VoiceEnd { at: Instant },
-    /// The peer pressed a key. Once per press, when it was released (RFC 4733).
+    /// The peer pressed a key. Once per press, when it was released, by whichever ways it was reported (RFC 4733, INFO, tones).
     Digit { digit: char, duration_ms: u32 },
+    /// A key of ours is to be sent by SIP INFO, which its owner does ([`crate::dtmf::Mode::Info`]).
+    Press { digit: char, duration_ms: u32 },
     /// The first sample of a mark left.
     Started { mark: Mark, at: Instant },
     /// The last sample of a mark left; `duration` is all that was played of it.
@@ -84,8 +86,11 @@ pub enum Event {
     Latched { remote: SocketAddr },
     /// The line that this one was bridged with is gone; the peer hears silence.
     Unbridged,
-    /// The recording stopped because it could not be written, for instance because the disk is full. The call goes on.
+    /// The recording cannot be written, for instance because the disk is full. The call goes on, and so does the recording when there is room
+    /// again.
     RecordingFailed { reason: String },
+    /// The recording can be written again. So much of it is silence.
+    RecordingResumed { lost_ms: u64 },
 }
 
 impl Event {

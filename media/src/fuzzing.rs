@@ -39,7 +39,7 @@ pub fn session(began: Instant, bytes: &[u8]) {
             0 => session.handle_rtcp(now, from, packet),
             1 => {
                 // A packet whose header is in order.
-                let mut whole = vec![0x80, if route & 8 == 0 { 8 } else { 101 }];
+                let mut whole = vec![0x80, [8, 101, 13, 0][usize::from(route >> 3 & 3)]];
                 whole.extend(packet);
                 session.handle_packet(now, from, &whole);
             }

@@ -25,6 +25,7 @@ mod bank;
 mod beep;
 mod bridge;
 mod codec;
+mod comfort;
 mod conceal;
 mod correlate;
 pub mod dtmf;
@@ -48,7 +49,10 @@ mod rtp;
 pub mod sdp;
 mod send;
 mod session;
+#[doc(hidden)]
+pub mod simulate;
 mod stats;
+mod stretch;
 pub mod vad;
 pub mod wav;
 

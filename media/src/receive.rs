@@ -4,10 +4,12 @@
 //! concealment and the jitter buffer's decisions.
 
 use crate::codec;
-use crate::conceal::{Concealer, accelerate};
+use crate::comfort::Comfort;
+use crate::conceal::Concealer;
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
 use crate::rtp::{Arrival, Header, Sequence, Timeline};
 use crate::sdp::Codec;
+use crate::stretch::{PITCH_MIN, accelerate, is_quiet};
 use crate::{LINE_FRAME, LINE_RATE, Stats};
 
 /// A transit that differs so much from the base is no delay: the sender's timestamps jumped.
@@ -17,7 +19,9 @@ const LATE_RUN: u32 = 3;
 /// Ticks for which there must be a little too much delay before some is taken away; fewer if it is more.
 const PATIENCE: u32 = 25;
 /// Ticks after which a seam is accepted even where the sound does not repeat.
-const IMPATIENCE: u32 = 100;
+const IMPATIENCE: u32 = 200;
+/// So much less delay than needed is gained by lengthening sound even where it does not repeat.
+const URGENT: i64 = 320;
 /// The longest payload that is taken: 200 ms of G.711.
 const MAX_SAMPLES: usize = 1_600;
 
@@ -25,6 +29,11 @@ pub(crate) struct Receiver {
     stream: Option<Stream>,
     jitter: Jitter,
     concealer: Concealer,
+    comfort: Comfort,
+    /// The peer has said how its silence sounds, and has not spoken since.
+    comforted: bool,
+    /// Samples that are lost, and are made up when what follows them is decoded.
+    gap: usize,
     /// Decoded, not yet played.
     pcm: Vec<i16>,
     scratch: Vec<i16>,
@@ -32,6 +41,9 @@ pub(crate) struct Receiver {
     excess_ticks: u32,
     /// The least that was held while there was too much delay: what can be taken away without running dry.
     spare: i64,
+    /// The least that was left over behind a tick's 20 ms, and for how many ticks that has been observed.
+    rest: usize,
+    rest_ticks: u32,
     /// While a key is held there is no sound, and nothing to conceal (RFC 4733 §2.1).
     muted: u32,
     /// Losses of streams that ended.
@@ -65,12 +77,17 @@ impl Receiver {
         Receiver {
             stream: None,
             jitter: Jitter::new(config),
-            concealer: Concealer::new(),
+            concealer: Concealer::new(LINE_RATE),
+            comfort: Comfort::new(),
+            comforted: false,
+            gap: 0,
             pcm: Vec::with_capacity(2 * MAX_SAMPLES),
             scratch: Vec::with_capacity(MAX_SAMPLES),
             late_run: 0,
             excess_ticks: 0,
             spare: 0,
+            rest: 0,
+            rest_ticks: 0,
             muted: 0,
             lost_before: 0,
             reported: (0, 0),
@@ -89,6 +106,7 @@ impl Receiver {
         }
         self.reported = (0, 0);
         self.late_run = 0;
+        self.comforted = false;
         self.jitter.restart();
     }
 
@@ -161,9 +179,30 @@ impl Receiver {
         }
     }
 
+    /// Takes comfort noise (RFC 3389) that [`account`](Self::account) let pass.
+    pub(crate) fn comfort(
+        &mut self,
+        now: i64,
+        header: &Header,
+        sequence: i64,
+        payload: &[u8],
+        stats: &mut Stats,
+    ) {
+        let Some(stream) = self.stream.as_mut() else { return };
+        let timestamp = stream.timeline.extend(header.timestamp);
+        stats.comfort_packets += 1;
+        // The timestamp of a sender that started anew says nothing yet; speech will tell.
+        if self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() <= JUMP) {
+            self.jitter.insert_comfort(sequence, timestamp, payload);
+        } else {
+            self.comfort.describe(payload);
+        }
+    }
+
     /// A telephone-event takes the place of sound for this tick and the next few.
-    pub(crate) fn mute(&mut self) {
+    pub(crate) fn mute(&mut self, sequence: i64) {
         self.muted = 4;
+        self.jitter.other(sequence);
     }
 
     /// The next 20 ms; says whether a part was made up.
@@ -171,21 +210,40 @@ impl Receiver {
         let mut concealed = false;
         while self.pcm.len() < LINE_FRAME {
             let wanted = LINE_FRAME - self.pcm.len();
-            match self.jitter.next(now, self.pcm.len(), wanted) {
+            match self.jitter.next(now, self.pcm.len() + self.gap, wanted) {
                 Next::Packet { packet, skip } => self.decode(packet, skip),
-                Next::Lost { samples } if self.muted == 0 => {
+                Next::Comfort(packet) => {
+                    self.fill_gap();
+                    self.comfort.describe(&packet.payload);
+                    if !self.comforted {
+                        self.comfort.restart();
+                    }
+                    self.comforted = true;
+                    self.jitter.recycle(packet);
+                }
+                Next::Lost { samples, .. } if self.muted > 0 => self.silence(samples),
+                Next::Lost { samples, last: true } => {
+                    self.gap = samples;
+                    concealed = true;
+                }
+                Next::Lost { samples, last: false } => {
                     self.conceal(samples);
                     concealed = true;
                 }
                 Next::Starved if self.muted == 0 => {
                     self.conceal(wanted);
+                    stats.waited += 1;
                     concealed = true;
                 }
-                Next::Lost { samples } => self.silence(samples),
+                Next::Idle if self.comforted && self.muted == 0 => {
+                    self.noise(wanted);
+                    stats.comfort_frames += 1;
+                }
                 Next::Starved | Next::Idle => self.silence(wanted),
             }
         }
         self.shorten(now, stats);
+        self.lengthen(now, stats);
         frame.copy_from_slice(&self.pcm[..LINE_FRAME]);
         self.pcm.drain(..LINE_FRAME);
         self.muted = self.muted.saturating_sub(1);
@@ -195,6 +253,11 @@ impl Receiver {
             stats.delay_ms = delay as f32 / 8.0;
         }
         concealed
+    }
+
+    /// The timestamp of what stands behind the frame that was pulled last; `None` between spurts.
+    pub(crate) fn position(&self) -> Option<i64> {
+        self.jitter.position().map(|next| next - self.pcm.len() as i64)
     }
 
     /// What the next report to the peer says; begins a new interval.
@@ -228,11 +291,18 @@ impl Receiver {
     }
 
     fn decode(&mut self, packet: Packet, skip: usize) {
+        self.comforted = false;
         self.scratch.clear();
         codec::decode(packet.codec, &packet.payload, &mut self.scratch);
         self.jitter.recycle(packet);
         let fresh = self.scratch.len().min(skip);
-        self.concealer.received(&mut self.scratch[fresh..]);
+        let start = self.pcm.len();
+        self.pcm.resize(start + std::mem::take(&mut self.gap), 0);
+        if self.pcm.len() > start {
+            self.concealer.between(&mut self.pcm[start..], &mut self.scratch[fresh..]);
+        } else {
+            self.concealer.received(&mut self.scratch[fresh..]);
+        }
         self.pcm.extend_from_slice(&self.scratch[fresh..]);
     }
 
@@ -242,41 +312,96 @@ impl Receiver {
         self.concealer.lost(&mut self.pcm[start..]);
     }
 
+    /// What follows the gap is no sound.
+    fn fill_gap(&mut self) {
+        let samples = std::mem::take(&mut self.gap);
+        self.conceal(samples);
+    }
+
     fn silence(&mut self, samples: usize) {
         self.concealer.silence();
         self.pcm.resize(self.pcm.len() + samples, 0);
     }
 
-    /// Takes delay back that is no longer needed.
-    fn shorten(&mut self, now: i64, stats: &mut Stats) {
-        let excess = self.jitter.excess(now, self.pcm.len());
-        let held = self.jitter.held() + self.pcm.len() as i64 - LINE_FRAME as i64;
-        if excess == 0 {
-            self.excess_ticks = 0;
+    fn noise(&mut self, samples: usize) {
+        let start = self.pcm.len();
+        self.pcm.resize(start + samples, 0);
+        self.comfort.fill(&mut self.pcm[start..]);
+        self.concealer.silence();
+    }
+
+    /// Gains delay that is needed, before a hole would.
+    fn lengthen(&mut self, now: i64, stats: &mut Stats) {
+        let deficit = self.jitter.deficit(now, self.pcm.len() - LINE_FRAME);
+        if deficit == 0 || self.muted > 0 {
             return;
         }
+        let gained = self.concealer.lengthen(&mut self.pcm, deficit > URGENT);
+        if gained > 0 {
+            stats.lengthened += 1;
+            stats.added_samples += gained as u64;
+        }
+    }
+
+    /// Takes delay back that is no longer needed.
+    fn shorten(&mut self, now: i64, stats: &mut Stats) {
+        let pending = self.pcm.len() - LINE_FRAME;
+        let excess = self.jitter.excess(now, pending, is_quiet(&self.pcm));
+        if excess == 0 {
+            self.excess_ticks = 0;
+        } else if self.give_back(now, excess, pending, stats) {
+            self.excess_ticks = 0;
+            self.rest_ticks = 0;
+            return;
+        }
+        self.align(now, self.pcm.len() - LINE_FRAME, stats);
+    }
+
+    fn give_back(&mut self, now: i64, excess: i64, pending: usize, stats: &mut Stats) -> bool {
+        let held = self.jitter.held() + pending as i64;
         self.spare = if self.excess_ticks == 0 { held } else { self.spare.min(held) };
         // Much too much delay is worse than a seam: the more there is, the sooner.
-        self.excess_ticks += 1 + (excess / 200) as u32;
+        self.excess_ticks += 1 + (excess / 64) as u32;
         if self.excess_ticks < PATIENCE {
-            return;
+            return false;
         }
         if self.spare < LINE_FRAME as i64 {
             self.excess_ticks = 0;
-            return;
+            return false;
         }
         while self.pcm.len() < 2 * LINE_FRAME {
             if !self.jitter.has_next() {
-                return;
+                return false;
             }
             let Next::Packet { packet, skip } = self.jitter.next(now, self.pcm.len(), LINE_FRAME) else {
-                return;
+                return false;
             };
             self.decode(packet, skip);
         }
-        if accelerate(&mut self.pcm, self.excess_ticks >= IMPATIENCE) > 0 {
-            stats.accelerated += 1;
-            self.excess_ticks = 0;
+        self.cut(LINE_FRAME, self.excess_ticks >= IMPATIENCE, stats)
+    }
+
+    /// What is left over behind every tick's 20 ms is delay that buys nothing, as the next packet must be here at the same tick with it or
+    /// without: it goes where it can go unheard.
+    fn align(&mut self, now: i64, pending: usize, stats: &mut Stats) {
+        if !self.jitter.suffices(now, pending) {
+            self.rest_ticks = 0;
+            return;
         }
+        self.rest = if self.rest_ticks == 0 { pending } else { self.rest.min(pending) };
+        self.rest_ticks += 1;
+        if self.rest_ticks < PATIENCE || self.rest < PITCH_MIN {
+            return;
+        }
+        if self.cut(self.rest.min(LINE_FRAME), false, stats) {
+            self.rest_ticks = 0;
+        }
+    }
+
+    fn cut(&mut self, most: usize, force: bool, stats: &mut Stats) -> bool {
+        let cut = accelerate(&mut self.pcm, 1, most, force);
+        stats.accelerated += u64::from(cut > 0);
+        stats.cut_samples += cut as u64;
+        cut > 0
     }
 }

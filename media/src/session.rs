@@ -7,14 +7,16 @@
 //! chunk of a rate.
 
 mod control;
+mod keys;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Legs, Passed, Tap};
-use crate::dtmf::event::{Payload, Presses};
-use crate::dtmf::{Dialler, Dialling, tone};
+use crate::dtmf::Dialler;
+use crate::dtmf::keys::Keys;
+use crate::dtmf::said::Said;
 use crate::echo::Echo;
 use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
@@ -26,15 +28,16 @@ use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::vad::{Change, Vad, VadConfig};
-use crate::{DigitsError, Event, FRAME, Hushed, LINE_FRAME, PlayChunk, PlayError, Stats, rtcp, rtp};
+use crate::{Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
 use control::Control;
+use keys::{Dialled, Hiding};
 
 /// Control events that wait for an owner who does not listen; beyond, they are lost and counted. Hours of an ordinary call.
 const MAX_EVENTS: usize = 1_024;
 /// Frames that wait for an owner who does not listen: 320 ms.
 const MAX_FRAMES: usize = 16;
-/// How loud our DTMF events claim to be: −10 dBm0.
-const EVENT_VOLUME: u8 = 10;
+/// The static number of comfort noise (RFC 3389 §4); taken whether it was agreed or not, as it means the same to everybody.
+const COMFORT: u8 = 13;
 
 /// How a session behaves.
 #[derive(Clone, Debug)]
@@ -53,6 +56,10 @@ pub struct SessionConfig {
     pub digit_length: Duration,
     /// The pause between two digits.
     pub digit_gap: Duration,
+    /// How loud our keys are, as tones and as events say it: dB below 0 dBm0, at most 63 (RFC 4733 §2.3).
+    pub digit_volume: u8,
+    /// Keys are not to be recorded, nor what comes within so long after; see [`MediaSession::hides`].
+    pub hide_digits: Option<Duration>,
     /// An echo of what is heard, put on the line beside what is said; a recording holds none of it.
     pub returns: Option<Returns>,
 }
@@ -68,6 +75,8 @@ impl Default for SessionConfig {
             silence_after: Duration::from_secs(1),
             digit_length: Duration::from_millis(160),
             digit_gap: Duration::from_millis(80),
+            digit_volume: 10,
+            hide_digits: None,
             returns: None,
         }
     }
@@ -94,14 +103,15 @@ pub struct MediaSession {
     agreed: Option<Negotiated>,
     latch: Latch,
     receiver: Receiver,
-    presses: Presses,
+    keys: Keys,
     lift: Double,
     vad: Vad,
     echo: Echo,
     playout: Playout,
     dialler: Dialler,
-    /// Timestamp of the key that is being sent.
-    key_timestamp: u32,
+    said: Said,
+    digit_volume: u8,
+    hiding: Hiding,
     sender: Sender,
     events: VecDeque<Event>,
     frames_waiting: usize,
@@ -129,13 +139,15 @@ impl MediaSession {
             agreed: None,
             latch: Latch::new(),
             receiver: Receiver::new(&config.jitter),
-            presses: Presses::default(),
+            keys: Keys::new(),
             lift: Double::new(),
             vad: Vad::new(config.vad),
             echo: Echo::new(),
             playout: Playout::new(config.max_queue),
             dialler: Dialler::new(config.digit_length, config.digit_gap),
-            key_timestamp: 0,
+            said: Said::default(),
+            digit_volume: config.digit_volume.min(63),
+            hiding: Hiding::new(config.hide_digits, now),
             sender: Sender::new(config.ssrc_seed),
             events: VecDeque::with_capacity(8),
             frames_waiting: 0,
@@ -165,6 +177,7 @@ impl MediaSession {
             // What a peer sent while we did not listen is neither lost nor late.
             self.receiver.restart();
         }
+        self.keys.configure(agreed.keys, agreed.dtmf_payload_type.is_some(), self.hiding.is_on());
         self.latch.open(agreed.remote);
         self.control.agreed(now, self.agreed.is_none());
         self.quality.agreed(agreed.codec);
@@ -186,6 +199,7 @@ impl MediaSession {
             return;
         };
         let is_event = Some(header.payload_type) == agreed.dtmf_payload_type;
+        let event_clock = agreed.event_clock();
         let codec = match header.payload_type {
             number if number == agreed.payload_type => Some(agreed.codec),
             // Static numbers mean the same to everybody, and some peers change between what they listed.
@@ -193,7 +207,8 @@ impl MediaSession {
             8 if !is_event => Some(Codec::Pcma),
             _ => None,
         };
-        if codec.is_none() && !is_event {
+        let is_comfort = codec.is_none() && !is_event && header.payload_type == COMFORT;
+        if codec.is_none() && !is_event && !is_comfort {
             self.stats.unknown_payload += 1;
             return;
         }
@@ -215,12 +230,12 @@ impl MediaSession {
         if header.ssrc == self.sender.ssrc {
             self.collide(now, from.ip());
         }
-        if self.receiver.ssrc() != Some(header.ssrc) {
-            self.presses.restart(&mut self.events);
-        }
         let clock = self.clock(now);
-        let resyncs = self.stats.resyncs;
+        let (ssrc, resyncs) = (self.receiver.ssrc(), self.stats.resyncs);
         let Some(sequence) = self.receiver.account(clock, &header, &mut self.stats) else { return };
+        if ssrc != Some(header.ssrc) || self.stats.resyncs > resyncs {
+            self.keys.restart(clock);
+        }
         if self.stats.resyncs != resyncs {
             self.quality.restart();
         }
@@ -232,13 +247,10 @@ impl MediaSession {
             if self.stats.late + self.stats.overflow > useless {
                 self.quality.discarded(sequence);
             }
-        } else if let Some(event) = Payload::parse(payload) {
-            let before = self.events.len();
-            self.presses.packet(header.timestamp, header.marker, event, &mut self.events);
-            self.pressed(before);
-            self.receiver.mute();
+        } else if is_comfort {
+            self.receiver.comfort(clock, &header, sequence, payload, &mut self.stats);
         } else {
-            self.stats.malformed += 1;
+            self.key_packet(clock, &header, sequence, payload, event_clock);
         }
     }
 
@@ -252,7 +264,10 @@ impl MediaSession {
         let mut ours = [0; LINE_FRAME];
         let is_heard = agreed.direction.receives() && self.listen(now, &mut theirs);
         self.speak(now, &agreed, &theirs, &mut ours);
-        self.legs.pass(is_heard.then_some(&theirs), &ours, &mut self.stats);
+        self.hide(now);
+        // A key that is heard crosses by its name, and not as a sound as well.
+        let crossing = if self.keys.sounds() { [0; LINE_FRAME] } else { theirs };
+        self.legs.pass(is_heard.then_some(&crossing), &ours, &mut self.stats);
         self.echo.sent(&ours);
         self.sender.advance();
         if self.control.is_due(now) {
@@ -331,15 +346,6 @@ impl MediaSession {
         self.playout.resume();
     }
 
-    /// Sends keys, after those that wait: `0`–`9`, `*`, `#`, `A`–`D`; `,` is a pause of one second. What is being played waits
-    /// meanwhile. As telephone-event if that was agreed, else as tones.
-    ///
-    /// # Errors
-    /// Something else is in `digits`, or too many wait; then none is taken.
-    pub fn send_digits(&mut self, digits: &str) -> Result<(), DigitsError> {
-        self.dialler.dial(digits)
-    }
-
     /// Joins this session with another one, or parts them: while joined, each tick gives what was heard by [`poll_passed`](Self::poll_passed), and
     /// sends what came by [`feed`](Self::feed), besides what is being played. Frames go on being told.
     pub fn bridge(&mut self, joined: bool) {
@@ -405,16 +411,18 @@ impl MediaSession {
         if !self.heard {
             return false;
         }
-        let before = self.events.len();
-        self.presses.tick(&mut self.events);
-        self.pressed(before);
-        let concealed = self.receiver.pull(self.clock(now), theirs, &mut self.stats);
+        let clock = self.clock(now);
+        let concealed = self.receiver.pull(clock, theirs, &mut self.stats);
+        self.keys.tick(clock);
+        self.keys.heard(clock, theirs, LINE_RATE);
+        self.tell_keys();
+        let sounds = self.keys.sounds();
         self.wide.clear();
         self.lift.process(theirs, &mut self.wide);
         let mut pcm = [0; FRAME];
         pcm.copy_from_slice(&self.wide);
         self.echo.heard(theirs);
-        let (held, is_bridged, echo) = (self.presses.held(), self.legs.are_bridged(), &mut self.echo);
+        let (held, is_bridged, echo) = (self.keys.held(), self.legs.are_bridged(), &mut self.echo);
         let mut echoes = false;
         let judgement = self.vad.judge(now, &pcm, || {
             // Two people who talk with one another may do so over their own echo.
@@ -422,8 +430,8 @@ impl MediaSession {
             held || echoes
         });
         self.stats.echo_frames += u64::from(echoes);
-        if echoes {
-            // Nor are our own words to be written down as the caller's.
+        if echoes || sounds {
+            // Nor are our own words to be written down as the caller's, or a key as a word.
             pcm.fill(0);
         }
         match judgement.change {
@@ -453,16 +461,6 @@ impl MediaSession {
         true
     }
 
-    /// Keys were told, behind `before`.
-    fn pressed(&mut self, before: usize) {
-        for event in self.events.iter().skip(before) {
-            if let Event::Digit { digit, .. } = event {
-                self.stats.digits_received += 1;
-                self.legs.key(*digit);
-            }
-        }
-    }
-
     fn speak(
         &mut self,
         now: Instant,
@@ -474,25 +472,13 @@ impl MediaSession {
             self.sender.silence();
             return;
         };
-        let dialling = self.dialler.tick();
-        if let (Some(payload_type), Dialling::Key { .. } | Dialling::Released { .. }) =
-            (agreed.dtmf_payload_type, dialling)
-        {
-            self.send_event(to, payload_type, dialling);
-            return;
-        }
-        match dialling {
-            Dialling::Idle => {
+        match self.dial(to, agreed, ours, LINE_RATE) {
+            Dialled::Events => return,
+            Dialled::Tones => {}
+            Dialled::Nothing => {
                 self.playout.pull(now, ours, &mut self.events);
                 self.legs.mix(ours);
             }
-            Dialling::Key { code, held, last, .. } => {
-                let from = (held - 1) / LINE_FRAME as u32 * LINE_FRAME as u32;
-                let length = if last { held } else { u32::MAX };
-                tone::write(code, from, length, ours);
-                self.stats.digits_sent += u64::from(last);
-            }
-            Dialling::Gap | Dialling::Released { .. } => {}
         }
         let mut sent = *ours;
         if let Some(returning) = &mut self.returning {
@@ -500,23 +486,6 @@ impl MediaSession {
         }
         let (codec, payload_type) = (agreed.codec, agreed.payload_type);
         self.sender.sound(to, codec, payload_type, agreed.ptime_ms, &sent, &mut self.stats);
-    }
-
-    /// RFC 4733 §2.5.1: the timestamp stands at the key's beginning, the duration grows, the end is said three times.
-    fn send_event(&mut self, to: SocketAddr, payload_type: u8, dialling: Dialling) {
-        let (code, held, first, end) = match dialling {
-            Dialling::Key { code, held, first, last } => (code, held, first, last),
-            Dialling::Released { code, held } => (code, held, false, true),
-            Dialling::Idle | Dialling::Gap => return,
-        };
-        if first {
-            self.key_timestamp = self.sender.timestamp();
-        }
-        if matches!(dialling, Dialling::Key { last: true, .. }) {
-            self.stats.digits_sent += 1;
-        }
-        let payload = Payload { code, end, volume: EVENT_VOLUME, duration: held as u16 }.bytes();
-        self.sender.event(to, payload_type, first, self.key_timestamp, &payload, &mut self.stats);
     }
 
     /// Samples of the line since the session began.

@@ -46,6 +46,18 @@ pub struct Stats {
     pub concealed_frames: u64,
     /// Times that buffered audio was shortened to lose delay.
     pub accelerated: u64,
+    /// Samples of 1/8,000 s that this took out.
+    pub cut_samples: u64,
+    /// Times that sound was lengthened to gain delay before a hole would.
+    pub lengthened: u64,
+    /// Samples of 1/8,000 s that this put in.
+    pub added_samples: u64,
+    /// Ticks in which nothing was here that should have been, and media time waited.
+    pub waited: u64,
+    /// Packets of comfort noise (RFC 3389).
+    pub comfort_packets: u64,
+    /// Ticks that were filled with it.
+    pub comfort_frames: u64,
     /// Ticks.
     pub ticks: u64,
     /// Frames handed to the owner.
@@ -56,6 +68,8 @@ pub struct Stats {
     pub events_lost: u64,
     /// DTMF digits received.
     pub digits_received: u64,
+    /// Reports of DTMF digits that had come by another way already.
+    pub digits_again: u64,
     /// DTMF digits sent.
     pub digits_sent: u64,
     /// Chunks that were refused because of their rate.

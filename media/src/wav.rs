@@ -162,6 +162,12 @@ impl Writer {
         Writer { file, pending: Vec::new(), written: 0 }
     }
 
+    /// Goes on in another file; gives the one so far.
+    #[cfg(all(test, feature = "net"))]
+    pub(crate) fn replace_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Appends interleaved samples.
     pub fn push(&mut self, samples: &[i16]) {
         self.pending.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
@@ -172,18 +178,38 @@ impl Writer {
         self.pending.len()
     }
 
+    /// What waits for a flush, as it will stand in the file: little-endian, interleaved.
+    pub fn unwritten(&mut self) -> &mut [u8] {
+        &mut self.pending
+    }
+
+    /// Gives up what waits for a flush. Its time stays: there is silence in the file, should a later flush succeed.
+    pub fn skip(&mut self) {
+        self.written += self.pending.len() as u64;
+        self.pending.clear();
+    }
+
     /// Puts everything into the file, the sound first and its length after.
     ///
     /// # Errors
     /// The disk is full, for instance. The file stays valid up to the flush before.
     pub fn flush(&mut self) -> io::Result<()> {
-        let length = self.written + self.pending.len() as u64;
+        self.flush_but(0)
+    }
+
+    /// As [`flush`](Self::flush), but the last so many bytes wait on.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn flush_but(&mut self, bytes: usize) -> io::Result<()> {
+        let ready = self.pending.len().saturating_sub(bytes);
+        let length = self.written + ready as u64;
         if length > MAX_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a WAV file holds 4 GiB at most"));
         }
-        self.file.write_all_at(&self.pending, HEADER as u64 + self.written)?;
+        self.file.write_all_at(&self.pending[..ready], HEADER as u64 + self.written)?;
         self.written = length;
-        self.pending.clear();
+        self.pending.drain(..ready);
         // At most MAX_BYTES, so it fits.
         let length = length as u32;
         self.file.write_all_at(&length.to_le_bytes(), DATA_LENGTH_AT)?;

@@ -39,8 +39,13 @@ const SILENCE: Passed = Passed { pcm: [0; LINE_FRAME], digit: None };
 fn ten_minutes_of_call_allocate_nothing() {
     let mut now = Instant::now();
     let peer = "192.0.2.1:4000".parse().expect("an address");
-    let config =
-        SessionConfig { record: true, max_queue: Duration::from_secs(3_600), ..SessionConfig::default() };
+    let config = SessionConfig {
+        record: true,
+        max_queue: Duration::from_secs(3_600),
+        // Then the sound is searched for keys.
+        hide_digits: Some(Duration::from_secs(1)),
+        ..SessionConfig::default()
+    };
     let mut session = MediaSession::new(config, now);
     session.configure(now, &Negotiated { rtcp_xr: true, ..Negotiated::plain(Codec::Pcmu, peer) });
     // A sender report of the peer, with a goodbye of somebody else behind it.

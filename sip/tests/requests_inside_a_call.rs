@@ -113,6 +113,48 @@ fn a_key_by_info() {
     world.assert_drained();
 }
 
+#[test]
+fn keys_by_info_go_one_after_the_other_and_as_the_peer_takes_them() {
+    let mut made = handmade();
+    let leg = made.leg;
+    for digit in ['1', '2', '3'] {
+        made.world.act(BOB, |e, now| e.send_dtmf(now, leg, digit, Duration::from_millis(200)));
+    }
+    made.world.settle();
+    let info = |made: &Handmade| {
+        let sent = made.world.last("INFO");
+        let body =
+            String::from_utf8_lossy(&sent.bytes).split("\r\n\r\n").nth(1).unwrap_or_default().to_owned();
+        (sent.header("Content-Type").expect("a type"), body)
+    };
+    let count = |made: &Handmade| {
+        let mut numbers: Vec<_> = made
+            .world
+            .log
+            .iter()
+            .filter(|sent| sent.kind() == "INFO")
+            .filter_map(|sent| sent.header("CSeq"))
+            .collect();
+        numbers.dedup();
+        numbers.len()
+    };
+    // The second waits for the first to be answered.
+    assert_eq!(
+        (count(&made), info(&made)),
+        (1, ("application/dtmf-relay".into(), "Signal=1\r\nDuration=200\r\n".into()))
+    );
+    for (status, digit, sent) in [(415, "1", 2), (200, "2", 3), (200, "3", 4)] {
+        let request = made.world.last("INFO").bytes.clone();
+        made.world.inject(ALICE, BOB, &respond(&request, status, "Accept: application/dtmf\r\n"));
+        assert_eq!((count(&made), info(&made)), (sent, ("application/dtmf".into(), digit.to_owned())));
+    }
+    let request = made.world.last("INFO").bytes.clone();
+    made.world.inject(ALICE, BOB, &respond(&request, 415, ""));
+    assert_eq!(count(&made), 4, "who takes neither gets no more of it");
+    made.world.act(BOB, |e, now| e.hangup(now, leg, None));
+    made.world.assert_drained();
+}
+
 /// A call into Bob from a peer that we write by hand.
 struct Handmade {
     world: World,

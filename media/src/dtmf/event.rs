@@ -5,15 +5,14 @@
 //! two presses apart is the timestamp alone. Two habits are tolerated: senders that let the timestamp run on within a press, and
 //! presses longer than 8 s, which continue under a new timestamp (§2.5.1.3).
 
-use std::collections::VecDeque;
-
-use super::digit_of;
-use crate::Event;
+use super::{Pressed, digit_of};
 
 /// Ticks without a packet after which a press counts as released: its ends were lost.
 const LOST_ENDS: u32 = 10;
-/// Timestamps by which a sender that does not freeze them may run on between two packets: 60 ms.
-const RUNNING: u32 = 480;
+/// By so many milliseconds a sender that does not freeze its timestamp may let it run on between two packets.
+const RUNNING_MS: u32 = 60;
+/// What a segment of a long press lasts, in timestamp units, if its sender keeps to §2.5.1.3.
+pub(crate) const SEGMENT: u32 = 0xffff;
 
 /// One packet's payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +48,8 @@ pub(crate) struct Presses {
     current: Option<Press>,
     /// Timestamp and code of the press that was reported last.
     reported: Option<(u32, u8)>,
+    /// Timestamp units per second.
+    clock: u32,
 }
 
 struct Press {
@@ -61,17 +62,20 @@ struct Press {
 }
 
 impl Presses {
-    /// Takes a packet; a finished press goes into `events`.
+    /// Takes a packet; a finished press goes to `released`. `clock`: timestamp units per second.
     pub(crate) fn packet(
         &mut self,
         timestamp: u32,
         marker: bool,
         payload: Payload,
-        events: &mut VecDeque<Event>,
+        clock: u32,
+        released: &mut impl FnMut(Pressed),
     ) {
         if digit_of(payload.code).is_none() {
             return;
         }
+        self.clock = clock.max(1_000);
+        let running = self.clock / 1_000 * RUNNING_MS;
         let duration = u32::from(payload.duration);
         if let Some(press) = &mut self.current {
             let ahead = timestamp.wrapping_sub(press.timestamp);
@@ -79,12 +83,14 @@ impl Presses {
                 // Of a press before this one, which has been reported.
                 return;
             }
+            // The last report of the segment before may have been lost.
+            let next_segment = ahead == press.duration || ahead == SEGMENT && press.duration > SEGMENT / 2;
             let continues = ahead > 0
                 && press.code == payload.code
                 && !marker
-                && (ahead == press.duration || ahead <= RUNNING && duration > press.duration);
-            if continues && ahead == press.duration && duration <= press.duration {
-                press.before += press.duration;
+                && (next_segment || ahead <= running && duration > press.duration);
+            if continues && next_segment && duration <= press.duration {
+                press.before = press.before.saturating_add(ahead);
                 press.duration = 0;
             }
             if continues || ahead == 0 && press.code == payload.code {
@@ -92,11 +98,11 @@ impl Presses {
                 press.duration = press.duration.max(duration);
                 press.quiet = 0;
                 if payload.end {
-                    self.release(events);
+                    self.release(released);
                 }
                 return;
             }
-            self.release(events);
+            self.release(released);
         } else if let Some((last, code)) = self.reported {
             let ahead = timestamp.wrapping_sub(last);
             if ahead > u32::MAX / 2 || ahead == 0 && code == payload.code {
@@ -105,7 +111,7 @@ impl Presses {
         }
         self.current = Some(Press { code: payload.code, timestamp, before: 0, duration, quiet: 0 });
         if payload.end {
-            self.release(events);
+            self.release(released);
         }
     }
 
@@ -114,26 +120,27 @@ impl Presses {
         self.current.is_some()
     }
 
-    pub(crate) fn tick(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn tick(&mut self, released: &mut impl FnMut(Pressed)) {
         if let Some(press) = &mut self.current {
             press.quiet += 1;
             if press.quiet > LOST_ENDS {
-                self.release(events);
+                self.release(released);
             }
         }
     }
 
     /// Another stream begins: its timestamps cannot be compared with those before.
-    pub(crate) fn restart(&mut self, events: &mut VecDeque<Event>) {
-        self.release(events);
+    pub(crate) fn restart(&mut self, released: &mut impl FnMut(Pressed)) {
+        self.release(released);
         self.reported = None;
     }
 
-    fn release(&mut self, events: &mut VecDeque<Event>) {
+    fn release(&mut self, released: &mut impl FnMut(Pressed)) {
         let Some(press) = self.current.take() else { return };
         self.reported = Some((press.timestamp, press.code));
         if let Some(digit) = digit_of(press.code) {
-            events.push_back(Event::Digit { digit, duration_ms: (press.before + press.duration) / 8 });
+            let units = press.before.saturating_add(press.duration);
+            released(Pressed { digit, duration_ms: units / (self.clock / 1_000) });
         }
     }
 }
@@ -152,18 +159,19 @@ mod tests {
     }
 
     fn digits(packets: &[Packet], ticks: u32) -> Vec<(char, u32)> {
-        let (mut presses, mut events) = (Presses::default(), VecDeque::new());
+        digits_at(8_000, packets, ticks)
+    }
+
+    fn digits_at(clock: u32, packets: &[Packet], ticks: u32) -> Vec<(char, u32)> {
+        let mut presses = Presses::default();
+        let mut found = Vec::new();
+        let mut released = |pressed: Pressed| found.push((pressed.digit, pressed.duration_ms));
         for &(timestamp, marker, code, end, duration) in packets {
-            presses.packet(timestamp, marker, Payload { code, end, volume: 10, duration }, &mut events);
+            let payload = Payload { code, end, volume: 10, duration };
+            presses.packet(timestamp, marker, payload, clock, &mut released);
         }
-        (0..ticks).for_each(|_| presses.tick(&mut events));
-        events
-            .iter()
-            .map(|event| match event {
-                Event::Digit { digit, duration_ms } => (*digit, *duration_ms),
-                other => panic!("{other:?}"),
-            })
-            .collect()
+        (0..ticks).for_each(|_| presses.tick(&mut released));
+        found
     }
 
     #[test]
@@ -223,6 +231,26 @@ mod tests {
             (66_535, false, 2, true, 8_000),
         ];
         assert_eq!(digits(&long, 20), [('2', 9_191)]);
+        // The report of the whole first segment was lost.
+        let lost = [long[0], (1_000, false, 2, false, 65_440), long[2], long[3]];
+        assert_eq!(digits(&lost, 20), [('2', 9_191)]);
+    }
+
+    #[test]
+    fn opus_has_a_faster_clock() {
+        let row: Vec<Packet> = (1..=5u16)
+            .map(|n| (90_000, n == 1, 4, n == 5, n * 960))
+            .chain([(90_000, false, 4, true, 4_800)])
+            .collect();
+        assert_eq!(digits_at(48_000, &row, 20), [('4', 100)]);
+        // 1.4 s are more than a segment holds.
+        let long = [
+            (1_000, true, 8, false, 64_320),
+            (1_000, false, 8, false, 65_535),
+            (66_535, false, 8, false, 705),
+            (66_535, false, 8, true, 1_665),
+        ];
+        assert_eq!(digits_at(48_000, &long, 20), [('8', 1_400)]);
     }
 
     #[test]

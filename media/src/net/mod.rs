@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,7 @@ use clock::Clock;
 pub use joint::Attendance;
 use joint::{Joint, Joints};
 use load::Load;
-use recorder::{Job, Recorder, Tape};
+use recorder::{Job, Recorder, Tape, Trouble};
 use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, Worker};
 
 /// Commands that may wait for a thread.
@@ -218,6 +218,8 @@ struct Counters {
 #[derive(Default)]
 struct LineState {
     paused: AtomicBool,
+    /// Nothing is to be recorded for a while.
+    unrecorded: AtomicBool,
     closed: AtomicBool,
     /// Raised by each hush.
     generation: AtomicU64,
@@ -425,11 +427,13 @@ impl Running {
         };
         drop(slot);
         let writer = Writer::create(&recording.path, LINE_RATE, 2).map_err(failed)?;
-        let trouble = Arc::new(OnceLock::new());
+        let trouble = Arc::new(Trouble::default());
         if recorder.offer(Job::Open { id, writer, trouble: Arc::clone(&trouble) }).is_err() {
             return Err(OpenError::Busy);
         }
-        Ok(Tape { id, recorder, path: recording.path, number: 0, gaps: 0, trouble, told: false })
+        let path = recording.path;
+        let (told, paused, hidden) = (false, false, [false; 2]);
+        Ok(Tape { id, recorder, path, number: 0, gaps: 0, trouble, told, paused, hidden })
     }
 
     fn stop(&self) {
@@ -513,6 +517,11 @@ impl Line {
         self.state.paused.store(false, Ordering::Release);
     }
 
+    /// False: from the next tick on the recording holds silence, on both sides, until it is to go on. It stays in step with the call.
+    pub fn record(&self, on: bool) {
+        self.state.unrecorded.store(!on, Ordering::Release);
+    }
+
     /// Sends keys; see [`MediaSession::send_digits`].
     ///
     /// # Errors
@@ -520,6 +529,14 @@ impl Line {
     pub async fn send_digits(&self, digits: &str) -> Result<(), DigitsError> {
         let digits = digits.to_owned();
         self.ask(|reply| Command::Digits(self.key, digits, reply)).await.unwrap_or(Err(DigitsError::Closed))
+    }
+
+    /// Takes a key of the peer that came by SIP INFO; see [`MediaSession::key_by_info`].
+    ///
+    /// # Errors
+    /// The line is closed.
+    pub async fn key_by_info(&self, digit: char, duration: Duration) -> Result<(), Closed> {
+        self.ask(|reply| Command::Key(self.key, digit, duration, reply)).await
     }
 
     /// Joins two lines: what one peer says, the other one hears, keys included (see [`Passed`](crate::Passed)); what is being played goes on besides. The
@@ -581,7 +598,11 @@ impl Line {
         let mut stats = ending.stats;
         if let Some(tape) = ending.tape {
             let _ = tape.done.await;
-            stats.recording_error = tape.trouble.get().cloned();
+            // The last flush may have failed.
+            let blocks = stats.recorded_blocks + stats.recording_gaps;
+            stats.recording_gaps = tape.gaps + tape.trouble.lost();
+            stats.recorded_blocks = blocks.saturating_sub(stats.recording_gaps);
+            stats.recording_error = tape.trouble.reason().cloned();
         }
         stats
     }

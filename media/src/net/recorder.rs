@@ -1,12 +1,16 @@
 //! The recording thread: takes blocks of 20 ms out of a bounded ring and puts them into files.
 //!
 //! The tick only tries to put a block in. If the disk is so slow that the ring is full, that block is missing; its number tells the writer, which
-//! puts silence there, so both sides stay aligned with the call's clock. A file that cannot be written is given up, the
-//! reason is left where the engine sees it, and the call goes on.
+//! puts silence there, so both sides stay aligned with the call's clock. While a file cannot be written, what should stand there is lost, the
+//! reason is left where the engine sees it, and the call goes on; so does the recording, behind a silence of that length, when there is room again.
+//!
+//! Where keys are not to be recorded, they and the 100 ms before are silenced: a key is known only when it has sounded for a while. So much is kept
+//! back from the file for that.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -15,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::wav::Writer;
-use crate::{FRAME, LINE_RATE};
+use crate::{Event, FRAME, LINE_RATE, TICK_MS};
 
 /// Blocks that the ring holds, of all recordings together: 82 s of one call, 0.8 s of a hundred.
 const RING: usize = 4_096;
@@ -26,12 +30,59 @@ const FLUSH_IDLE: Duration = Duration::from_millis(500);
 /// Silence is put in for at most so many missing blocks: 10 minutes. More is a mistake in the numbers.
 const MAX_GAP: u64 = 30_000;
 
+/// Blocks before a key that are silenced with it, where keys are not to be recorded.
+const LOOK_BACK: usize = 5;
+
+/// What the engine's threads see of a recording that cannot be written.
+#[derive(Default)]
+pub(super) struct Trouble {
+    /// Why it could not be, the first time.
+    reason: OnceLock<String>,
+    /// It cannot be now.
+    failing: AtomicBool,
+    /// Blocks that were lost.
+    lost: AtomicU64,
+}
+
+impl Trouble {
+    pub(super) fn reason(&self) -> Option<&String> {
+        self.reason.get()
+    }
+
+    pub(super) fn is_now(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    fn of(&self, error: &io::Error, blocks: u64) {
+        let _ = self.reason.set(error.to_string());
+        self.lost.fetch_add(blocks, Ordering::AcqRel);
+        self.failing.store(true, Ordering::Release);
+    }
+}
+
 /// Not boxed: the ring's slots are made once, and the tick must not allocate.
 #[allow(clippy::large_enum_variant, reason = "a box per block would allocate in every tick")]
 pub(super) enum Job {
-    Open { id: u64, writer: Writer, trouble: Arc<OnceLock<String>> },
-    Block { id: u64, number: u64, pcm: [i16; FRAME] },
-    Close { id: u64, done: oneshot::Sender<()> },
+    Open {
+        id: u64,
+        writer: Writer,
+        trouble: Arc<Trouble>,
+    },
+    /// `hidden`: keys are on the peer's side, on ours, and are not to be recorded.
+    Block {
+        id: u64,
+        number: u64,
+        pcm: [i16; FRAME],
+        hidden: [bool; 2],
+    },
+    Close {
+        id: u64,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// The sender's side of the ring.
@@ -64,26 +115,86 @@ pub(super) struct Tape {
     pub(super) path: PathBuf,
     pub(super) number: u64,
     pub(super) gaps: u64,
-    pub(super) trouble: Arc<OnceLock<String>>,
+    pub(super) trouble: Arc<Trouble>,
+    /// The owner knows that there is trouble.
     pub(super) told: bool,
+    /// Nothing is to be recorded for a while.
+    pub(super) paused: bool,
+    /// As in [`Job::Block`].
+    pub(super) hidden: [bool; 2],
 }
 
 impl Tape {
-    pub(super) fn block(&mut self, pcm: [i16; FRAME]) {
-        if self.trouble.get().is_some() {
-            return;
+    pub(super) fn block(&mut self, mut pcm: [i16; FRAME]) {
+        if self.paused {
+            pcm.fill(0);
         }
-        if self.recorder.offer(Job::Block { id: self.id, number: self.number, pcm }).is_err() {
+        let job = Job::Block { id: self.id, number: self.number, pcm, hidden: self.hidden };
+        if self.recorder.offer(job).is_err() {
             self.gaps += 1;
         }
         self.number += 1;
+    }
+
+    /// Blocks that the file lacks.
+    pub(super) fn missing(&self) -> u64 {
+        self.gaps + self.trouble.lost()
+    }
+
+    /// What the owner is to be told, if the disk has become full or has room again.
+    pub(super) fn news(&mut self) -> Option<Event> {
+        let failing = self.trouble.is_now();
+        if failing == std::mem::replace(&mut self.told, failing) {
+            return None;
+        }
+        let reason = self.trouble.reason().map_or("", String::as_str);
+        Some(match failing {
+            true => Event::RecordingFailed { reason: format!("{}: {reason}", self.path.display()) },
+            false => Event::RecordingResumed { lost_ms: self.trouble.lost() * u64::from(TICK_MS) },
+        })
     }
 }
 
 struct Open {
     writer: Writer,
     next: u64,
-    trouble: Arc<OnceLock<String>>,
+    trouble: Arc<Trouble>,
+    /// Bytes of the last block.
+    block: usize,
+}
+
+impl Open {
+    /// Silences the block that came last on these sides, and what is kept back before it.
+    fn hide(&mut self, sides: [bool; 2]) {
+        if sides == [false; 2] {
+            return;
+        }
+        let hidden = self.block * (1 + LOOK_BACK);
+        let unwritten = self.writer.unwritten();
+        let start = unwritten.len().saturating_sub(hidden);
+        for pair in unwritten[start..].chunks_exact_mut(4) {
+            let (left, right) = pair.split_at_mut(2);
+            for (side, is_hidden) in [left, right].into_iter().zip(sides) {
+                if is_hidden {
+                    side.fill(0);
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let kept_back = self.block * LOOK_BACK;
+        if self.writer.pending() <= kept_back {
+            return;
+        }
+        match self.writer.flush_but(kept_back) {
+            Ok(()) => self.trouble.failing.store(false, Ordering::Release),
+            Err(error) => {
+                self.trouble.of(&error, (self.writer.pending() / self.block.max(1)) as u64);
+                self.writer.skip();
+            }
+        }
+    }
 }
 
 fn run(jobs: &Receiver<Job>) {
@@ -91,17 +202,19 @@ fn run(jobs: &Receiver<Job>) {
     loop {
         match jobs.recv_timeout(FLUSH_IDLE) {
             Ok(Job::Open { id, writer, trouble }) => {
-                open.insert(id, Open { writer, next: 0, trouble });
+                open.insert(id, Open { writer, next: 0, trouble, block: 0 });
             }
-            Ok(Job::Block { id, number, pcm }) => {
+            Ok(Job::Block { id, number, pcm, hidden }) => {
                 let Some(file) = open.get_mut(&id) else { continue };
                 for _ in 0..number.saturating_sub(file.next).min(MAX_GAP) {
                     file.writer.push(&[0; FRAME]);
                 }
                 file.writer.push(&pcm);
                 file.next = number + 1;
+                file.block = 2 * pcm.len();
+                file.hide(hidden);
                 if file.writer.pending() >= FLUSH_BYTES {
-                    flush(&mut open, id);
+                    file.flush();
                 }
             }
             Ok(Job::Close { id, done }) => {
@@ -111,9 +224,8 @@ fn run(jobs: &Receiver<Job>) {
                 let _ = done.send(());
             }
             Err(RecvTimeoutError::Timeout) => {
-                let waiting = open.iter().filter(|(_, file)| file.writer.pending() > 0).map(|(id, _)| *id);
-                for id in waiting.collect::<Vec<_>>() {
-                    flush(&mut open, id);
+                for file in open.values_mut().filter(|file| file.writer.pending() > 0) {
+                    file.flush();
                 }
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -124,18 +236,10 @@ fn run(jobs: &Receiver<Job>) {
     }
 }
 
-fn flush(open: &mut HashMap<u64, Open>, id: u64) {
-    if let Some(file) = open.get_mut(&id)
-        && let Err(error) = file.writer.flush()
-    {
-        let _ = file.trouble.set(error.to_string());
-        open.remove(&id);
-    }
-}
-
 fn finish(file: Open) {
+    let blocks = (file.writer.pending() / file.block.max(1)) as u64;
     if let Err(error) = file.writer.finish() {
-        let _ = file.trouble.set(error.to_string());
+        file.trouble.of(&error, blocks);
     }
 }
 
@@ -144,19 +248,23 @@ mod tests {
     use super::*;
 
     fn record(writer: Writer, numbers: &[u64]) -> Option<String> {
+        record_hiding(writer, numbers, |_| [false; 2])
+    }
+
+    fn record_hiding(writer: Writer, numbers: &[u64], hidden: impl Fn(u64) -> [bool; 2]) -> Option<String> {
         let (recorder, thread) = Recorder::start().expect("a thread");
-        let trouble = Arc::new(OnceLock::new());
+        let trouble = Arc::new(Trouble::default());
         let offer = |job| assert!(recorder.offer(job).is_ok(), "the ring has room");
         offer(Job::Open { id: 1, writer, trouble: Arc::clone(&trouble) });
         for &number in numbers {
-            offer(Job::Block { id: 1, number, pcm: [7; FRAME] });
+            offer(Job::Block { id: 1, number, pcm: [7; FRAME], hidden: hidden(number) });
         }
         let (done, wait) = oneshot::channel();
         offer(Job::Close { id: 1, done });
         wait.blocking_recv().expect("closed");
         drop(recorder);
         thread.join().expect("no panic");
-        trouble.get().cloned()
+        trouble.reason().cloned()
     }
 
     #[test]
@@ -178,5 +286,61 @@ mod tests {
         std::fs::remove_file(&path).expect("removed");
         let blocks: Vec<i16> = wav.samples.chunks(FRAME).map(|block| block[0]).collect();
         assert_eq!(blocks, [7, 7, 0, 0, 0, 7, 7]);
+    }
+
+    #[test]
+    fn hidden_keys_and_what_was_just_before_them_are_silence_on_their_side() {
+        let path = std::env::temp_dir().join(format!("offhook-hidden-{}.wav", std::process::id()));
+        // A key on their side whose beginning lies on either side of a flush, and one on ours.
+        let keys = |number| [(48..=52).contains(&number) || number == 60, number == 70];
+        let writer = Writer::create(&path, LINE_RATE, 2).expect("created");
+        assert_eq!(record_hiding(writer, &(0..80).collect::<Vec<_>>(), keys), None);
+        let wav = crate::wav::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        for (number, block) in wav.samples.chunks(FRAME).enumerate() {
+            let sides =
+                [(43..=52).contains(&number) || (55..=60).contains(&number), (65..=70).contains(&number)];
+            for (side, is_hidden) in sides.into_iter().enumerate() {
+                let expected = if is_hidden { 0 } else { 7 };
+                assert!(
+                    block.iter().skip(side).step_by(2).all(|&sample| sample == expected),
+                    "{number}, {side}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_recording_goes_on_where_there_is_room_again() {
+        let path = std::env::temp_dir().join(format!("offhook-room-{}.wav", std::process::id()));
+        let trouble = Arc::new(Trouble::default());
+        let mut tape = Open {
+            writer: Writer::create(&path, LINE_RATE, 2).expect("created"),
+            next: 0,
+            trouble: Arc::clone(&trouble),
+            block: 2 * FRAME,
+        };
+        let block = |tape: &mut Open, sample| {
+            tape.writer.push(&[sample; FRAME]);
+            tape.flush();
+        };
+        (0..10).for_each(|_| block(&mut tape, 7));
+        assert!(!trouble.is_now());
+        // What is kept back meanwhile is lost as well.
+        let room =
+            tape.writer.replace_file(std::fs::File::open("/dev/null").expect("open for reading alone"));
+        (0..10).for_each(|_| block(&mut tape, 8));
+        assert!(trouble.is_now() && trouble.reason().is_some());
+        tape.writer.replace_file(room);
+        (0..10).for_each(|_| block(&mut tape, 9));
+        assert!(!trouble.is_now());
+        finish(tape);
+        let wav = crate::wav::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        let blocks: Vec<i16> = wav.samples.chunks(FRAME).map(|block| block[0]).collect();
+        assert_eq!(blocks.len(), 30, "each at its place");
+        assert_eq!(blocks.iter().filter(|&&sample| sample == 0).count() as u64, trouble.lost());
+        assert!(blocks.iter().filter(|&&sample| sample == 9).count() >= 8, "{blocks:?}");
+        assert!(blocks[..5].iter().all(|&sample| sample == 7), "{blocks:?}");
     }
 }

@@ -19,7 +19,7 @@ use super::clock::Clock;
 use super::intake::{Intake, Moment};
 use super::joint::{Joint, Joints};
 use super::load::{Load, Meter};
-use super::recorder::{Job, Tape};
+use super::recorder::{Job, Tape, Trouble};
 use super::{LineState, Shared};
 use crate::resample::Resampler;
 use crate::sdp::Negotiated;
@@ -51,6 +51,8 @@ pub(super) enum Command {
     /// The second is the generation from which on chunks are to be played.
     Hush(u64, u64, oneshot::Sender<Hushed>),
     Digits(u64, String, oneshot::Sender<Result<(), DigitsError>>),
+    /// A key of the peer that came by INFO.
+    Key(u64, char, Duration, oneshot::Sender<()>),
     /// `None`: part.
     Bridge(u64, Option<Joint>, oneshot::Sender<()>),
     /// False: as many attend as can.
@@ -67,7 +69,9 @@ pub(super) struct Ending {
 
 pub(super) struct TapeEnd {
     pub(super) done: oneshot::Receiver<()>,
-    pub(super) trouble: Arc<std::sync::OnceLock<String>>,
+    pub(super) trouble: Arc<Trouble>,
+    /// Blocks that are missing for other reasons.
+    pub(super) gaps: u64,
 }
 
 /// A chunk, and the generation in which it was given: what is older than the last hush is not played.
@@ -251,6 +255,12 @@ impl Worker {
                     let _ = reply.send(seat.session.send_digits(&digits));
                 }
             }
+            Command::Key(key, digit, duration, reply) => {
+                if let Some(seat) = self.seat(key) {
+                    seat.session.key_by_info(now, digit, duration);
+                    let _ = reply.send(());
+                }
+            }
             Command::Bridge(key, joint, reply) => {
                 if let Some(seat) = self.seat(key) {
                     seat.joints.bridge(&mut seat.session, joint);
@@ -290,7 +300,7 @@ impl Worker {
         let tape = seat.tape.take().map(|tape| {
             let (done, wait) = oneshot::channel();
             self.closing.push_back((tape.recorder, Job::Close { id: tape.id, done }));
-            TapeEnd { done: wait, trouble: tape.trouble }
+            TapeEnd { done: wait, trouble: tape.trouble, gaps: tape.gaps }
         });
         self.flush_closing();
         let Seat { port, rtp, rtcp, .. } = *seat;
@@ -345,14 +355,10 @@ fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) 
     seat.joints.pass(&mut seat.session);
     transmit(seat, shared);
     if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
+        tape.paused = seat.state.unrecorded.load(Ordering::Acquire);
+        tape.hidden = seat.session.hides();
         tape.block(pcm);
-        if !tape.told
-            && let Some(reason) = tape.trouble.get()
-        {
-            tape.told = true;
-            let reason = format!("{}: {reason}", tape.path.display());
-            seat.backlog.push_back(Event::RecordingFailed { reason });
-        }
+        seat.backlog.extend(tape.news());
     }
 }
 
@@ -449,9 +455,9 @@ fn stats(seat: &Seat) -> Stats {
     stats.events_lost += seat.events_lost;
     stats.bridge_dropped += seat.joints.full;
     if let Some(tape) = &seat.tape {
-        stats.recorded_blocks = tape.number - tape.gaps;
-        stats.recording_gaps = tape.gaps;
-        stats.recording_error = tape.trouble.get().cloned();
+        stats.recorded_blocks = tape.number.saturating_sub(tape.missing());
+        stats.recording_gaps = tape.missing();
+        stats.recording_error = tape.trouble.reason().cloned();
     }
     stats
 }

@@ -14,6 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::dtmf::Mode;
+
 pub use negotiate::{accept, answer, offer};
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
@@ -64,11 +66,22 @@ pub struct Capabilities {
     pub dtmf: bool,
     /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
     pub rtcp_mux: bool,
+    /// How keys travel; only modes with events need `dtmf`.
+    pub keys: Mode,
+}
+
+impl Capabilities {
+    /// With keys in this way.
+    #[must_use]
+    pub fn with_keys(self, keys: Mode) -> Self {
+        Capabilities { keys, dtmf: keys.has_events(), ..self }
+    }
 }
 
 impl Default for Capabilities {
     fn default() -> Self {
-        Capabilities { codecs: vec![Codec::Pcmu, Codec::Pcma], ptime_ms: 20, dtmf: true, rtcp_mux: true }
+        let codecs = vec![Codec::Pcmu, Codec::Pcma];
+        Capabilities { codecs, ptime_ms: 20, dtmf: true, rtcp_mux: true, keys: Mode::Auto }
     }
 }
 
@@ -159,6 +172,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Milliseconds of audio in each packet that we send: a multiple of 10 from 10 to 60.
     pub ptime_ms: u8,
+    /// How keys travel.
+    pub keys: Mode,
 }
 
 impl Negotiated {
@@ -174,7 +189,13 @@ impl Negotiated {
             rtcp_xr: false,
             direction: Direction::SendRecv,
             ptime_ms: 20,
+            keys: Mode::Auto,
         }
+    }
+
+    /// Timestamp units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1).
+    pub fn event_clock(&self) -> u32 {
+        self.codec.clock_rate()
     }
 
     /// Whether an RTCP packet cannot be taken for one of RTP, which it can where a payload type is from 64 to 95 (RFC 5761 §4).

@@ -154,6 +154,7 @@ fn agree(
         rtcp_xr: false,
         direction: Direction::new(listens, theirs.sends()),
         ptime_ms: ptime(medium, capabilities),
+        keys: capabilities.keys,
     };
     control::agree(medium, capabilities, &mut agreed);
     Ok(agreed)

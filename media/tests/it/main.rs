@@ -2,9 +2,12 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no public face")]
 
+mod delay_adapts;
 mod digits_cross_a_line;
 mod echo_is_no_voice;
 mod hush_is_exact;
+mod keys_come_once;
+mod link;
 mod lossy_lines_sound_right;
 mod no_bytes_make_it_panic;
 #[cfg(feature = "net")]

@@ -137,7 +137,13 @@ fn what_we_offer_can_be_answered_and_the_answer_read() {
         assert_eq!(ours.direction, direction);
         assert_eq!(ours.remote, "[2001:db8::9]:9000".parse().expect("a socket"));
     }
-    let plain = Capabilities { codecs: vec![Codec::Pcma], ptime_ms: 35, dtmf: false, rtcp_mux: false };
+    let plain = Capabilities {
+        codecs: vec![Codec::Pcma],
+        ptime_ms: 35,
+        dtmf: false,
+        rtcp_mux: false,
+        ..Capabilities::default()
+    };
     let text = String::from_utf8(sdp::offer(&plain, &local().bumped(), Direction::SendRecv)).expect("text");
     assert!(text.contains("o=- 77 4 ") && text.contains("RTP/AVP 8\r\n") && text.contains("a=ptime:30\r\n"));
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use media::sdp::{Codec, Negotiated};
 use media::{Event, LINE_FRAME, Mark, MediaSession, PlayChunk, SessionConfig};
 
+pub use crate::link::{Chance, Link, Path, Shape};
+
 pub const TICK: Duration = Duration::from_millis(20);
 
 /// Any instant will do: only differences count.
@@ -21,35 +23,6 @@ pub fn address(last: u8, port: u16) -> SocketAddr {
 
 pub fn agreed(remote: SocketAddr) -> Negotiated {
     Negotiated::plain(Codec::Pcmu, remote)
-}
-
-/// A small generator with good enough bits (xorshift64*).
-pub struct Chance(u64);
-
-impl Chance {
-    pub fn new(seed: u64) -> Self {
-        Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// 0 to 1.
-    pub fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
-
-    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
 }
 
 /// Something like speech: a gliding voice with formants, in syllables with pauses between.
@@ -161,26 +134,6 @@ impl Party {
     }
 }
 
-/// What happens to packets on their way.
-#[derive(Clone, Copy, Default)]
-pub struct Link {
-    pub seed: u64,
-    /// Shares of packets.
-    pub loss: f64,
-    /// Packets lost in a row, if any are.
-    pub burst: usize,
-    pub duplicate: f64,
-    /// The least delay, and what is added at random (the same for each packet with equal likelihood up to this).
-    pub delay_ms: f64,
-    pub jitter_ms: f64,
-    /// One packet in a hundred takes so much longer.
-    pub spike_ms: f64,
-    /// Every five seconds nothing comes for so long, and then everything at once.
-    pub stall_ms: f64,
-    /// How much faster the sender's clock runs, parts per million.
-    pub drift_ppm: f64,
-}
-
 /// What came of a [`run`].
 pub struct Outcome {
     pub receiver: Party,
@@ -194,14 +147,14 @@ struct Flying(std::cmp::Reverse<(u64, usize)>, Vec<u8>);
 /// One party speaks `pcm` (8 kHz, looped), the other listens, for so many seconds.
 pub fn run(link: Link, pcm: &[i16], seconds: u64) -> Outcome {
     let began = start();
-    let mut chance = Chance::new(link.seed);
+    let mut path = Path::new(link);
     let (here, there) = (address(1, 4_000), address(2, 5_000));
     let mut speaker = Party::new(began, link.seed);
     let mut receiver = Party::new(began, link.seed + 1);
     speaker.session.configure(began, &agreed(there));
     receiver.session.configure(began, &agreed(here));
     let mut flying: BinaryHeap<Flying> = BinaryHeap::new();
-    let (mut sent, mut dropped, mut burst) = (0, 0, 0);
+    let mut sent = 0;
     let mut speaker_ticks = 0u64;
     let mut spoken = Vec::new();
     let period_ns = 20e6 / (1.0 + link.drift_ppm * 1e-6);
@@ -221,26 +174,7 @@ pub fn run(link: Link, pcm: &[i16], seconds: u64) -> Outcome {
             speaker_ticks += 1;
             for (_, bytes) in speaker.sent.drain(..) {
                 sent += 1;
-                if burst == 0 && chance.share() < link.loss / link.burst.max(1) as f64 {
-                    burst = link.burst.max(1);
-                }
-                if burst > 0 {
-                    burst -= 1;
-                    dropped += 1;
-                    continue;
-                }
-                let spike = if chance.share() < 0.01 { link.spike_ms } else { 0.0 };
-                let mut delays = vec![link.delay_ms + link.jitter_ms * chance.share() + spike];
-                if chance.share() < link.duplicate {
-                    delays.push(delays[0] + 15.0 * chance.share());
-                }
-                for delay in delays {
-                    let mut arrival = at_ns + delay * 1e6;
-                    let into = arrival % 5e9;
-                    if into < link.stall_ms * 1e6 {
-                        arrival += link.stall_ms * 1e6 - into;
-                    }
-                    let arrival = arrival as u64;
+                for arrival in path.send(at_ns as u64) {
                     flying.push(Flying(std::cmp::Reverse((arrival, sent)), bytes.clone()));
                 }
             }
@@ -253,5 +187,5 @@ pub fn run(link: Link, pcm: &[i16], seconds: u64) -> Outcome {
         receiver.tick(now);
     }
     spoken.truncate(speaker_ticks as usize * LINE_FRAME);
-    Outcome { receiver, spoken, dropped }
+    Outcome { receiver, spoken, dropped: path.dropped }
 }

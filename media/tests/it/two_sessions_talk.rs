@@ -50,7 +50,7 @@ fn a_clean_line_carries_every_sample_at_every_ptime() {
             assert_eq!((stats.lost, stats.late), (0, 0), "{codec:?} {ptime}: {stats:?}");
             assert!(stats.accelerated <= u64::from(ptime % 20 != 0), "{codec:?} {ptime}: {stats:?}");
             let (shift, snr) = best_fit(&said, &b.heard[8_000..]);
-            assert!(snr >= 37.0, "{codec:?} {ptime} ms: {snr:.1} dB");
+            assert!(snr >= 37.0, "{codec:?} {ptime} ms: {snr:.1} dB, {stats:?}");
             // Mouth to ear: one packet, one tick, and at most 40 ms in the buffer.
             assert!(shift <= (usize::from(ptime).max(20) + 60) * 8, "{codec:?} {ptime} ms: {} ms", shift / 8);
         }

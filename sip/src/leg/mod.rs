@@ -21,6 +21,7 @@ mod session;
 mod uac;
 mod uas;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -162,6 +163,10 @@ pub(crate) struct Leg {
     provisional: Option<Response>,
     /// §15: a UAS may not say BYE before the ACK.
     bye_after_ack: Option<Option<ReasonHeader>>,
+    /// Keys that wait for the one before to be answered.
+    keys: VecDeque<(char, Duration)>,
+    /// The peer takes keys only in the plain form.
+    keys_plain: bool,
 }
 
 impl Leg {
@@ -200,6 +205,8 @@ impl Leg {
             refers: 0,
             provisional: None,
             bye_after_ack: None,
+            keys: VecDeque::new(),
+            keys_plain: false,
         }
     }
 
@@ -389,6 +396,7 @@ impl Leg {
             _ if matches!(response.status, 408 | 481) => self.dialog_gone(now, cx, response.status),
             Method::Refer => self.refer_response(cx, response),
             Method::Update => self.update_response(now, cx, response),
+            Method::Info => self.key_answered(now, cx, &request, response.status),
             _ => {}
         }
     }

@@ -10,6 +10,11 @@ use crate::message::{Head, Headers, Method, Request, name};
 use crate::timer::{LegTimer, Timer};
 use crate::transaction::ServerKey;
 
+/// The two forms in which keys are sent by INFO: with a duration, and as the bare key.
+const DTMF_RELAY: &str = "application/dtmf-relay";
+const DTMF_PLAIN: &str = "application/dtmf";
+/// Keys that may wait to be sent; what is beyond is passed over.
+const KEYS_WAIT: usize = 128;
 /// When INFO names no duration (and for absurd ones).
 const DTMF_DEFAULT: Duration = Duration::from_millis(160);
 const DTMF_LONGEST: Duration = Duration::from_secs(10);
@@ -236,14 +241,41 @@ impl Leg {
         }
     }
 
-    /// A key pressed, out of band of the media: `application/dtmf-relay`.
+    /// A key pressed, out of band of the media: `application/dtmf-relay`, or `application/dtmf` where the peer takes only that. One at a time: of
+    /// two on their way the second might arrive first, and the first would then be refused for its CSeq (§12.2.2).
     pub(crate) fn send_dtmf(&mut self, now: Instant, cx: &mut Context, digit: char, duration: Duration) {
-        if self.state != State::Established || !is_dtmf(digit) {
+        if self.state != State::Established || !is_dtmf(digit) || self.keys.len() == KEYS_WAIT {
             return;
         }
-        let text = format!("Signal={digit}\r\nDuration={}\r\n", duration.min(DTMF_LONGEST).as_millis());
-        let body = Body { content_type: "application/dtmf-relay".into(), bytes: text.into_bytes() };
+        self.keys.push_back((digit, duration));
+        self.next_key(now, cx);
+    }
+
+    fn next_key(&mut self, now: Instant, cx: &mut Context) {
+        if self.state != State::Established || self.pending.iter().any(|p| p.request.method == Method::Info) {
+            return;
+        }
+        let Some((digit, duration)) = self.keys.pop_front() else { return };
+        let (kind, text) = match self.keys_plain {
+            true => (DTMF_PLAIN, digit.to_string()),
+            false => {
+                let duration = duration.min(DTMF_LONGEST).as_millis();
+                (DTMF_RELAY, format!("Signal={digit}\r\nDuration={duration}\r\n"))
+            }
+        };
+        let body = Body { content_type: kind.into(), bytes: text.into_bytes() };
         self.send(now, cx, Method::Info, |request| put_body(&mut request.headers, &mut request.body, body));
+    }
+
+    /// A key has arrived. Or it was refused with 415: then it is sent once more in the other form, and so is every key after it.
+    pub(super) fn key_answered(&mut self, now: Instant, cx: &mut Context, key: &Request, status: u16) {
+        if status == 415 && key.headers.get(name::CONTENT_TYPE).as_deref() == Some(DTMF_RELAY) {
+            self.keys_plain = true;
+            if let Some(press) = relay_press(&String::from_utf8_lossy(&key.body)) {
+                self.keys.push_front(press);
+            }
+        }
+        self.next_key(now, cx);
     }
 
     fn info(
@@ -265,10 +297,10 @@ impl Leg {
                 return cx.respond_stateless(path, request, 469, None, &[]);
             }
             _ if request.body.is_empty() => None,
-            "application/dtmf-relay" => Some(relay_press(&text)),
-            "application/dtmf" => Some(plain_press(&text)),
+            DTMF_RELAY => Some(relay_press(&text)),
+            DTMF_PLAIN => Some(plain_press(&text)),
             _ => {
-                let accept = "application/dtmf-relay, application/dtmf".to_owned();
+                let accept = format!("{DTMF_RELAY}, {DTMF_PLAIN}");
                 return cx.respond_stateless(path, request, 415, None, &[(name::ACCEPT, accept)]);
             }
         };
