@@ -13,7 +13,6 @@
 //! costs next to nothing, and its loudness then excuses the frames in which whispered consonants leave too little to compare.
 
 use crate::LINE_FRAME;
-use crate::correlate::{self, Correlator};
 
 /// Samples of one tick at 4 kHz.
 const TICK: usize = LINE_FRAME / 2;
@@ -25,7 +24,6 @@ const LONGEST: usize = 24 * TICK;
 const ORDER: usize = 8;
 const HEARD: usize = WINDOW + ORDER;
 const SENT: usize = HEARD + LONGEST;
-const _: () = assert!(WINDOW + LONGEST <= correlate::LONGEST);
 /// Room for so many ticks more.
 const SPARE: usize = 16 * TICK;
 /// Samples beside the peak that belong to it: 2 ms.
@@ -39,8 +37,11 @@ const HINT: f32 = 0.08;
 const ABOVE: f32 = 2.5;
 /// For so many ticks a path counts as known: 2 s of voice.
 const MEMORY: u32 = 100;
-/// So many delays are looked at one by one.
-const ONE_BY_ONE: usize = 100;
+/// After so many searches without a find it is somebody's voice, and one search in so many does: most of what a tick takes while both speak.
+const SURE: u32 = 8;
+const NOW_AND_THEN: u32 = 4;
+/// A voice is another one after so many ticks without.
+const NEW: u32 = 10;
 /// Energy of a window below which nothing was sent: about −66 dBFS.
 const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
 
@@ -54,7 +55,9 @@ pub(crate) struct Echo {
     /// Ticks for which something sent is still in view.
     sounding: u32,
     path: Option<Path>,
-    correlator: &'static Correlator,
+    /// Searches at all delays in a row that found nothing, those left out counted too; and ticks since it was asked last.
+    misses: u32,
+    unasked: u32,
 }
 
 /// An echo that was found.
@@ -78,7 +81,8 @@ impl Echo {
             halve_heard: Halve::default(),
             sounding: 0,
             path: None,
-            correlator: Correlator::get(),
+            misses: 0,
+            unasked: 0,
         }
     }
 
@@ -98,12 +102,17 @@ impl Echo {
 
     /// Takes what was heard in a tick.
     pub(crate) fn heard(&mut self, pcm: &[i16; LINE_FRAME]) {
+        self.unasked = self.unasked.saturating_add(1);
         self.heard.copy_within(TICK.., 0);
         self.halve_heard.push(pcm, &mut self.heard[HEARD - TICK..]);
     }
 
     /// Whether what was heard last is what was sent before. Worth asking only where it sounds like voice.
     pub(crate) fn explains(&mut self) -> bool {
+        let is_new = std::mem::take(&mut self.unasked) > NEW;
+        if is_new {
+            self.misses = 0;
+        }
         if self.sounding == 0 {
             return false;
         }
@@ -132,10 +141,13 @@ impl Echo {
                 least = CERTAIN;
             }
         }
-        let found = self.search(&filter, &heard, energy, 0, LONGEST);
-        let is_echo = found.explained >= least;
-        if is_echo {
-            self.found(found.delay);
+        let is_left_out = self.misses >= SURE && !self.misses.is_multiple_of(NOW_AND_THEN);
+        let found = (!is_left_out).then(|| self.search(&filter, &heard, energy, 0, LONGEST));
+        let echo = found.filter(|found| found.explained >= least);
+        let is_echo = echo.is_some();
+        self.misses = if is_echo { 0 } else { self.misses.saturating_add(1) };
+        if let Some(echo) = echo {
+            self.found(echo.delay);
         } else if let Some(path) = &mut self.path {
             path.left -= 1;
             self.path = Some(*path).filter(|path| path.left > 0);
@@ -185,12 +197,6 @@ impl Echo {
         let before = self.end - SENT;
         whiten(filter, &self.sent[before + oldest - ORDER..before + newest], &mut white[oldest..newest]);
         let mut shares = [0.0f32; LONGEST + 1];
-        // A few sums are made one by one, and all of them at once.
-        let at_once = to - from > ONE_BY_ONE;
-        let mut sums = [0.0f32; LONGEST + 1];
-        if at_once {
-            self.correlator.correlate(heard, &white[oldest..newest], &mut sums[..=to - from]);
-        }
         let mut sent = energy(&white[SENT - to - WINDOW..SENT - to]);
         let mut best = (0.0, to);
         for delay in (from..=to).rev() {

@@ -27,7 +27,6 @@ mod bridge;
 mod codec;
 mod comfort;
 mod conceal;
-mod correlate;
 pub mod dtmf;
 mod echo;
 mod error;
