@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::sdp::{self, Capabilities, Codec, LocalMedia, Negotiated};
+use crate::sdp::{self, Capabilities, Codec, Encryption, LocalMedia, Negotiated};
+use crate::srtp::{KeySeed, Keys, Suite};
 use crate::{Channel, MediaSession, SessionConfig, rtcp, rtp, wav};
 
 /// A description is refused with a reason, or what we answer can be read again and means the same.
@@ -54,6 +55,78 @@ pub fn session(began: Instant, bytes: &[u8]) {
     let stats = session.stats();
     assert_eq!(stats.ticks, ticks);
     assert!(stats.received + stats.strangers + stats.malformed + stats.unknown_payload <= ticks * 2);
+}
+
+/// A session with keys lives through any packets, hears none of them, and hears the peer all the same. The bytes are split into packets
+/// of whatever lengths they say.
+pub fn sealed_session(began: Instant, bytes: &[u8]) {
+    let addresses = [4_000, 5_000].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+    let suite = Suite::ALL[usize::from(bytes.first().copied().unwrap_or(0) % 4)];
+    let (one, other) = (KeySeed::new([1; 32]).offered(suite), KeySeed::new([2; 32]).offered(suite));
+    let mut sessions = [(one.clone(), other.clone()), (other, one)].map(|(ours, theirs)| {
+        let mut session = MediaSession::new(SessionConfig::default(), began);
+        let keys = Keys { suite, tag: 1, ours, theirs };
+        session.configure(
+            began,
+            &Negotiated { srtp: Some(keys), ..Negotiated::plain(Codec::Pcmu, addresses[0]) },
+        );
+        session
+    });
+    let mut now = began;
+    let mut rest = bytes;
+    let (mut sent, mut forged) = (0, 0);
+    while let [route, length, script @ ..] = rest {
+        now += Duration::from_millis(20);
+        let (packet, later) = script.split_at(usize::from(*length).min(script.len()));
+        rest = later;
+        let [speaker, listener] = &mut sessions;
+        speaker.tick(now);
+        while let Some(sealed) = speaker.poll_transmit() {
+            if sealed.channel == Channel::Rtcp {
+                continue;
+            }
+            // Something that is nearly right.
+            let mut near = sealed.bytes.to_vec();
+            near.iter_mut().zip(packet).for_each(|(near, byte)| *near ^= byte);
+            if near != sealed.bytes {
+                listener.handle_packet(now, addresses[0], &near);
+                forged += 1;
+            }
+            listener.handle_packet(now, addresses[0], sealed.bytes);
+            sent += 1;
+        }
+        match route & 1 {
+            0 => listener.handle_packet(now, addresses[0], packet),
+            _ => listener.handle_rtcp(now, addresses[0], packet),
+        }
+        forged += 1;
+        listener.tick(now);
+        while listener.poll_transmit().is_some() {}
+        while speaker.poll_event().is_some() || listener.poll_event().is_some() {}
+    }
+    let stats = sessions[1].stats();
+    assert_eq!((stats.received, stats.srtp_refused + stats.srtp_replayed), (sent, forged));
+}
+
+/// `a=crypto`: refused, or read; and what was read is read the same when written. Whoever must be sealed is, or there is no agreement.
+pub fn crypto(bytes: &[u8]) {
+    sdp::fuzz_crypto(&String::from_utf8_lossy(bytes));
+    let local = LocalMedia { ip: [192, 0, 2, 9].into(), port: 4_000, session_id: 1, version: 1 };
+    for required in [false, true] {
+        let encryption =
+            Encryption::On { required, suites: Suite::ALL.to_vec(), seed: KeySeed::new([1; 32]) };
+        let capabilities = Capabilities { encryption, ..Capabilities::default() };
+        for agreed in [
+            sdp::answer(bytes, &capabilities, &local).map(|(_, agreed)| agreed),
+            sdp::accept(bytes, &capabilities),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            assert!(agreed.srtp.is_some() || !required);
+            assert!(agreed.srtp.is_none_or(|keys| keys.ours != keys.theirs));
+        }
+    }
 }
 
 /// A packet is refused, or what was read of it is read again when it is written.

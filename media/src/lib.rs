@@ -50,6 +50,7 @@ mod send;
 mod session;
 #[doc(hidden)]
 pub mod simulate;
+pub mod srtp;
 mod stats;
 mod stretch;
 pub mod vad;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use crate::codec;
 use crate::rtp::{self, Header};
 use crate::sdp::Codec;
-use crate::session::{Channel, Transmit};
+use crate::session::Channel;
 use crate::{LINE_FRAME, Stats};
 
 /// Packets that may wait to be polled; a tick makes three at most.
@@ -42,7 +42,9 @@ impl Sender {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         Sender {
             ssrc: first as u32,
-            sequence: (first >> 32) as u16,
+            // The upper half is left to the first eleven minutes, so that a receiver that misses the first packets does not miscount the
+            // wraps, which SRTP's keystream hangs on (RFC 3711 §3.3.1).
+            sequence: (first >> 32) as u16 & 0x7fff,
             timestamp: second as u32,
             marker: true,
             pending: Vec::with_capacity(512),
@@ -65,6 +67,7 @@ impl Sender {
     /// A new SSRC, because the peer has chosen ours (RFC 3550 §8.2).
     pub(crate) fn change_ssrc(&mut self) {
         self.ssrc = mix(u64::from(self.ssrc)) as u32;
+        self.sequence &= 0x7fff;
         self.marker = true;
     }
 
@@ -145,14 +148,15 @@ impl Sender {
         self.timestamp = self.timestamp.wrapping_add(ticks.wrapping_mul(LINE_FRAME as u32));
     }
 
-    pub(crate) fn poll(&mut self) -> Option<Transmit<'_>> {
+    /// The next packet, to be sealed where it lies.
+    pub(crate) fn poll(&mut self) -> Option<(SocketAddr, Channel, &mut Vec<u8>)> {
         if self.count == 0 {
             return None;
         }
-        let packet = &self.packets[self.first];
+        let packet = &mut self.packets[self.first];
         self.first = (self.first + 1) % CAPACITY;
         self.count -= 1;
-        Some(Transmit { to: packet.to, channel: packet.channel, bytes: &packet.bytes })
+        Some((packet.to, packet.channel, &mut packet.bytes))
     }
 
     fn header(&mut self, payload_type: u8, timestamp: u32) -> Header {

@@ -8,6 +8,7 @@
 
 mod control;
 mod keys;
+mod sealed;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::resample::{Double, Resampler};
 use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
+use crate::srtp::Srtp;
 use crate::vad::{Change, Vad, VadConfig};
 use crate::{Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
 use control::Control;
@@ -113,6 +115,7 @@ pub struct MediaSession {
     digit_volume: u8,
     hiding: Hiding,
     sender: Sender,
+    srtp: Option<Box<Srtp>>,
     events: VecDeque<Event>,
     frames_waiting: usize,
     frame_seq: u64,
@@ -149,6 +152,7 @@ impl MediaSession {
             digit_volume: config.digit_volume.min(63),
             hiding: Hiding::new(config.hide_digits, now),
             sender: Sender::new(config.ssrc_seed),
+            srtp: None,
             events: VecDeque::with_capacity(8),
             frames_waiting: 0,
             frame_seq: 0,
@@ -179,13 +183,15 @@ impl MediaSession {
         }
         self.keys.configure(agreed.keys, agreed.dtmf_payload_type.is_some(), self.hiding.is_on());
         self.latch.open(agreed.remote);
+        self.secure(agreed.srtp.as_ref());
         self.control.agreed(now, self.agreed.is_none());
         self.quality.agreed(agreed.codec);
-        self.agreed = Some(agreed.clone());
+        // The keys are where they are used, and nowhere else.
+        self.agreed = Some(Negotiated { srtp: None, ..agreed.clone() });
     }
 
-    /// Takes a datagram that came to the RTP port.
-    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+    /// Takes an RTP packet, or RTCP beside it, as it was before it was sealed.
+    fn handle_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let Some(agreed) = &self.agreed else {
             self.stats.strangers += 1;
             return;
@@ -292,11 +298,6 @@ impl MediaSession {
     /// the peer's clock and ours stay in step.
     pub fn skip(&mut self, ticks: u32) {
         self.sender.skip(ticks);
-    }
-
-    /// The next packet to be sent.
-    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.sender.poll()
     }
 
     /// The next thing to be told.

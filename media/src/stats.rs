@@ -1,6 +1,7 @@
 //! Counters of one session. They only grow, except where a doc says otherwise, and are cheap to copy.
 
 use crate::quality::Quality;
+use crate::srtp::Refused;
 
 /// What a session has seen and done since it was made.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +31,10 @@ pub struct Stats {
     pub looped: u64,
     /// Datagrams that are no RTP.
     pub malformed: u64,
+    /// Packets whose SRTP tag was wrong: forged, damaged, or in clear where that was not agreed to. Nothing of them was heard.
+    pub srtp_refused: u64,
+    /// Packets with an SRTP number that had come before, or that is too old to know; their tags are not looked at.
+    pub srtp_replayed: u64,
     /// Packets with a payload type that was not negotiated.
     pub unknown_payload: u64,
     /// Packets that found the jitter buffer full.
@@ -101,4 +106,13 @@ pub struct Stats {
     pub echo_frames: u64,
     /// Why the recording is incomplete, if it is.
     pub recording_error: Option<String>,
+}
+
+impl Stats {
+    pub(crate) fn refused(&mut self, why: Refused) {
+        match why {
+            Refused::Forged => self.srtp_refused += 1,
+            Refused::Replayed => self.srtp_replayed += 1,
+        }
+    }
 }

@@ -2,11 +2,13 @@
 //! which is why this is a test binary of its own.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use media::sdp::{Codec, Negotiated};
-use media::{LINE_FRAME, Mark, MediaSession, Passed, PlayChunk, SessionConfig, Tap};
+use media::srtp::{Keys, MasterKey, Suite};
+use media::{Channel, LINE_FRAME, Mark, MediaSession, Passed, PlayChunk, SessionConfig, Tap};
 
 struct Counting;
 
@@ -34,9 +36,74 @@ static COUNTING: Counting = Counting;
 
 const SILENCE: Passed = Passed { pcm: [0; LINE_FRAME], digit: None };
 
+/// Keys for both ends of a line.
+fn keys(suite: Suite) -> (Keys, Keys) {
+    let key = |fill: u8| {
+        let bytes = vec![fill; suite.key_length() + suite.salt_length()];
+        MasterKey::new(suite, &bytes).expect("the suite's length")
+    };
+    let ours = Keys { suite, tag: 1, ours: key(1), theirs: key(2) };
+    (ours.clone(), Keys { ours: ours.theirs, theirs: ours.ours, ..ours })
+}
+
+/// One test: the allocator counts for the whole process.
 #[test]
-#[allow(clippy::disallowed_methods)]
 fn ten_minutes_of_call_allocate_nothing() {
+    call();
+    for suite in Suite::ALL {
+        sealed_call(suite);
+    }
+}
+
+/// A peer seals what it sends, and it is opened; now and then something is forged, or comes twice.
+#[allow(clippy::disallowed_methods)]
+fn sealed_call(suite: Suite) {
+    let mut now = Instant::now();
+    let addresses: [SocketAddr; 2] =
+        ["192.0.2.1:4000", "192.0.2.2:5000"].map(|of| of.parse().expect("an address"));
+    let (ours, theirs) = keys(suite);
+    let session = |ssrc_seed, keys, remote| {
+        let mut session = MediaSession::new(SessionConfig { ssrc_seed, ..SessionConfig::default() }, now);
+        session.configure(now, &Negotiated { srtp: Some(keys), ..Negotiated::plain(Codec::Pcma, remote) });
+        session
+    };
+    let (mut a, mut b) = (session(1, ours, addresses[1]), session(2, theirs, addresses[0]));
+    let mut packet = Vec::with_capacity(2_048);
+    let mut before = 0;
+    for tick in 0..3_000u32 {
+        if tick == 500 {
+            before = ALLOCATIONS.load(Ordering::Relaxed);
+        }
+        now += Duration::from_millis(20);
+        a.tick(now);
+        b.tick(now);
+        while let Some(sent) = a.poll_transmit() {
+            packet.clear();
+            packet.extend_from_slice(sent.bytes);
+            match sent.channel {
+                Channel::Rtcp => b.handle_rtcp(now, addresses[0], &packet),
+                Channel::Rtp => {
+                    packet[20] ^= 1;
+                    b.handle_packet(now, addresses[0], &packet);
+                    packet[20] ^= 1;
+                    b.handle_packet(now, addresses[0], &packet);
+                    if tick % 7 == 0 {
+                        b.handle_packet(now, addresses[0], &packet);
+                    }
+                }
+            }
+        }
+        while b.poll_transmit().is_some() {}
+        while a.poll_event().is_some() || b.poll_event().is_some() {}
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0, "{suite:?}");
+    let stats = b.stats();
+    assert_eq!((stats.received, stats.srtp_refused), (3_000, 3_000), "{stats:?}");
+    assert!(stats.srtp_replayed > 400);
+}
+
+#[allow(clippy::disallowed_methods)]
+fn call() {
     let mut now = Instant::now();
     let peer = "192.0.2.1:4000".parse().expect("an address");
     let config = SessionConfig {

@@ -31,13 +31,19 @@ const TARGETS: [Target; 9] = [
     // Before an endpoint, as from a stranger.
     Target { name: "stranger", share: 200, run: |corpus, dice| stranger(corpus, dice) },
     Target { name: "stun", share: 20, run: |corpus, dice| sip::fuzzing::stun(&corpus.stun(dice)) },
-    Target { name: "sdp", share: 140, run: |corpus, dice| media::fuzzing::description(&corpus.sdp(dice)) },
+    Target { name: "sdp", share: 110, run: |corpus, dice| media::fuzzing::description(&corpus.sdp(dice)) },
+    Target { name: "crypto", share: 20, run: |corpus, dice| media::fuzzing::crypto(&corpus.sdp(dice)) },
     // Up to 130 things that happen to two endpoints, and then the end of all calls.
     Target { name: "endpoint", share: 70, run: |_, dice| sip::fuzzing::endpoint(now(), &script(dice, 260)) },
     Target { name: "rtp", share: 20, run: |corpus, dice| media::fuzzing::packet(&corpus.rtp(dice)) },
     // A call whose peer says anything by RTCP.
     Target { name: "rtcp", share: 20, run: |_, dice| media::fuzzing::reports(now(), &script(dice, 800)) },
     Target { name: "session", share: 30, run: |_, dice| media::fuzzing::session(now(), &script(dice, 800)) },
+    Target {
+        name: "sealed",
+        share: 10,
+        run: |_, dice| media::fuzzing::sealed_session(now(), &script(dice, 800)),
+    },
 ];
 
 fn now() -> Instant {

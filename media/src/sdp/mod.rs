@@ -7,6 +7,7 @@
 //! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
 
 mod control;
+mod crypto;
 mod negotiate;
 mod parse;
 
@@ -15,7 +16,11 @@ use std::net::{IpAddr, SocketAddr};
 use thiserror::Error;
 
 use crate::dtmf::Mode;
+use crate::srtp::Keys;
 
+pub use crypto::Encryption;
+#[doc(hidden)]
+pub use crypto::fuzz as fuzz_crypto;
 pub use negotiate::{accept, answer, offer};
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
@@ -66,6 +71,8 @@ pub struct Capabilities {
     pub dtmf: bool,
     /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
     pub rtcp_mux: bool,
+    /// Whether sound is sealed, and with what.
+    pub encryption: Encryption,
     /// How keys travel; only modes with events need `dtmf`.
     pub keys: Mode,
 }
@@ -80,8 +87,14 @@ impl Capabilities {
 
 impl Default for Capabilities {
     fn default() -> Self {
-        let codecs = vec![Codec::Pcmu, Codec::Pcma];
-        Capabilities { codecs, ptime_ms: 20, dtmf: true, rtcp_mux: true, keys: Mode::Auto }
+        Capabilities {
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            ptime_ms: 20,
+            dtmf: true,
+            rtcp_mux: true,
+            encryption: Encryption::Off,
+            keys: Mode::Auto,
+        }
     }
 }
 
@@ -174,6 +187,8 @@ pub struct Negotiated {
     pub ptime_ms: u8,
     /// How keys travel.
     pub keys: Mode,
+    /// What packets are sealed with; absent: nothing.
+    pub srtp: Option<Keys>,
 }
 
 impl Negotiated {
@@ -190,6 +205,7 @@ impl Negotiated {
             direction: Direction::SendRecv,
             ptime_ms: 20,
             keys: Mode::Auto,
+            srtp: None,
         }
     }
 

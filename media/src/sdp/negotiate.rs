@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::control;
+use super::crypto::{self, Role};
 use super::parse::{Connection, Description, Medium, canonical, parse};
 use super::{Capabilities, Codec, Direction, LocalMedia, NegotiateError, Negotiated};
 
@@ -27,8 +28,10 @@ pub fn offer(capabilities: &Capabilities, local: &LocalMedia, direction: Directi
         formats.push(Format { payload_type: TELEPHONE_EVENT, meaning: Meaning::TelephoneEvent });
     }
     let mut text = head(local);
-    write_audio(&mut text, local.port, &formats, clamp_ptime(capabilities.ptime_ms), direction);
+    let profile = capabilities.encryption.profile();
+    write_audio(&mut text, profile, local.port, &formats, clamp_ptime(capabilities.ptime_ms), direction);
     control::write(&mut text, capabilities.rtcp_mux, true);
+    capabilities.encryption.write_offer(&mut text);
     text.into_bytes()
 }
 
@@ -42,7 +45,7 @@ pub fn answer(
     local: &LocalMedia,
 ) -> Result<(Vec<u8>, Negotiated), NegotiateError> {
     let description = parse(offer)?;
-    let (index, agreed) = choose(&description, capabilities)?;
+    let (index, agreed) = choose(&description, capabilities, Role::Answerer)?;
     let mut text = head(local);
     for (position, medium) in description.media.iter().enumerate() {
         if position == index {
@@ -53,12 +56,15 @@ pub fn answer(
             }
             write_audio(
                 &mut text,
+                // RFC 3264 §6: the answer's profile is the offer's.
+                &medium.protocol,
                 local.port,
                 &formats,
                 clamp_ptime(capabilities.ptime_ms),
                 agreed.direction,
             );
             control::write(&mut text, agreed.rtcp_mux, agreed.rtcp_xr);
+            crypto::write_answer(&mut text, &agreed);
         } else {
             // RFC 3264 §6: rejected, but in its place, with at least one of its formats.
             let format = medium.formats.first().map_or("0", String::as_str);
@@ -75,7 +81,7 @@ pub fn answer(
 pub fn accept(answer: &[u8], capabilities: &Capabilities) -> Result<Negotiated, NegotiateError> {
     let description = parse(answer)?;
     // RFC 3264 §6 puts the answer to our one stream first, but not every peer keeps to that.
-    choose(&description, capabilities).map(|(_, agreed)| agreed)
+    choose(&description, capabilities, Role::Offerer).map(|(_, agreed)| agreed)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,33 +99,36 @@ struct Format {
 fn choose(
     description: &Description,
     capabilities: &Capabilities,
+    role: Role,
 ) -> Result<(usize, Negotiated), NegotiateError> {
     let mut refusal = NegotiateError::NoAudio("there is none");
+    let mut plain = None;
     for (index, medium) in description.media.iter().enumerate() {
         if medium.kind != "audio" {
             continue;
         }
-        match agree(description, medium, capabilities) {
-            Ok(agreed) => return Ok((index, agreed)),
+        match agree(description, medium, capabilities, role) {
+            // Of two that we could take, the one that nobody else can hear.
+            Ok(agreed) if agreed.srtp.is_some() => return Ok((index, agreed)),
+            Ok(agreed) => plain = plain.or(Some((index, agreed))),
             // The first audio stream's reason says most.
             Err(error) if matches!(refusal, NegotiateError::NoAudio("there is none")) => refusal = error,
             Err(_) => {}
         }
     }
-    Err(refusal)
+    plain.ok_or(refusal)
 }
 
 fn agree(
     description: &Description,
     medium: &Medium,
     capabilities: &Capabilities,
+    role: Role,
 ) -> Result<Negotiated, NegotiateError> {
     if medium.port == 0 {
         return Err(NegotiateError::NoAudio("it was rejected with port 0"));
     }
-    if !matches!(medium.protocol.as_str(), "RTP/AVP" | "RTP/AVPF") {
-        return Err(NegotiateError::NoAudio("its transport is not RTP/AVP"));
-    }
+    let srtp = crypto::agree(medium, &capabilities.encryption, role)?;
     let address = match medium.connection.as_ref().or(description.connection.as_ref()) {
         Some(Connection::Address(address)) => *address,
         Some(Connection::Name(_)) => {
@@ -155,6 +164,7 @@ fn agree(
         direction: Direction::new(listens, theirs.sends()),
         ptime_ms: ptime(medium, capabilities),
         keys: capabilities.keys,
+        srtp,
     };
     control::agree(medium, capabilities, &mut agreed);
     Ok(agreed)
@@ -268,8 +278,15 @@ fn head(local: &LocalMedia) -> String {
     )
 }
 
-fn write_audio(text: &mut String, port: u16, formats: &[Format], ptime_ms: u8, direction: Direction) {
-    let _ = write!(text, "m=audio {port} RTP/AVP");
+fn write_audio(
+    text: &mut String,
+    profile: &str,
+    port: u16,
+    formats: &[Format],
+    ptime_ms: u8,
+    direction: Direction,
+) {
+    let _ = write!(text, "m=audio {port} {profile}");
     for format in formats {
         let _ = write!(text, " {}", format.payload_type);
     }

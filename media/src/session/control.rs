@@ -60,8 +60,8 @@ impl Control {
 }
 
 impl MediaSession {
-    /// Takes a datagram that came to the RTCP port.
-    pub fn handle_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+    /// Takes what came to the RTCP port, as it was before it was sealed.
+    pub(super) fn handle_reports(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let before = self.stats.rtcp_received;
         let theirs = self.receiver.ssrc();
         if self.reported(now, from, bytes) == theirs && theirs.is_some() && self.stats.rtcp_received > before

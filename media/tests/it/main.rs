@@ -16,6 +16,7 @@ mod recordings_survive;
 mod reports_are_true;
 mod sdp_agrees;
 mod somebody_attends_a_call;
+mod sound_is_sealed;
 mod strangers_stay_out;
 mod support;
 mod two_lines_are_bridged;

@@ -101,6 +101,48 @@ fn packets() {
 }
 
 #[test]
+fn sealed_packets() {
+    let began = start();
+    let mut chance = Chance::new(24);
+    for _ in 0..1_500 {
+        let length = chance.below(600);
+        // Many zeroes: what is sent is left nearly as it was.
+        let mut script: Vec<u8> =
+            (0..length).map(|_| if chance.below(8) == 0 { chance.next() as u8 } else { 0 }).collect();
+        mutate(&mut chance, &mut script);
+        media::fuzzing::sealed_session(began, &script);
+    }
+}
+
+#[test]
+fn keys_in_descriptions() {
+    let line = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4 WSH=64 -X KDR=1\r\n";
+    let corpus: Vec<Vec<u8>> = crate::sdp_agrees::OFFERS
+        .iter()
+        .flat_map(|(_, offer)| {
+            [
+                format!("{offer}{line}"),
+                format!(
+                    "{}{}",
+                    offer.replace("RTP/AVP", "RTP/SAVP"),
+                    line.replace("|2^20|1:4", "").replace(" KDR=1", "")
+                ),
+            ]
+        })
+        .map(String::into_bytes)
+        .collect();
+    let mut chance = Chance::new(25);
+    for _ in 0..30_000 {
+        let mut bytes = corpus[chance.below(corpus.len())].clone();
+        mutate(&mut chance, &mut bytes);
+        media::fuzzing::crypto(&bytes);
+        let mut value = line[9..].as_bytes().to_vec();
+        mutate(&mut chance, &mut value);
+        media::fuzzing::crypto(&value);
+    }
+}
+
+#[test]
 fn wav_files() {
     let folder = std::env::temp_dir().join(format!("offhook-wav-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");

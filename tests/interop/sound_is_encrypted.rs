@@ -1,0 +1,146 @@
+//! SRTP with keys in the SDP, against baresip's own: sound goes both ways sealed, and who does not seal is refused where that must be.
+
+use crate::support::baresip::{Answer, Baresip};
+use crate::support::brain::Brain;
+use crate::support::gateway::{Gateway, Plan, binary};
+use crate::support::kamailio::{Challenge, DID, Kamailio, PHONE_NUMBER, Target};
+use crate::support::line::Line;
+use crate::support::place::Folder;
+use crate::support::process::Process;
+use crate::support::speech::{CHECK_NUMBER, NOBODY_IN, PLEASE_HOLD, Wav, assert_same_sound, assert_words};
+use crate::support::{A_TURN, SOON, alone};
+
+const MANDATORY: &str = "mediaenc=srtp-mand";
+const SEALED_PHONES: &str = "[[extension]]\nnumber = \"201\"\npassword = \"201\"\nsrtp = \"required\"\n[[extension]]\nnumber = \"202\"\npassword = \"202\"\nsrtp = \"optional\"\n";
+
+fn office(brain: &Brain) -> Gateway {
+    Gateway::start(
+        &Plan { allow: "192.0.2.0/24", more: SEALED_PHONES, ..Plan::new() }.thinking_with(brain.url()),
+    )
+}
+
+/// No model is in between: samples are compared.
+#[test]
+fn our_own_phone_and_a_real_one_hear_each_other_sealed() {
+    let _alone = alone();
+    for (phone_asks, we_ask) in
+        [(MANDATORY, "required"), (MANDATORY, "optional"), ("mediaenc=srtp", "required")]
+    {
+        let folder = Folder::new("own-phone");
+        let carrier = Kamailio::start(Challenge::Md5, Target::Number);
+        let phone = Baresip::start_with("phone", "phone-pw", &carrier, Answer::AtOnce, phone_asks);
+        PLEASE_HOLD.wav().write(&folder.join("speech.wav"));
+        let password = folder.write("password", "gw-pw").display().to_string();
+        let (target, registrar) = (carrier.uri(PHONE_NUMBER), format!("sip:{}", carrier.address));
+        let before = phone.now();
+        let ours = Process::spawn(
+            "offhook phone",
+            binary(),
+            &[
+                "phone",
+                "call",
+                &target,
+                "--srtp",
+                we_ask,
+                "--do",
+                "play speech.wav",
+                "--do",
+                "listen",
+                "--do",
+                "stay",
+                "--register",
+                &registrar,
+                "--username",
+                "gw",
+                "--password-file",
+                &password,
+                "--listen",
+                "127.0.0.1:0",
+                "--record",
+                "heard.wav",
+                "--mono",
+            ],
+            |command| {
+                command.current_dir(folder.path());
+            },
+        );
+        phone.wait_established(SOON);
+        phone.wait_sound_and_quiet(before, SOON);
+        phone.say(&CHECK_NUMBER.wav());
+        ours.wait_for_line("\"event\":\"agent_speech_end\"", SOON);
+        phone.hang_up();
+        phone.wait_closed(SOON);
+        let status = ours.wait(SOON);
+        assert!(status.success(), "{status}\n{}", ours.tail());
+        assert_same_sound(&PLEASE_HOLD.wav(), &Wav::read(&phone.heard()));
+        assert_same_sound(&CHECK_NUMBER.wav(), &Wav::read(&folder.join("heard.wav")));
+    }
+}
+
+#[test]
+fn an_agent_understands_a_phone_that_insists_on_it() {
+    let _alone = alone();
+    let brain = Brain::that_says(&["Good that you are back."]);
+    let gateway = office(&brain);
+    let phone = Baresip::register_with("201", "201", gateway.sip, Answer::ByHand, MANDATORY);
+    let before = phone.now();
+    phone.dial(&format!("sip:front-desk@{}", gateway.sip));
+    phone.wait_established(SOON);
+    let call = gateway.wait_call(1, SOON);
+    phone.wait_sound_and_quiet(before, A_TURN);
+    // Two re-INVITEs, with the same keys.
+    phone.hold();
+    phone.resume();
+    phone.say(&NOBODY_IN.wav());
+    gateway.wait_turns(&call, 2, A_TURN);
+    phone.hang_up();
+    phone.wait_closed(SOON);
+    let record = gateway.record(&call, SOON);
+    assert_words("sealed", NOBODY_IN.text, &record.words_of("caller"), 0.25);
+    let line = &record.0["line"];
+    assert!(line["encryption"].as_str().is_some_and(|suite| suite.starts_with('A')), "{line}");
+    assert_eq!(line["packets_refused"], 0, "{line}");
+}
+
+#[test]
+fn the_gateway_calls_sealed_and_puts_through_to_a_phone_that_is_not() {
+    let _alone = alone();
+    let brain = Brain::that_says(&["Good that you are back."]);
+    let gateway = office(&brain);
+    let one = Baresip::register_with("201", "201", gateway.sip, Answer::AtOnce, MANDATORY);
+    let other = Baresip::register_at("202", "202", gateway.sip, Answer::AtOnce);
+    let before = one.now();
+    let call = gateway.place_call(DID, "201");
+    one.wait_established(SOON);
+    one.wait_sound_and_quiet(before, A_TURN);
+    gateway.transfer(&call, "202");
+    other.wait_established(SOON);
+    gateway.wait_event("call.transferred", &call, SOON);
+    let before = other.now();
+    one.say(&CHECK_NUMBER.wav());
+    other.wait_sound_and_quiet(before, A_TURN);
+    one.hang_up();
+    one.wait_closed(SOON);
+    other.wait_closed(SOON);
+    assert_same_sound(&CHECK_NUMBER.wav(), &Wav::read(&other.heard()));
+}
+
+#[test]
+fn who_does_not_seal_is_refused_where_it_must_be_and_who_insists_where_it_is_off() {
+    let _alone = alone();
+    let brain = Brain::that_says(&["Nobody should hear this."]);
+    let gateway = office(&brain);
+    let phone = Baresip::register_at("201", "201", gateway.sip, Answer::ByHand);
+    phone.dial(&format!("sip:front-desk@{}", gateway.sip));
+    let closed = phone.wait_closed(SOON).to_string();
+    assert!(closed.contains("488"), "{closed}");
+    drop(gateway);
+
+    let plan = Plan::new().thinking_with(brain.url());
+    let gateway = Gateway::start(&plan);
+    let line = Line::to(gateway.sip);
+    let key = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
+    let offer = line.offer(4_000, "0", &format!("a=rtpmap:0 PCMU/8000\r\n{key}"));
+    line.invite(DID, &offer.replace("RTP/AVP", "RTP/SAVP"));
+    assert_eq!(line.final_answer(DID, SOON).status, 488);
+}
