@@ -33,6 +33,8 @@ use serve::Pattern;
 /// Ports of the measured engine, and of the reflector.
 const ENGINE_PORT: u16 = 40_000;
 const REFLECTOR_PORT: u16 = 50_000;
+/// Of the engine on the other side, where the peers are not the generator's.
+const PEER_PORT: u16 = 45_000;
 /// Until the first figures count: latches, jitter buffers and caches have settled.
 const SETTLED: Duration = Duration::from_secs(4);
 const SPACING_MS: f64 = 5.0;
@@ -102,12 +104,18 @@ fn wanted(args: &[String]) -> Result<Wanted, Box<dyn Error>> {
 #[derive(Clone, Copy)]
 struct Kind {
     name: &'static str,
-    codec: &'static str,
+    kind: &'static str,
     recorded: bool,
+    /// The peers are lines of another process of ours, agreed with by offer and answer: the generator only speaks G.711 in clear. Then nobody times
+    /// the packets.
+    paired: bool,
 }
 
-const PLAIN: Kind = Kind { name: "pcmu", codec: "pcmu", recorded: false };
-const OTHERS: [Kind; 1] = [Kind { name: "pcmu, recorded", codec: "pcmu", recorded: true }];
+const PLAIN: Kind = Kind { name: "pcmu", kind: "pcmu", recorded: false, paired: false };
+const OTHERS: [Kind; 2] = [
+    Kind { name: "recorded", recorded: true, ..PLAIN },
+    Kind { name: "srtp", kind: "srtp", paired: true, ..PLAIN },
+];
 
 /// The figures of one number of calls.
 struct Measured {
@@ -192,7 +200,7 @@ fn measure(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
     let clean = plain.iter().take_while(|measured| measured.is_clean()).last();
     let number = |value: Option<f64>| value.map_or("null".to_owned(), |value| format!("{value:.4}"));
     let others: String =
-        others.iter().map(|(name, pct)| format!("\"{}\":{pct:.4},", name.replace(", ", "_"))).collect();
+        others.iter().map(|(name, pct)| format!("\"{name}_pct_per_call\":{pct:.4},")).collect();
     println!(
         "\n{{\"bench\":\"media\",\"core_pct_per_call\":{},\"kb_per_call\":{},\"max_clean_calls\":{},\"p99_spacing_ms\":{},\"vs_udp_reflector\":{},\"reflector_pct\":{},{others}\"calls\":{few}}}",
         number(at.map(Measured::per_call)),
@@ -208,16 +216,20 @@ fn measure(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
 fn row(name: &str, measured: &Measured) {
     let Measured { calls, peers, engine, shares, .. } = measured;
     let each = |value: f64| value / *calls as f64;
+    let spacing = |permille| match peers.received {
+        0 => "-".to_owned(),
+        _ => format!("{:.2}", peers.spacing_ms(permille)),
+    };
     println!(
-        "{name:<16} {calls:>5} {:>8.4} {:>7.4} {:>7.4} {:>7.4} {:>7.0} {:>8.2} {:>6.2} {:>6.2} {:>6} {:>6} {:>6} {:>6} {:>5} µs{}",
+        "{name:<16} {calls:>5} {:>8.4} {:>7.4} {:>7.4} {:>7.4} {:>7.0} {:>8} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>5} µs{}",
         measured.per_call(),
         each(shares[0]),
         each(shares[1]),
         each(shares[2]),
         measured.kb_per_call,
-        peers.spacing_ms(500),
-        peers.spacing_ms(950),
-        peers.spacing_ms(990),
+        spacing(500),
+        spacing(950),
+        spacing(990),
         peers.lost + engine.lost,
         engine.late,
         engine.dropped,
@@ -231,27 +243,48 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
     let pattern = if wanted.pattern == Pattern::Both { "both" } else { "turns" };
     let args = ["serve", &ENGINE_PORT.to_string(), &wanted.threads.to_string(), pattern].map(str::to_owned);
     let mut child = Child::start(&args)?;
+    let mut peer = None;
+    if kind.paired {
+        let args = ["serve", &PEER_PORT.to_string(), &wanted.threads.to_string(), pattern].map(str::to_owned);
+        peer = Some(Child::start(&args)?);
+    }
     let generator = Generator::start(calls, Arc::clone(said), wanted.pattern)?;
     child.ask("engine")?;
     let empty_kb = child.rss_kb()?;
     let recorded = if kind.recorded { "recorded" } else { "-" };
     let mut numbers = Vec::with_capacity(calls);
+    let mut theirs = Vec::new();
     for index in 0..calls {
-        let answer = child.ask(&format!("open {} {} {recorded}", generator.address(index), kind.codec))?;
-        let (number, port) = answer.split_once(' ').ok_or("an odd answer")?;
-        numbers.push(number.to_owned());
-        generator.add(index, SocketAddr::from(([127, 0, 0, 1], port.parse::<u16>()?)));
+        if let Some(peer) = &mut peer {
+            let offer = child.ask(&format!("offer {}", kind.kind))?;
+            let (number, offer) = offer.split_once(' ').ok_or("an odd offer")?;
+            let answer = peer.ask(&format!("answer {} {offer}", kind.kind))?;
+            let (their_number, answer) = answer.split_once(' ').ok_or("an odd answer")?;
+            child.ask(&format!("accept {number} {answer}"))?;
+            numbers.push(number.to_owned());
+            theirs.push(their_number.to_owned());
+        } else {
+            let answer = child.ask(&format!("open {} {} {recorded}", generator.address(index), kind.kind))?;
+            let (number, port) = answer.split_once(' ').ok_or("an odd answer")?;
+            numbers.push(number.to_owned());
+            generator.add(index, SocketAddr::from(([127, 0, 0, 1], port.parse::<u16>()?)));
+        }
         // Calls come one by one.
         thread::sleep(Duration::from_millis(3));
     }
     thread::sleep(SETTLED);
     let before = sums(&mut child, &numbers)?;
+    let peer_lost = |peer: &mut Option<Child>| -> Result<u64, Box<dyn Error>> {
+        peer.as_mut().map_or(Ok(0), |peer| Ok(sums(peer, &theirs)?.lost))
+    };
+    let peer_before = peer_lost(&mut peer)?;
     let engine_before = child.ask("engine")?;
     generator.counted();
     let (began, cpu_before) = (Instant::now(), child.cpu_ms()?);
     thread::sleep(wanted.window);
     let (lasted, cpu_after) = (began.elapsed(), child.cpu_ms()?);
-    let peers = generator.counted();
+    let mut peers = generator.counted();
+    peers.lost += peer_lost(&mut peer)?.saturating_sub(peer_before);
     let rss_kb = child.rss_kb()?;
     let after = sums(&mut child, &numbers)?;
     let engine_after = child.ask("engine")?;

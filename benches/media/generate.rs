@@ -41,7 +41,7 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Counted { sent: 0, received: 0, lost: 0, errors: vec![0; LONGEST_US], own_delay_us: 0 }
     }
 

@@ -4,8 +4,10 @@
 //!
 //! | order | answer |
 //! |---|---|
-//! | `open ADDRESS CODEC RECORDED` | the number of the line and its port |
-//! | `configure NUMBER ADDRESS` | `ok`: its peer is there |
+//! | `open ADDRESS KIND RECORDED` | the number of the line and its port |
+//! | `offer KIND` | the number of the line, and what it offers (SDP, with tabs for its ends of line) |
+//! | `answer KIND OFFER` | the number of the line, and its answer |
+//! | `accept NUMBER ANSWER` | `ok` |
 //! | `close NUMBER` | the line's figures |
 //! | `stats NUMBER` | the same, while it goes on |
 //! | `engine` | the engine's figures |
@@ -13,14 +15,14 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{BufRead, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use media::net::{Engine, EngineConfig, Line};
-use media::sdp::{Codec, Negotiated};
+use media::sdp::{self, Capabilities, Codec, Direction, Encryption, LocalMedia, Negotiated};
+use media::srtp::{KeySeed, Suite};
 use media::wav::Recording;
 use media::{Event, Mark, PlayChunk, SessionConfig, Stats};
 use tokio::sync::{Notify, mpsc};
@@ -47,7 +49,7 @@ pub(crate) const TURN: Duration = Duration::from_secs(4);
 struct Call {
     line: Arc<Line>,
     tasks: [JoinHandle<()>; 2],
-    codec: Codec,
+    capabilities: Capabilities,
 }
 
 pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(), Box<dyn Error>> {
@@ -65,31 +67,42 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
     let folder = std::env::temp_dir().join(format!("offhook-bench-media-{}", std::process::id()));
     let mut calls: HashMap<u64, Call> = HashMap::new();
     let mut number = 0;
+    // Tasks are spawned from here, too.
+    let _guard = runtime.enter();
     let mut answers = std::io::stdout();
     for order in std::io::stdin().lock().lines() {
         let order = order?;
         let words: Vec<&str> = order.split_whitespace().collect();
         let answer = match words[..] {
-            ["open", address, codec, recorded] => {
+            ["open", address, kind, recorded] => {
                 number += 1;
                 let recording = (recorded == "recorded").then(|| folder.join(format!("{number}.wav")));
-                let codec = codec_named(codec)?;
-                let call = runtime.block_on(open(
-                    &engine,
-                    address.parse()?,
-                    codec,
-                    recording,
-                    &said,
-                    number,
-                    pattern,
-                ))?;
+                let capabilities = capabilities_named(kind, number)?;
+                let agreed = Negotiated::plain(capabilities.codecs[0], address.parse()?);
+                let call = open(&engine, capabilities, recording, &said, number, pattern)?;
+                runtime.block_on(call.line.configure(agreed))?;
                 let port = call.line.local_port();
                 calls.insert(number, call);
                 format!("{number} {port}")
             }
-            ["configure", which, address] => {
+            ["offer", kind] => {
+                number += 1;
+                let call = open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)?;
+                let offer = sdp::offer(&call.capabilities, &here(&call.line), Direction::SendRecv);
+                calls.insert(number, call);
+                format!("{number} {}", in_one_line(&offer))
+            }
+            ["answer", kind, ..] => {
+                number += 1;
+                let call = open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)?;
+                let (answer, agreed) = sdp::answer(&sdp_in(&order), &call.capabilities, &here(&call.line))?;
+                runtime.block_on(call.line.configure(agreed))?;
+                calls.insert(number, call);
+                format!("{number} {}", in_one_line(&answer))
+            }
+            ["accept", which, ..] => {
                 let call = calls.get(&which.parse()?).ok_or("no such call")?;
-                runtime.block_on(call.line.configure(Negotiated::plain(call.codec, address.parse()?)))?;
+                runtime.block_on(call.line.configure(sdp::accept(&sdp_in(&order), &call.capabilities)?))?;
                 "ok".to_owned()
             }
             ["stats", which] => {
@@ -123,18 +136,38 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
     Ok(())
 }
 
-pub(crate) fn codec_named(name: &str) -> Result<Codec, String> {
-    match name {
-        "pcmu" => Ok(Codec::Pcmu),
-        "pcma" => Ok(Codec::Pcma),
-        other => Err(format!("{other}? There is no such codec.")),
+fn capabilities_named(kind: &str, number: u64) -> Result<Capabilities, String> {
+    let plain = Capabilities { codecs: vec![Codec::Pcmu], rtcp_mux: false, ..Capabilities::default() };
+    match kind {
+        "pcmu" => Ok(plain),
+        "srtp" => {
+            let mut seed = [0x5a; 32];
+            seed[..8].copy_from_slice(&number.to_le_bytes());
+            seed[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+            let encryption =
+                Encryption::On { required: true, suites: Suite::ALL.to_vec(), seed: KeySeed::new(seed) };
+            Ok(Capabilities { encryption, ..plain })
+        }
+        other => Err(format!("{other}? There is no such kind of call.")),
     }
 }
 
-async fn open(
+fn here(line: &Line) -> LocalMedia {
+    LocalMedia { ip: [127, 0, 0, 1].into(), port: line.local_port(), session_id: 1, version: 1 }
+}
+
+fn in_one_line(sdp: &[u8]) -> String {
+    String::from_utf8_lossy(sdp).replace("\r\n", "\t")
+}
+
+/// From the third word of an order on.
+fn sdp_in(order: &str) -> Vec<u8> {
+    order.splitn(3, ' ').nth(2).unwrap_or_default().replace('\t', "\r\n").into_bytes()
+}
+
+fn open(
     engine: &Engine,
-    peer: SocketAddr,
-    codec: Codec,
+    capabilities: Capabilities,
     recording: Option<PathBuf>,
     said: &Arc<[Arc<[i16]>]>,
     number: u64,
@@ -149,12 +182,11 @@ async fn open(
     };
     let config = SessionConfig { ssrc_seed: number, ..SessionConfig::default() };
     let (line, events) = engine.open(config, recording)?;
-    line.configure(Negotiated::plain(codec, peer)).await?;
     let line = Arc::new(line);
     let played = Arc::new((AtomicU64::new(0), Notify::new()));
     let ears = tokio::spawn(listen(events, Arc::clone(&played)));
     let mouth = tokio::spawn(speak(Arc::clone(&line), Arc::clone(said), number, pattern, played));
-    Ok(Call { line, tasks: [ears, mouth], codec })
+    Ok(Call { line, tasks: [ears, mouth], capabilities })
 }
 
 async fn close(call: Call) -> Stats {
