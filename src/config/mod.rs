@@ -81,6 +81,8 @@ pub struct Media {
     pub max_load: u8,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
+    /// A WAV file for who waits.
+    pub hold_music: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -227,6 +229,7 @@ impl Default for Config {
                 threads: 1,
                 max_load: 80,
                 timeout: Duration::from_secs(60),
+                hold_music: None,
             },
             http: Http::default(),
             outside: Outside::default(),
@@ -394,7 +397,9 @@ mod tests {
             // Files that this machine does not have, and one of two keys that exclude each other.
             .filter(|line| !line.contains("_file"))
             .filter(|line| {
-                !["ca =", "certificate =", "key =", "stun ="].iter().any(|key| line.starts_with(key))
+                !["ca =", "certificate =", "key =", "stun =", "hold_music ="]
+                    .iter()
+                    .any(|key| line.starts_with(key))
             })
             .filter(|line| line.trim() != "listen = \"0.0.0.0:5061\"")
             .collect();

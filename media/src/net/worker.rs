@@ -354,10 +354,10 @@ fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) 
     seat.session.tick(moment.now);
     seat.joints.pass(&mut seat.session);
     transmit(seat, shared);
-    if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
+    if let (Some(tape), Some(block)) = (&mut seat.tape, seat.session.poll_recording()) {
         tape.paused = seat.state.unrecorded.load(Ordering::Acquire);
         tape.hidden = seat.session.hides();
-        tape.block(pcm);
+        tape.block(block);
         seat.backlog.extend(tape.news());
     }
 }

@@ -165,6 +165,11 @@ impl Side {
         };
     }
 
+    /// Whether the peer wants to hear nothing for now (RFC 3264 §8.4).
+    pub(super) fn holds(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| !agreed.direction.sends())
+    }
+
     pub(super) fn codec(&self) -> Option<&'static str> {
         self.agreed.as_ref().map(|agreed| agreed.codec.name())
     }
