@@ -112,9 +112,11 @@ struct Kind {
 }
 
 const PLAIN: Kind = Kind { name: "pcmu", kind: "pcmu", recorded: false, paired: false };
-const OTHERS: [Kind; 2] = [
+const OTHERS: [Kind; 4] = [
     Kind { name: "recorded", recorded: true, ..PLAIN },
     Kind { name: "srtp", kind: "srtp", paired: true, ..PLAIN },
+    Kind { name: "g722", kind: "g722", paired: true, ..PLAIN },
+    Kind { name: "opus", kind: "opus", paired: true, ..PLAIN },
 ];
 
 /// The figures of one number of calls.

@@ -140,6 +140,8 @@ fn capabilities_named(kind: &str, number: u64) -> Result<Capabilities, String> {
     let plain = Capabilities { codecs: vec![Codec::Pcmu], rtcp_mux: false, ..Capabilities::default() };
     match kind {
         "pcmu" => Ok(plain),
+        "g722" => Ok(Capabilities { codecs: vec![Codec::G722], ..plain }),
+        "opus" => Ok(Capabilities { codecs: vec![Codec::Opus], ..plain }),
         "srtp" => {
             let mut seed = [0x5a; 32];
             seed[..8].copy_from_slice(&number.to_le_bytes());

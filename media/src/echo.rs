@@ -204,8 +204,7 @@ impl Echo {
             let start = SENT - delay - WINDOW;
             // Silence explains nothing, and dividing by it explains everything.
             let share = if sent > SOUND / 64.0 {
-                let common =
-                    if at_once { sums[start - oldest] } else { dot(heard, &white[start..start + WINDOW]) };
+                let common = dot(heard, &white[start..start + WINDOW]);
                 common * common / (sent * energy_heard)
             } else {
                 0.0
