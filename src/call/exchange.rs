@@ -64,7 +64,9 @@ impl Exchange {
         let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
+        let capabilities =
+            sdp::Capabilities { rtcp_mux: self.config.media.rtcp_mux, ..sdp::Capabilities::default() };
+        Ok(Media { line, events, local, capabilities, agreed: None, recording })
     }
 }
 

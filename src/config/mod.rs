@@ -81,6 +81,12 @@ pub struct Media {
     pub max_load: u8,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
+    /// RFC 2474: what our packets are marked with.
+    pub dscp: u8,
+    /// The only network interface that sound goes and comes by.
+    pub interface: Option<String>,
+    /// RFC 5761: one port for RTP and RTCP, where the peer likes it too.
+    pub rtcp_mux: bool,
     /// A WAV file for who waits.
     pub hold_music: Option<PathBuf>,
 }
@@ -229,6 +235,9 @@ impl Default for Config {
                 threads: 1,
                 max_load: 80,
                 timeout: Duration::from_secs(60),
+                dscp: 46,
+                interface: None,
+                rtcp_mux: true,
                 hold_music: None,
             },
             http: Http::default(),

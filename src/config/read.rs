@@ -78,8 +78,15 @@ fn media(s: Section, default: Media) -> Media {
         max_load: u8::try_from(s.count("max_load", default.max_load.into(), 1, 100))
             .unwrap_or(default.max_load),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
+        dscp: s.count("dscp", default.dscp.into(), 0, 63).try_into().unwrap_or(default.dscp),
+        interface: s.text("interface"),
+        rtcp_mux: s.flag("rtcp_mux", default.rtcp_mux),
         hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
     };
+    // The system's own bound, IFNAMSIZ less its zero.
+    if media.interface.as_ref().is_some_and(|name| name.is_empty() || name.len() > 15 || name.contains('/')) {
+        s.wrong("interface", "must be the name of a network interface, as in \"eth0\"");
+    }
     s.finish();
     media
 }

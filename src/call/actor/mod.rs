@@ -519,6 +519,7 @@ impl Running {
         }
         self.answered_at = Some(now);
         self.ledger.answered(now);
+        self.ledger.on_line(self.near.line.view());
         let event = EventKind::started(&self.ledger.call);
         self.ledger.record([event]).await;
         self.bridge.handle(now, bridge::Input::NearUp);
@@ -539,6 +540,7 @@ impl Running {
     fn note_codec(&mut self) {
         if let Some(codec) = self.near.codec() {
             self.ledger.call.line = Some(LineReport { codec: codec.to_owned(), ..LineReport::default() });
+            self.ledger.on_line(self.near.line.view());
         }
     }
 
