@@ -9,7 +9,7 @@ use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::Journal;
 use super::{Cast, Directory, trunks::Trunks};
-use crate::config::Config;
+use crate::config::{Config, Srtp};
 use crate::outside::Outside;
 use crate::store::{Store, Tape};
 
@@ -42,8 +42,34 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
+    /// What the calls of this trunk or extension may agree on: by the name that stands in a call's record. Each time with keys of its own.
+    pub(super) fn capabilities(&self, line: &str) -> sdp::Capabilities {
+        let number = line.strip_prefix("extension ");
+        let extension = number.and_then(|number| self.config.extension(number)).map(|of| of.srtp);
+        let srtp = extension.or_else(|| self.config.trunk(line).map(|trunk| trunk.srtp)).unwrap_or_default();
+        let encryption = match srtp {
+            Srtp::Off => sdp::Encryption::Off,
+            wanted @ (Srtp::Optional | Srtp::Required) => {
+                let mut seed = [0; 32];
+                seed.chunks_exact_mut(16).for_each(|half| half.copy_from_slice(&(self.chance)()));
+                sdp::Encryption::On {
+                    required: wanted == Srtp::Required,
+                    suites: self.config.media.srtp_suites.clone(),
+                    seed: media::srtp::KeySeed::new(seed),
+                }
+            }
+        };
+        sdp::Capabilities { encryption, ..sdp::Capabilities::default() }
+    }
+
+    /// A line towards `peer`, of this trunk or extension, with what our side of the SDP says of it; recorded there, if it is to be recorded.
+    pub(super) fn open(
+        &self,
+        peer: SocketAddr,
+        line: &str,
+        recording: Option<Tape>,
+    ) -> Result<Media, String> {
+        let capabilities = self.capabilities(line);
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
@@ -60,7 +86,7 @@ impl Exchange {
         let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media { line, events, local, capabilities: sdp::Capabilities::default(), agreed: None, recording })
+        Ok(Media { line, events, local, capabilities, agreed: None, recording })
     }
 }
 

@@ -294,6 +294,7 @@ impl Ledger {
         report.packets_lost = stats.lost;
         report.packets_late = stats.late;
         report.packets_from_strangers = stats.strangers;
+        report.packets_refused = stats.srtp_refused + stats.srtp_replayed;
         report.jitter_ms = stats.jitter_ms;
         report.concealed_frames = stats.concealed_frames;
     }

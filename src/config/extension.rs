@@ -2,6 +2,7 @@
 
 use super::file::Section;
 use super::signalling::contacts;
+use super::srtp::{Srtp, srtp};
 use super::trunk::{Login, login};
 
 #[derive(Clone, PartialEq, Debug)]
@@ -18,6 +19,8 @@ pub struct Extension {
     pub may_dial: Vec<String>,
     /// Whether its phones may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Who answers what is nobody's name or number here; absent: 404.
     pub agent: Option<String>,
 }
@@ -43,6 +46,7 @@ pub(super) fn extension(s: Section) -> Extension {
         max_contacts: contacts(&s),
         may_dial: s.texts("may_dial", &[]),
         take_refers: s.flag("take_refers", true),
+        srtp: srtp(&s),
         agent: s.text("agent"),
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);

@@ -15,6 +15,7 @@ mod outside;
 mod rates;
 mod read;
 mod signalling;
+mod srtp;
 mod trunk;
 mod webhooks;
 
@@ -37,6 +38,7 @@ pub use messages::Messages;
 pub use outside::Outside;
 pub use rates::{CreditMode, Credits};
 pub use signalling::{Guard, Sip, Strangers, Tls};
+pub use srtp::Srtp;
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 pub use webhooks::Webhooks;
 
@@ -79,6 +81,8 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
+    /// What sound is encrypted with, where it is; the best first.
+    pub srtp_suites: Vec<media::srtp::Suite>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -224,6 +228,7 @@ impl Default for Config {
                 ports: 20000..=20999,
                 threads: 1,
                 timeout: Duration::from_secs(60),
+                srtp_suites: media::srtp::Suite::ALL.to_vec(),
             },
             http: Http::default(),
             outside: Outside::default(),

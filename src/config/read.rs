@@ -75,6 +75,7 @@ fn media(s: Section, default: Media) -> Media {
         ports,
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
+        srtp_suites: super::srtp::suites(&s, default.srtp_suites),
     };
     s.finish();
     media

@@ -11,6 +11,7 @@ use super::carrier::{Carrier, carrier};
 use super::file::Section;
 use super::read::{SIP_URI, secret, size};
 use super::signalling::file;
+use super::srtp::{Srtp, srtp};
 use crate::domain::TransferMode;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -45,6 +46,8 @@ pub struct Trunk {
     pub transfer: TransferMode,
     /// Whether its peers may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Text messages by HTTP; absent: by SIP MESSAGE.
     pub messages: Option<Carrier>,
 }
@@ -170,6 +173,7 @@ pub(super) fn trunk(s: Section) -> Trunk {
         max_calls: s.has("max_calls").then(|| size(s.count("max_calls", 1, 1, 10_000))),
         transfer: transfer(&s),
         take_refers: s.flag("take_refers", false),
+        srtp: srtp(&s),
         messages: carrier(s.section("messages"), s.has("messages")),
     };
     if trunk.registrar.is_some() && trunk.username.is_empty() {

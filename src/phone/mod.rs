@@ -48,6 +48,8 @@ pub struct Settings {
     /// An inbound call rings for so long before it is answered.
     pub ring_for: Duration,
     pub ear: ear::EarConfig,
+    /// Whether sound is encrypted, and whether it must be.
+    pub srtp: Srtp,
     /// What the other side says comes back to it, as from a bad line.
     pub echo: Option<media::Returns>,
 }
@@ -65,6 +67,7 @@ impl Default for Settings {
             longest: Duration::from_secs(600),
             ring_for: Duration::ZERO,
             ear: ear::EarConfig::default(),
+            srtp: Srtp::Off,
             echo: None,
         }
     }

@@ -163,18 +163,18 @@ impl Running {
             return;
         }
         let waves = self.target.as_mut().and_then(|target| target.waves.take()).unwrap_or_default();
-        let Some(remote) = waves.iter().flatten().next().map(|place| place.invite.path.remote) else {
+        let Some(first) = waves.iter().flatten().next() else {
             return self.not_dialled(EndReason::Unreachable);
         };
-        let media = match self.exchange.open(remote, None) {
+        let remote = first.invite.path.remote;
+        let media = match self.exchange.open(remote, &first.trunk, None) {
             Ok(media) => media,
             Err(error) => {
                 warn!(call = %self.ledger.call.id, error, "no line for a second leg");
                 return self.not_dialled(EndReason::NoCapacity);
             }
         };
-        let (capabilities, local) = (media.capabilities.clone(), media.local);
-        let further = Further { call: self.ledger.call.id.clone(), waves, capabilities, local };
+        let further = Further { call: self.ledger.call.id.clone(), waves, local: media.local };
         match self.switchboard.dial(further).await {
             Ok(Dialled { side, trunk }) => {
                 self.new = Some(Side::new(side, trunk, media, None, self.exchange.stack.clone()));
@@ -191,9 +191,14 @@ impl Running {
         self.bridge.handle(Instant::now(), Input::Ended(Role::New, reason));
     }
 
-    pub(super) async fn new_rings(&mut self, now: Instant, body: Option<Body>) {
+    pub(super) async fn new_rings(
+        &mut self,
+        now: Instant,
+        body: Option<Body>,
+        offered: Option<Box<media::sdp::Capabilities>>,
+    ) {
         let sound = match (&body, &self.new) {
-            (Some(body), Some(new)) => new.listen_early(body).await,
+            (Some(body), Some(new)) => new.listen_early(body, offered.as_deref()).await,
             _ => false,
         };
         self.bridge.handle(now, Input::Ringing { sound });

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use media::sdp::LocalMedia;
+use media::sdp::{self, LocalMedia};
 use sip::{Body, LegId, ReferRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -62,9 +62,9 @@ pub(super) enum Signal {
     /// Nobody was there; this one is tried now.
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
-    Taken { leg: LegId, trunk: String, local: LocalMedia },
-    /// The far end rings; with something to be heard, perhaps.
-    Ringing { body: Option<Body> },
+    Taken { leg: LegId, trunk: String, local: LocalMedia, capabilities: Box<sdp::Capabilities> },
+    /// The far end rings; with something to be heard, perhaps, in answer to what that place was offered.
+    Ringing { body: Option<Body>, offered: Option<Box<sdp::Capabilities>> },
     /// Our INVITE was answered.
     Answered { body: Option<Body> },
     /// Our 200 was acknowledged.
@@ -387,8 +387,17 @@ impl Running {
                     side.leg = leg;
                 }
             }
-            Signal::Taken { leg, trunk, local } => self.taken(role, leg, trunk, local),
-            Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
+            Signal::Taken { leg, trunk, local, capabilities } => {
+                if role == Role::Near {
+                    self.ledger.call.trunk.clone_from(&trunk);
+                }
+                if let Some(side) = self.side(role) {
+                    side.taken(leg, trunk, local, *capabilities);
+                }
+            }
+            Signal::Ringing { body, offered } if role == Role::New => {
+                self.new_rings(now, body, offered).await
+            }
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
                 self.ledger.call.rang_at = Some(Utc::now());
@@ -437,15 +446,6 @@ impl Running {
         }
     }
 
-    fn taken(&mut self, role: Role, leg: LegId, trunk: String, local: LocalMedia) {
-        if role == Role::Near {
-            self.ledger.call.trunk.clone_from(&trunk);
-        }
-        if let Some(side) = self.side(role) {
-            side.taken(leg, trunk, local);
-        }
-    }
-
     /// The near leg was answered, by them or by us.
     async fn answered(&mut self, now: Instant, body: Option<Body>) {
         if let Err(error) = self.near.accept(body.as_ref()).await {
@@ -477,7 +477,9 @@ impl Running {
 
     fn note_codec(&mut self) {
         if let Some(codec) = self.near.codec() {
-            self.ledger.call.line = Some(LineReport { codec: codec.to_owned(), ..LineReport::default() });
+            let encryption = self.near.encryption().map(str::to_owned);
+            let report = LineReport { codec: codec.to_owned(), encryption, ..LineReport::default() };
+            self.ledger.call.line = Some(report);
         }
     }
 

@@ -82,8 +82,14 @@ impl Side {
     }
 
     /// Of the places that were called for this side, this one has answered.
-    pub(super) fn taken(&mut self, leg: LegId, trunk: String, local: LocalMedia) {
-        (self.leg, self.trunk, self.local) = (leg, trunk, local);
+    pub(super) fn taken(
+        &mut self,
+        leg: LegId,
+        trunk: String,
+        local: LocalMedia,
+        capabilities: sdp::Capabilities,
+    ) {
+        (self.leg, self.trunk, self.local, self.capabilities) = (leg, trunk, local, capabilities);
     }
 
     /// Lets media flow as agreed so far. False where the line is gone.
@@ -106,8 +112,8 @@ impl Side {
     }
 
     /// What the peer lets be heard before it answers. It may be another one that answers then.
-    pub(super) async fn listen_early(&self, body: &Body) -> bool {
-        match sdp::accept(&body.bytes, &self.capabilities) {
+    pub(super) async fn listen_early(&self, body: &Body, capabilities: Option<&sdp::Capabilities>) -> bool {
+        match sdp::accept(&body.bytes, capabilities.unwrap_or(&self.capabilities)) {
             Ok(agreed) => self.line.configure(agreed).await.is_ok(),
             Err(_) => false,
         }
@@ -163,6 +169,11 @@ impl Side {
             Some(_) => self.stack.reject(self.leg, Reject::new(status)).await,
             None => self.stack.hangup(self.leg, None).await,
         };
+    }
+
+    /// What its sound is encrypted with.
+    pub(super) fn encryption(&self) -> Option<&'static str> {
+        self.agreed.as_ref()?.srtp.as_ref().map(|keys| keys.suite.name())
     }
 
     pub(super) fn codec(&self) -> Option<&'static str> {

@@ -15,7 +15,6 @@ pub(super) struct Prospect {
     call: CallId,
     hunt: Hunt<Place>,
     calling: Vec<Calling>,
-    capabilities: sdp::Capabilities,
     local: LocalMedia,
 }
 
@@ -26,17 +25,19 @@ struct Calling {
     server: Option<usize>,
     path: sip::Path,
     local: LocalMedia,
+    /// What it was offered: the trunk's own, with keys that nobody else was told.
+    capabilities: sdp::Capabilities,
 }
 
 impl Desk {
     /// Calls the places of a further side.
     pub(super) async fn dial(&mut self, further: Further) -> Result<Dialled, PlaceError> {
-        let Further { call, waves, capabilities, local } = further;
+        let Further { call, waves, local } = further;
         if !self.live.contains_key(&call) {
             return Err(PlaceError::SetUp("the call is not up".into()));
         }
         let (hunt, first) = self.hunt(waves)?;
-        let mut prospect = Prospect { call, hunt, calling: Vec::new(), capabilities, local };
+        let mut prospect = Prospect { call, hunt, calling: Vec::new(), local };
         self.call_places(&mut prospect, first).await;
         let (leg, trunk) = prospect.first()?;
         self.trunk_of.insert(SideId(leg), trunk.clone());
@@ -66,11 +67,13 @@ impl Desk {
             if let Ok(ip) = self.exchange.told_ip(path.remote) {
                 local.ip = ip;
             }
-            let offer = sdp::offer(&prospect.capabilities, &local, sdp::Direction::SendRecv);
+            let capabilities = self.exchange.capabilities(&place.trunk);
+            let offer = sdp::offer(&capabilities, &local, sdp::Direction::SendRecv);
             invite.body = Some(Body::sdp(offer));
             let Ok(leg) = self.exchange.stack.invite(invite).await else { return };
             prospect.hunt.is_calling(leg);
-            prospect.calling.push(Calling { leg, trunk: place.trunk, server: place.server, path, local });
+            let (trunk, server) = (place.trunk, place.server);
+            prospect.calling.push(Calling { leg, trunk, server, path, local, capabilities });
         }
     }
 
@@ -94,6 +97,13 @@ impl Desk {
         }
     }
 
+    /// What one of the places was offered that are being called.
+    pub(super) fn offered_to(&self, leg: LegId) -> Option<Box<sdp::Capabilities>> {
+        let prospect = self.prospects.get(&self.legs.get(&leg)?.side)?;
+        let calling = prospect.calling.iter().find(|calling| calling.leg == leg)?;
+        Some(Box::new(calling.capabilities.clone()))
+    }
+
     /// Somebody has taken it: the others stop ringing.
     pub(super) async fn taken(&mut self, leg: LegId) {
         let Some(side) = self.legs.get(&leg).map(|of| of.side) else { return };
@@ -101,12 +111,14 @@ impl Desk {
         let winner = prospect.calling.iter().position(|calling| calling.leg == leg);
         self.stop(prospect.hunt.answered(leg)).await;
         if let Some(winner) = winner {
-            let Calling { trunk, server, path, local, .. } = prospect.calling.swap_remove(winner);
+            let Calling { trunk, server, path, local, capabilities, .. } =
+                prospect.calling.swap_remove(winner);
             if let Some(server) = server {
                 self.exchange.trunks.called(server, path, true);
             }
             self.trunk_of.insert(side, trunk.clone());
-            self.tell_of(leg, Signal::Taken { leg, trunk, local }).await;
+            let capabilities = Box::new(capabilities);
+            self.tell_of(leg, Signal::Taken { leg, trunk, local, capabilities }).await;
         }
     }
 
@@ -172,8 +184,7 @@ impl Desk {
 impl Prospect {
     /// Of a call that goes out on this line.
     pub(super) fn new(call: CallId, hunt: Hunt<Place>, media: &Media) -> Self {
-        let (capabilities, local) = (media.capabilities.clone(), media.local);
-        Self { call, hunt, calling: Vec::new(), capabilities, local }
+        Self { call, hunt, calling: Vec::new(), local: media.local }
     }
 
     /// Of those that are being called.

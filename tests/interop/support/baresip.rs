@@ -46,20 +46,42 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Starts a phone for `user` of the registrar and waits until it is registered.
     pub(crate) fn start(user: &str, password: &str, registrar: &Kamailio, answer: Answer) -> Baresip {
-        let phone = Baresip::start_at(user, password, registrar.address, answer);
+        Baresip::start_with(user, password, registrar, answer, "")
+    }
+
+    /// The same with further parameters of its account, as in `mediaenc=srtp-mand`.
+    pub(crate) fn start_with(
+        user: &str,
+        password: &str,
+        registrar: &Kamailio,
+        answer: Answer,
+        account: &str,
+    ) -> Baresip {
+        let phone = Baresip::start_at(user, password, registrar.address, answer, account);
         registrar.wait_registered(user, 1, READY);
         phone
     }
 
     /// The same at any registrar; the phone itself says when it is registered.
     pub(crate) fn register_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
-        let phone = Baresip::start_at(user, password, registrar, answer);
+        Baresip::register_with(user, password, registrar, answer, "")
+    }
+
+    /// The same with further parameters of its account.
+    pub(crate) fn register_with(
+        user: &str,
+        password: &str,
+        registrar: SocketAddr,
+        answer: Answer,
+        account: &str,
+    ) -> Baresip {
+        let phone = Baresip::start_at(user, password, registrar, answer, account);
         // Its event may be older than our connection to the control socket.
         phone.process.wait_for_line("200 OK", READY);
         phone
     }
 
-    fn start_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
+    fn start_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer, account: &str) -> Baresip {
         let folder = Folder::new(&format!("baresip-{user}"));
         let ip = own_address();
         let address = free_port(ip);
@@ -71,7 +93,7 @@ impl Baresip {
             "accounts",
             &format!(
                 "<sip:{user}@{};transport=udp>;auth_user={user};auth_pass={password};regint=60;\
-                 audio_codecs=PCMU/8000/1,PCMA/8000/1;answermode={}\n",
+                 audio_codecs=PCMU/8000/1,PCMA/8000/1;answermode={};{account}\n",
                 registrar,
                 if answer == Answer::AtOnce { "auto" } else { "manual" },
             ),
@@ -225,6 +247,7 @@ rtp_ports {first_port}-{last_port}
 rtp_stats yes
 module_path /usr/lib/baresip/modules
 module g711.so
+module srtp.so
 module sndfile.so
 snd_path {folder}/heard
 module aufile.so
