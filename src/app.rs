@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::call::{
-    Cast, Directory, Exchange, Extensions, Guards, Journal, Switchboard, Trunks, accounts, local_ip_towards,
-    watch,
+    Cast, Directory, Exchange, Extensions, Guards, Journal, Music, Switchboard, Trunks, accounts,
+    local_ip_towards, watch,
 };
 use crate::config::{Brain, Config, CreditMode};
 use crate::gateway::{Gateway, Keyring, Secret};
@@ -171,6 +171,7 @@ impl Appliance {
         let outside = Outside::new(&config.outside).signing(store.secret("requests_of_calls", chance::<32>)?);
         let engines = minds.engines.clone();
         let cast = cast(&config, minds, outside.clone()).await?;
+        let music = music(&config).await?;
         let exchange = Arc::new(Exchange {
             stack: stack.clone(),
             engine,
@@ -182,6 +183,7 @@ impl Appliance {
             guards: Guards::new(&config),
             journal: journal.clone(),
             store: store.clone(),
+            music,
             outside,
             chance: Box::new(chance::<16>),
             config,
@@ -297,6 +299,13 @@ impl Appliance {
         self.jobs.stop().await;
         let _ = tokio::task::spawn_blocking(move || engine.shutdown()).await;
     }
+}
+
+/// Read while nobody waits yet: it may be a long piece.
+async fn music(config: &Config) -> anyhow::Result<Option<Arc<Music>>> {
+    let Some(path) = config.media.hold_music.clone() else { return Ok(None) };
+    let music = tokio::task::spawn_blocking(move || Music::load(&path)).await?;
+    Ok(Some(Arc::new(music.context("media.hold_music cannot be played")?)))
 }
 
 async fn bind_sip(

@@ -57,6 +57,7 @@ pub(crate) fn listen(codec: Codec, packets: &[Vec<u8>], journey: &[Arrival]) -> 
     session.configure(began, &Negotiated::plain(codec, peer()));
     let mut coming = journey.iter().peekable();
     let mut pcm = Vec::new();
+    let rate = codec.rate().hz();
     let mut at = PHASE;
     while at < TICK * packets.len() as u32 + TAIL {
         while let Some(arrival) = coming.next_if(|arrival| arrival.at <= at) {
@@ -68,5 +69,5 @@ pub(crate) fn listen(codec: Codec, packets: &[Vec<u8>], journey: &[Arrival]) -> 
         pcm.extend(both.iter().step_by(2));
         at += TICK;
     }
-    Heard { rate: media::LINE_RATE, pcm, begins: PHASE }
+    Heard { rate, pcm, begins: PHASE }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use media::resample::Resampler;
 use media::sdp::{Codec, Negotiated};
 use media::vad::Vad;
-use media::{Mark, MediaSession, PlayChunk, SessionConfig, VadConfig};
+use media::{Channel, Mark, MediaSession, PlayChunk, SessionConfig, VadConfig};
 
 fn time(name: &str, rounds: u32, mut work: impl FnMut()) -> f64 {
     (0..rounds / 10).for_each(|_| work());
@@ -37,13 +37,15 @@ fn speech(rate: u32, seconds: u32) -> Vec<i16> {
 struct Call {
     session: MediaSession,
     packet: Vec<u8>,
+    /// Of the RTP clock in a packet.
+    units: u32,
     /// The peer gives back what it hears.
     echoes: bool,
     returned: VecDeque<Vec<u8>>,
 }
 
 impl Call {
-    fn new(now: Instant, seed: u64, speaks: bool, record: bool) -> Call {
+    fn new(now: Instant, seed: u64, codec: Codec, speaks: bool, record: bool) -> Call {
         let config = SessionConfig {
             ssrc_seed: seed,
             record,
@@ -52,7 +54,7 @@ impl Call {
         };
         let mut session = MediaSession::new(config, now);
         let remote = "192.0.2.1:4000".parse().expect("an address");
-        session.configure(now, &Negotiated::plain(Codec::Pcmu, remote));
+        session.configure(now, &Negotiated::plain(codec, remote));
         if speaks {
             let chunk: std::sync::Arc<[i16]> = speech(22_050, 10).into();
             for _ in 0..100 {
@@ -60,14 +62,15 @@ impl Call {
                 session.play(chunk).expect("room");
             }
         }
-        let packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
-        Call { session, packet, echoes: false, returned: VecDeque::new() }
+        let packet = vec![0x80, codec.payload_type(), 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+        let units = codec.clock_rate() / 50;
+        Call { session, packet, units, echoes: false, returned: VecDeque::new() }
     }
 
     fn step(&mut self, now: Instant, tick: u32, heard: &[u8]) {
         self.packet.truncate(12);
         self.packet[2..4].copy_from_slice(&(tick as u16).to_be_bytes());
-        self.packet[4..8].copy_from_slice(&(tick * 160).to_be_bytes());
+        self.packet[4..8].copy_from_slice(&(tick * self.units).to_be_bytes());
         match self.returned.len() {
             // What was sent a quarter of a second ago.
             13.. => self.packet.extend(self.returned.pop_front().expect("13 at least")),
@@ -89,27 +92,50 @@ impl Call {
     }
 }
 
-fn calls(name: &str, count: u64, heard: &[u8], speaks: bool, record: bool) {
+fn calls(name: &str, count: u64, (codec, heard): &(Codec, Vec<Vec<u8>>), speaks: bool, record: bool) {
     let began = Instant::now();
-    let mut calls: Vec<Call> = (0..count).map(|seed| Call::new(began, seed, speaks, record)).collect();
+    let mut calls: Vec<Call> =
+        (0..count).map(|seed| Call::new(began, seed, *codec, speaks, record)).collect();
     for call in &mut calls {
         call.echoes = name.contains("echo");
     }
     let mut tick = 0;
     let each = time(name, 3_000 / count as u32 * 10 / 10, || {
         let now = began + Duration::from_millis(20) * tick;
-        let frame = tick as usize * 160 % (heard.len() - 160);
         for call in &mut calls {
-            call.step(now, tick, &heard[frame..frame + 160]);
+            call.step(now, tick, &heard[tick as usize % heard.len()]);
         }
         tick += 1;
     }) / count as f64;
     println!("{:<58} {each:>8.2} µs per call = {:.3} % of a core", "", each / 200.0);
 }
 
+/// What a session sends that plays this, packet by packet.
+fn packets(codec: Codec, rate: u32, pcm: Vec<i16>) -> (Codec, Vec<Vec<u8>>) {
+    let mut now = Instant::now();
+    let mut session = MediaSession::new(SessionConfig::default(), now);
+    let remote = "192.0.2.1:4000".parse().expect("an address");
+    session.configure(now, &Negotiated::plain(codec, remote));
+    let ticks = pcm.len() / (rate as usize / 50);
+    let chunk = PlayChunk { mark: Mark(1), rate, pcm: pcm.into(), last: true };
+    session.play(chunk).expect("room");
+    let mut packets = Vec::new();
+    for _ in 0..ticks {
+        session.tick(now);
+        while let Some(packet) = session.poll_transmit() {
+            if packet.channel == Channel::Rtp {
+                packets.push(packet.bytes[12..].to_vec());
+            }
+        }
+        while session.poll_event().is_some() {}
+        now += Duration::from_millis(20);
+    }
+    (codec, packets)
+}
+
 fn main() {
-    let spoken: Vec<u8> = speech(8_000, 30).into_iter().map(media::g711::encode_ulaw).collect();
-    let silent = vec![0xff; 16_000];
+    let spoken = packets(Codec::Pcmu, 8_000, speech(8_000, 30));
+    let silent = packets(Codec::Pcmu, 8_000, vec![0; 240_000]);
     calls("one call, both sides silent", 1, &silent, false, false);
     calls("one call, the peer speaks", 1, &spoken, false, false);
     calls("one call, both speak (22,050 Hz)", 1, &spoken, true, false);
@@ -117,6 +143,12 @@ fn main() {
     calls("one call, both speak, recorded", 1, &spoken, true, true);
     calls("100 calls, the peer speaks", 100, &spoken, false, false);
     calls("100 calls, both speak", 100, &spoken, true, false);
+    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus] {
+        let name = |what: &str| format!("100 calls, both speak, {}{what}", codec.name());
+        let spoken = packets(codec, 16_000, speech(16_000, 30));
+        calls(&name(""), 100, &spoken, true, false);
+        calls(&name(", recorded"), 100, &spoken, true, true);
+    }
 
     for (from, to) in
         [(8_000u32, 16_000u32), (16_000, 8_000), (22_050, 8_000), (24_000, 8_000), (44_100, 8_000)]

@@ -21,7 +21,8 @@ use std::collections::VecDeque;
 use crate::conceal::Concealer;
 use crate::dtmf::MAX_QUEUED_DIGITS;
 use crate::mix::{self, Limiter};
-use crate::{LINE_FRAME, LINE_RATE, Stats};
+use crate::rate::{Converter, Rate, Sound};
+use crate::{FRAME, Stats};
 
 /// Legs of a session: the bridge, and three who attend.
 pub const LEGS: usize = 4;
@@ -50,20 +51,21 @@ pub enum Tap {
 /// What goes from one session to the other in a tick.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Passed {
-    /// 20 ms at [`LINE_RATE`](crate::LINE_RATE).
-    pub pcm: [i16; LINE_FRAME],
+    /// 20 ms, at the rate of the session that heard it.
+    pub pcm: Sound,
     /// A key that the peer has released.
     pub digit: Option<char>,
 }
 
 /// The legs of a session, and what of them is heard in a tick.
 pub(crate) struct Legs {
+    rate: Rate,
     legs: [Option<Box<Leg>>; LEGS],
     /// Keys that have not gone over the bridge yet.
     keys: VecDeque<char>,
     limiter: Limiter,
     /// What is played and what came by the legs, before it is made to fit.
-    sum: [i32; LINE_FRAME],
+    sum: [i32; FRAME],
     /// `sum` is what the peer hears in this tick.
     mixed: bool,
 }
@@ -73,7 +75,7 @@ struct Leg {
     passed: Option<Passed>,
     feed: Feed,
     /// What came by it for this tick, if something did.
-    frame: [i16; LINE_FRAME],
+    frame: Sound,
     sounds: bool,
     limiter: Limiter,
 }
@@ -81,11 +83,20 @@ struct Leg {
 impl Legs {
     pub(crate) fn new() -> Self {
         Legs {
+            rate: Rate::Narrow,
             legs: [const { None }; LEGS],
             keys: VecDeque::with_capacity(MAX_QUEUED_DIGITS),
             limiter: Limiter::new(),
-            sum: [0; LINE_FRAME],
+            sum: [0; FRAME],
             mixed: false,
+        }
+    }
+
+    /// The session's rate has become another one. What waits in the legs is dropped.
+    pub(crate) fn set_rate(&mut self, rate: Rate) {
+        if self.rate != rate {
+            self.rate = rate;
+            self.legs.iter_mut().flatten().for_each(|leg| leg.set_rate(rate));
         }
     }
 
@@ -97,7 +108,7 @@ impl Legs {
     /// Makes a leg, anew where there is one, or takes it away.
     pub(crate) fn set(&mut self, leg: usize, tap: Option<Tap>) {
         if let Some(place) = self.legs.get_mut(leg) {
-            *place = tap.map(|tap| Box::new(Leg::new(tap)));
+            *place = tap.map(|tap| Box::new(Leg::new(tap, self.rate)));
         }
         if leg == 0 {
             self.keys.clear();
@@ -143,26 +154,22 @@ impl Legs {
     }
 
     /// Adds what came by the legs to what is played.
-    pub(crate) fn mix(&mut self, ours: &mut [i16; LINE_FRAME]) {
+    pub(crate) fn mix(&mut self, ours: &mut Sound) {
         if self.legs.iter().all(Option::is_none) {
             return;
         }
         self.mixed = true;
-        self.sum.fill(0);
-        mix::add(&mut self.sum, ours);
+        let sum = &mut self.sum[..ours.len()];
+        sum.fill(0);
+        mix::add(sum, ours);
         for leg in self.legs.iter().flatten().filter(|leg| leg.sounds) {
-            mix::add(&mut self.sum, &leg.frame);
+            mix::add(sum, &leg.frame);
         }
-        self.limiter.limit(&self.sum, ours);
+        self.limiter.limit(sum, ours);
     }
 
     /// A tick ends: `theirs` is what the peer said, where it is heard, and `ours` what it was sent.
-    pub(crate) fn pass(
-        &mut self,
-        theirs: Option<&[i16; LINE_FRAME]>,
-        ours: &[i16; LINE_FRAME],
-        stats: &mut Stats,
-    ) {
+    pub(crate) fn pass(&mut self, theirs: Option<&Sound>, ours: &Sound, stats: &mut Stats) {
         let keys = &mut self.keys;
         for (index, leg) in self.legs.iter_mut().enumerate() {
             let Some(leg) = leg else { continue };
@@ -170,7 +177,7 @@ impl Legs {
                 Tap::Nothing => None,
                 Tap::Voice => theirs.copied(),
                 Tap::Both => {
-                    let mut both = [0; LINE_FRAME];
+                    let mut both = [0; FRAME];
                     if self.mixed {
                         both = self.sum;
                         if leg.sounds {
@@ -182,8 +189,8 @@ impl Legs {
                     if let Some(theirs) = theirs {
                         mix::add(&mut both, theirs);
                     }
-                    let mut pcm = [0; LINE_FRAME];
-                    leg.limiter.limit(&both, &mut pcm);
+                    let mut pcm = Sound::silence(ours.rate());
+                    leg.limiter.limit(&both[..ours.len()], &mut pcm);
                     Some(pcm)
                 }
             };
@@ -202,21 +209,29 @@ impl Legs {
 }
 
 impl Leg {
-    fn new(tap: Tap) -> Self {
+    fn new(tap: Tap, rate: Rate) -> Self {
         Leg {
             tap,
             passed: None,
-            feed: Feed::new(),
-            frame: [0; LINE_FRAME],
+            feed: Feed::new(rate),
+            frame: Sound::silence(rate),
             sounds: false,
             limiter: Limiter::new(),
         }
+    }
+
+    fn set_rate(&mut self, rate: Rate) {
+        self.feed = Feed::new(rate);
+        self.frame = Sound::silence(rate);
     }
 }
 
 /// What waits to be sent on behalf of the other session.
 struct Feed {
-    frames: VecDeque<[i16; LINE_FRAME]>,
+    /// At our rate.
+    frames: VecDeque<Sound>,
+    rate: Rate,
+    converter: Converter,
     concealer: Concealer,
     /// Ticks in a row with nothing to send.
     dry: u32,
@@ -225,25 +240,28 @@ struct Feed {
 }
 
 impl Feed {
-    fn new() -> Self {
+    fn new(rate: Rate) -> Self {
         Feed {
             frames: VecDeque::with_capacity(CAPACITY),
-            concealer: Concealer::new(LINE_RATE),
+            rate,
+            converter: Converter::new(),
+            concealer: Concealer::new(rate.hz()),
             dry: GONE,
             spare: 0,
         }
     }
 
-    fn push(&mut self, frame: [i16; LINE_FRAME], stats: &mut Stats) {
+    fn push(&mut self, frame: Sound, stats: &mut Stats) {
         if self.frames.len() == CAPACITY {
             self.frames.pop_front();
             stats.bridge_dropped += 1;
         }
+        let frame = self.converter.convert(&frame, self.rate);
         self.frames.push_back(frame);
     }
 
     /// The sound of this tick. False: there is none, and the frame is as it was.
-    fn pull(&mut self, frame: &mut [i16; LINE_FRAME], stats: &mut Stats) -> bool {
+    fn pull(&mut self, frame: &mut Sound, stats: &mut Stats) -> bool {
         let Some(theirs) = self.frames.pop_front() else {
             self.dry = self.dry.saturating_add(1);
             self.spare = 0;
@@ -283,19 +301,26 @@ impl Feed {
 mod tests {
     use super::*;
 
+    /// The last sample of a frame.
+    const LAST: usize = 159;
+
+    fn constant(sample: i16) -> Sound {
+        Sound::new(Rate::Narrow, &[sample; 160])
+    }
+
     fn pull(feed: &mut Feed, stats: &mut Stats) -> i16 {
-        let mut frame = [0; LINE_FRAME];
+        let mut frame = Sound::silence(Rate::Narrow);
         feed.pull(&mut frame, stats);
-        frame[LINE_FRAME - 1]
+        frame[LAST]
     }
 
     #[test]
     fn a_frame_that_comes_late_costs_one_frame_of_delay_and_not_for_ever() {
-        let (mut feed, mut stats) = (Feed::new(), Stats::default());
+        let (mut feed, mut stats) = (Feed::new(Rate::Narrow), Stats::default());
         let mut sent = 0;
         let mut push = |feed: &mut Feed, stats: &mut Stats| {
             sent += 1;
-            feed.push([sent * 10; LINE_FRAME], stats);
+            feed.push(constant(sent * 10), stats);
             sent * 10
         };
         for _ in 0..10 {
@@ -321,34 +346,35 @@ mod tests {
 
     #[test]
     fn who_falls_silent_is_not_made_up_for_long_and_a_flood_is_bounded() {
-        let (mut feed, mut stats) = (Feed::new(), Stats::default());
+        let (mut feed, mut stats) = (Feed::new(Rate::Narrow), Stats::default());
         assert_eq!(pull(&mut feed, &mut stats), 0);
-        feed.push([1_000; LINE_FRAME], &mut stats);
+        feed.push(constant(1_000), &mut stats);
         for _ in 0..50 {
             pull(&mut feed, &mut stats);
         }
         assert_eq!((stats.bridge_missed, pull(&mut feed, &mut stats)), (u64::from(GONE), 0));
         for _ in 0..20 {
-            feed.push([1; LINE_FRAME], &mut stats);
+            feed.push(constant(1), &mut stats);
         }
         assert_eq!((feed.frames.len(), stats.bridge_dropped), (CAPACITY, 12));
     }
 
-    const LOUD: [i16; LINE_FRAME] = [9_000; LINE_FRAME];
+    fn loud() -> Sound {
+        constant(9_000)
+    }
 
     /// A tick: what came by the legs `fed`, `theirs` heard, `ours` played. What the peer hears, and what each leg passes on.
     fn tick(legs: &mut Legs, fed: &[(usize, i16)], theirs: i16, ours: i16) -> (i16, [Option<i16>; LEGS]) {
         let mut stats = Stats::default();
         for &(leg, sample) in fed {
-            assert!(legs.feed(leg, &Passed { pcm: [sample; LINE_FRAME], digit: None }, &mut stats));
+            assert!(legs.feed(leg, &Passed { pcm: constant(sample), digit: None }, &mut stats));
         }
         legs.pull(&mut stats);
-        let mut ours = [ours; LINE_FRAME];
+        let mut ours = constant(ours);
         legs.mix(&mut ours);
-        legs.pass(Some(&[theirs; LINE_FRAME]), &ours, &mut stats);
-        let passed =
-            std::array::from_fn(|leg| legs.take_passed(leg).map(|passed| passed.pcm[LINE_FRAME - 1]));
-        (ours[LINE_FRAME - 1], passed)
+        legs.pass(Some(&constant(theirs)), &ours, &mut stats);
+        let passed = std::array::from_fn(|leg| legs.take_passed(leg).map(|passed| passed.pcm[LAST]));
+        (ours[LAST], passed)
     }
 
     #[test]
@@ -358,8 +384,8 @@ mod tests {
         legs.set(0, Some(Tap::Voice));
         legs.set(1, Some(Tap::Both));
         legs.set(3, Some(Tap::Nothing));
-        assert!(!legs.feed(2, &Passed { pcm: LOUD, digit: None }, &mut Stats::default()));
-        assert!(!legs.feed(LEGS, &Passed { pcm: LOUD, digit: None }, &mut Stats::default()));
+        assert!(!legs.feed(2, &Passed { pcm: loud(), digit: None }, &mut Stats::default()));
+        assert!(!legs.feed(LEGS, &Passed { pcm: loud(), digit: None }, &mut Stats::default()));
         // The peer says 1,000, is played 100, hears 10 by the bridge, 5 from who listens and speaks, 2 from who speaks only.
         let (heard, passed) = tick(&mut legs, &[(0, 10), (1, 5), (3, 2)], 1_000, 100);
         assert_eq!((heard, passed), (117, [Some(1_000), Some(1_112), None, None]));
@@ -379,7 +405,7 @@ mod tests {
         legs.set(1, Some(Tap::Both));
         legs.key('2');
         legs.pull(&mut stats);
-        legs.pass(Some(&LOUD), &LOUD, &mut stats);
+        legs.pass(Some(&loud()), &loud(), &mut stats);
         assert_eq!(legs.take_passed(1).map(|passed| passed.digit), Some(None));
         assert_eq!(legs.take_passed(0).and_then(|passed| passed.digit), Some('2'));
     }

@@ -13,6 +13,7 @@
 //! costs next to nothing, and its loudness then excuses the frames in which whispered consonants leave too little to compare.
 
 use crate::LINE_FRAME;
+use crate::rate::{Rate, Sound};
 
 /// Samples of one tick at 4 kHz.
 const TICK: usize = LINE_FRAME / 2;
@@ -72,7 +73,7 @@ impl Echo {
     }
 
     /// Takes what was sent in a tick, silence too.
-    pub(crate) fn sent(&mut self, pcm: &[i16; LINE_FRAME]) {
+    pub(crate) fn sent(&mut self, pcm: &Sound) {
         self.sounding = match pcm.iter().any(|sample| sample.unsigned_abs() > 16) {
             true => (SENT / TICK) as u32 + 1,
             false => self.sounding.saturating_sub(1),
@@ -82,7 +83,7 @@ impl Echo {
     }
 
     /// Takes what was heard in a tick.
-    pub(crate) fn heard(&mut self, pcm: &[i16; LINE_FRAME]) {
+    pub(crate) fn heard(&mut self, pcm: &Sound) {
         self.heard.copy_within(TICK.., 0);
         self.halve_heard.push(pcm, &mut self.heard[HEARD - TICK..]);
     }
@@ -255,23 +256,43 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-/// 8 kHz to 4 kHz by a half-band filter of seven taps.
+/// The past of a half-band filter of seven taps.
+const PAST: usize = 6;
+
+/// To 4 kHz, from 8 kHz in one step or from 16 kHz in two.
 #[derive(Default)]
 struct Halve {
-    before: [f32; 6],
+    before: [f32; PAST],
+    before_wide: [f32; PAST],
 }
 
 impl Halve {
-    fn push(&mut self, pcm: &[i16; LINE_FRAME], out: &mut [f32]) {
-        let mut line = [0.0f32; LINE_FRAME + 6];
-        line[..6].copy_from_slice(&self.before);
-        for (sample, value) in line[6..].iter_mut().zip(pcm) {
-            *sample = f32::from(*value);
+    fn push(&mut self, pcm: &Sound, out: &mut [f32]) {
+        let mut line = [0.0f32; LINE_FRAME + PAST];
+        match pcm.rate() {
+            Rate::Narrow => {
+                for (sample, value) in line[PAST..].iter_mut().zip(pcm.iter()) {
+                    *sample = f32::from(*value);
+                }
+            }
+            Rate::Wide => {
+                let mut wide = [0.0f32; 2 * LINE_FRAME + PAST];
+                for (sample, value) in wide[PAST..].iter_mut().zip(pcm.iter()) {
+                    *sample = f32::from(*value);
+                }
+                halve(&mut wide, &mut self.before_wide, &mut line[PAST..]);
+            }
         }
-        self.before.copy_from_slice(&line[LINE_FRAME..]);
-        for (index, out) in out.iter_mut().enumerate() {
-            let at = &line[2 * index..2 * index + 7];
-            *out = at[3] * 0.5 + (at[2] + at[4]) * 0.281_25 - (at[0] + at[6]) * 0.031_25;
-        }
+        halve(&mut line, &mut self.before, out);
+    }
+}
+
+/// Halves the rate of `line[PAST..]`; what comes before it is put in, and what will come before the next is kept.
+fn halve(line: &mut [f32], before: &mut [f32; PAST], out: &mut [f32]) {
+    line[..PAST].copy_from_slice(before);
+    before.copy_from_slice(&line[line.len() - PAST..]);
+    for (index, out) in out.iter_mut().enumerate() {
+        let at = &line[2 * index..2 * index + PAST + 1];
+        *out = at[3] * 0.5 + (at[2] + at[4]) * 0.281_25 - (at[0] + at[6]) * 0.031_25;
     }
 }

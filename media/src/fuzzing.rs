@@ -26,7 +26,9 @@ pub fn description(bytes: &[u8]) {
 pub fn session(began: Instant, bytes: &[u8]) {
     let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
     let mut session = MediaSession::new(SessionConfig { record: true, ..SessionConfig::default() }, began);
-    let agreed = Negotiated::plain(Codec::Pcma, peer);
+    // The length chooses the codec, so that what was found before still means the same script.
+    let codec = [Codec::Pcma, Codec::G722, Codec::Opus][bytes.len() % 3];
+    let agreed = Negotiated::plain(codec, peer);
     session.configure(began, &agreed);
     let mut now = began;
     let mut rest = bytes;
@@ -40,7 +42,7 @@ pub fn session(began: Instant, bytes: &[u8]) {
             0 => session.handle_rtcp(now, from, packet),
             1 => {
                 // A packet whose header is in order.
-                let mut whole = vec![0x80, [8, 101, 13, 0][usize::from(route >> 3 & 3)]];
+                let mut whole = vec![0x80, [agreed.payload_type, 101, 13, 0][usize::from(route >> 3 & 3)]];
                 whole.extend(packet);
                 session.handle_packet(now, from, &whole);
             }

@@ -1,11 +1,13 @@
 //! The jitter buffer: puts packets into the order in which they were spoken, and decides when each is played.
 //!
-//! All times are in samples of the line (1/8,000 s). A packet's *transit* is its arrival minus its timestamp; where the sender's clock
+//! All times are line time, in units of 1/8,000 s whatever the codec. A packet's *transit* is its arrival minus its timestamp; where the sender's clock
 //! began is unknown, so only differences mean something. The smallest transit of the last seconds is the *base*: a packet that
 //! met no queue on its way. What a packet took longer than that is its *delay*, and a [histogram](Delays) with a fading memory holds the
 //! distribution of these. The *target* is the delay that costs least: each millisecond costs one, and each percent of the packets that would
 //! come too late costs [`LOSS_COST`]. So a line whose delays are spread evenly is waited for to its end, and one packet in a hundred that
 //! takes very long is not.
+//!
+//! A line that loses packets is given one packet's length more, so that what follows a gap is here when the gap is to be filled.
 //!
 //! Packets are taken at ticks, so one may have to be here for up to a tick before its first sample is played. How long before *that* moment the
 //! fastest packet would be here is its *margin*, and it is the margin that shall be the target.
@@ -62,6 +64,11 @@ const MEMORY: f32 = 400.0;
 const LOSS_COST: f32 = 400.0;
 /// After so long without a packet the spurt is over.
 const SPURT_END: i64 = 1_600;
+/// The share of lost packets above which, and below which again, the buffer holds one packet more: two of 400, and half of one.
+const MANY: f32 = 0.0045;
+const FEW: f32 = 0.00125;
+/// That packet counts for 40 ms at most.
+const MOST_AHEAD: i64 = 320;
 /// Packets that come within 2 ms come together.
 const TOGETHER: i64 = 16;
 /// One tick.
@@ -94,6 +101,7 @@ pub(crate) struct Jitter {
     starved: i64,
     base: Base,
     delays: Delays,
+    losses: Losses,
     /// When the packet before came.
     arrived: i64,
     target: i64,
@@ -156,6 +164,7 @@ impl Jitter {
             starved: 0,
             base: Base::default(),
             delays: Delays::new(),
+            losses: Losses::default(),
             arrived: i64::MIN / 2,
             target: initial,
         }
@@ -170,6 +179,7 @@ impl Jitter {
         self.played = i64::MIN / 2;
         self.others.clear();
         self.starved = 0;
+        self.losses.restart();
         self.base = Base::default();
     }
 
@@ -186,19 +196,22 @@ impl Jitter {
         codec: Codec,
         payload: &[u8],
     ) -> Inserted {
-        let samples = codec::samples_in(codec, payload.len());
-        self.learn(now, timestamp);
+        let samples = codec::units_in(codec, payload);
+        self.losses.observe(sequence);
+        self.learn(now, timestamp, samples as i64);
         self.put(sequence, timestamp, samples, codec, payload)
     }
 
     /// Queues a description of the silence that begins at `timestamp`. Such packets come when they like, so nothing is learnt from them.
     pub(crate) fn insert_comfort(&mut self, sequence: i64, timestamp: i64, payload: &[u8]) -> Inserted {
+        self.losses.observe(sequence);
         // The codec of what is no sound says nothing.
         self.put(sequence, timestamp, 0, Codec::Pcmu, payload)
     }
 
     /// A packet came that holds no sound, and takes a sequence number.
     pub(crate) fn other(&mut self, sequence: i64) {
+        self.losses.observe(sequence);
         if self.others.len() == OTHERS {
             self.others.pop_front();
         }
@@ -294,12 +307,6 @@ impl Jitter {
         matches!((self.next, self.packets.front()), (Some(next), Some(first)) if first.timestamp <= next && first.samples > 0)
     }
 
-    /// The packet that comes after the gap that [`Next::Lost`] told.
-    #[allow(dead_code, reason = "a codec with forward error correction looks into it")]
-    pub(crate) fn upcoming(&self) -> Option<&Packet> {
-        self.packets.front()
-    }
-
     /// How much later than the fastest packet we play, in samples; `None` between spurts.
     pub(crate) fn delay(&self, now: i64, pending: usize) -> Option<i64> {
         self.next.map(|next| self.slack_of(now, next - pending as i64))
@@ -387,7 +394,7 @@ impl Jitter {
         now - timestamp - self.base.value().unwrap_or(now - timestamp)
     }
 
-    fn learn(&mut self, now: i64, timestamp: i64) {
+    fn learn(&mut self, now: i64, timestamp: i64, samples: i64) {
         let transit = now - timestamp;
         let before = self.base.value();
         let base = self.base.observe(now, transit);
@@ -397,8 +404,10 @@ impl Jitter {
         let together = now - self.arrived < TOGETHER;
         self.arrived = now;
         self.delays.observe(transit - base, if together { 0.25 } else { 1.0 });
-        let least = if self.delays.seen < MEMORY { self.initial } else { self.min };
-        self.target = self.delays.cheapest(least, self.max);
+        let clean = if self.delays.seen < MEMORY { self.initial } else { self.min };
+        // Where packets are lost, one more shall be here: a gap whose other side is known is mended much better.
+        let least = if self.losses.many { self.min + samples.min(MOST_AHEAD) } else { clean };
+        self.target = self.delays.cheapest(least.max(clean).min(self.max), self.max);
     }
 }
 
@@ -465,6 +474,35 @@ impl Delays {
             }
         }
         best.1
+    }
+}
+
+/// How many packets are lost: a share of the last [`MEMORY`].
+#[derive(Default)]
+struct Losses {
+    highest: Option<i64>,
+    share: f32,
+    many: bool,
+}
+
+impl Losses {
+    fn observe(&mut self, sequence: i64) {
+        let step = self.highest.map_or(1, |highest| sequence - highest);
+        self.share *= 1.0 - 1.0 / MEMORY;
+        if step > 0 {
+            self.highest = Some(sequence);
+            // A long absence is no lossy line.
+            self.share += (step - 1).min(8) as f32 / MEMORY;
+        } else {
+            // It was missing, and only late.
+            self.share = (self.share - 1.0 / MEMORY).max(0.0);
+        }
+        self.many = self.share > if self.many { FEW } else { MANY };
+    }
+
+    /// Numbers begin anew.
+    fn restart(&mut self) {
+        self.highest = None;
     }
 }
 

@@ -1,7 +1,7 @@
 //! What waits to be spoken: chunks with marks, taken 20 ms at a time, stopped and resumed at the very sample.
 //!
 //! Chunks keep the rate they came with until shortly before they are due: so a long chunk costs nothing when it comes, and dropping it
-//! costs nothing at all. Everything is counted in samples of the line, after conversion, so that for each mark what left, what was
+//! costs nothing at all. Everything is counted in samples, after conversion to the session's rate, so that for each mark what left, what was
 //! dropped and what was given add up exactly.
 //!
 //! Sound that stops in the middle of a wave clicks. So `pause` and `hush` let the next 5 ms leave with a falling gain, and these count as
@@ -11,21 +11,25 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::event::{Hushed, Mark, PlayChunk};
-use crate::resample::{RATES, Resampler};
-use crate::{Event, LINE_FRAME, LINE_RATE, PlayError};
+use crate::rate::{Rate, Sound};
+use crate::resample::{RATES, Resampler, convert};
+use crate::{Event, LINE_RATE, PlayError};
 
-/// The fade: 5 ms.
-const FADE: usize = 40;
+/// The fade at the highest rate: 5 ms.
+const MAX_FADE: usize = 80;
 /// Chunks that may wait, however short they are.
 const MAX_CHUNKS: usize = 4_096;
 /// Rates for which a resampler is kept.
 const MAX_RATES: usize = 4;
 
 pub(crate) struct Playout {
+    rate: Rate,
+    /// Samples of the fade.
+    fade: usize,
     chunks: VecDeque<PlayChunk>,
     /// Samples of the first chunk that have been converted.
     offset: usize,
-    /// Samples of the line of all chunks but what has been converted, roughly (rounded per chunk). Bounds the queue.
+    /// Line time of all chunks but what has been converted, roughly (rounded per chunk). Bounds the queue.
     waiting: u64,
     limit: u64,
     current: Option<Current>,
@@ -41,13 +45,13 @@ pub(crate) struct Playout {
     /// The next sound begins after a pause: it needs a rising gain.
     rising: bool,
     /// The fade of what was hushed, still to leave.
-    tail: [i16; FADE],
+    tail: [i16; MAX_FADE],
     tail_left: usize,
 }
 
 struct Current {
     mark: Mark,
-    /// Samples of the line that left.
+    /// What left, in half units of line time, which is a whole number at either rate.
     played: u64,
     /// Nothing more comes: when `ready` is empty the mark has been played.
     complete: bool,
@@ -56,6 +60,8 @@ struct Current {
 impl Playout {
     pub(crate) fn new(max_queue: Duration) -> Self {
         Playout {
+            rate: Rate::Narrow,
+            fade: MAX_FADE / 2,
             chunks: VecDeque::with_capacity(32),
             offset: 0,
             waiting: 0,
@@ -63,21 +69,38 @@ impl Playout {
             current: None,
             resamplers: Vec::with_capacity(MAX_RATES),
             active: None,
-            ready: Vec::with_capacity(4 * LINE_FRAME),
+            ready: Vec::with_capacity(4 * Rate::Narrow.frame()),
             taken: 0,
             paused: false,
             sounding: false,
             rising: false,
-            tail: [0; FADE],
+            tail: [0; MAX_FADE],
             tail_left: 0,
         }
+    }
+
+    /// The session's rate has become another one. What is ready is converted, so nothing of a mark is lost.
+    pub(crate) fn set_rate(&mut self, rate: Rate) {
+        if self.rate == rate {
+            return;
+        }
+        self.finish();
+        self.ready.drain(..self.taken);
+        self.taken = 0;
+        let ready = convert(&self.ready, self.rate.hz(), rate.hz());
+        self.ready = Vec::with_capacity(4 * rate.frame());
+        self.ready.extend(ready);
+        self.resamplers.clear();
+        self.rate = rate;
+        self.fade = MAX_FADE * rate.scale() / 2;
+        self.tail_left = 0;
     }
 
     pub(crate) fn play(&mut self, chunk: PlayChunk) -> Result<(), PlayError> {
         if !RATES.contains(&chunk.rate) {
             return Err(PlayError::UnsupportedRate(chunk.rate));
         }
-        let length = line_samples(chunk.pcm.len(), chunk.rate);
+        let length = samples_at(LINE_RATE, chunk.pcm.len(), chunk.rate);
         if self.chunks.len() >= MAX_CHUNKS || (self.waiting > 0 && self.waiting + length > self.limit) {
             return Err(PlayError::QueueFull);
         }
@@ -88,7 +111,7 @@ impl Playout {
 
     /// How much waits, about.
     pub(crate) fn queued(&self) -> Duration {
-        duration(self.waiting + (self.ready.len() - self.taken) as u64)
+        duration(2 * self.waiting + self.halves(self.ready.len() - self.taken))
     }
 
     pub(crate) fn pause(&mut self) {
@@ -102,9 +125,8 @@ impl Playout {
     pub(crate) fn hush(&mut self) -> Hushed {
         let mut hushed = Hushed::default();
         if self.sounding && self.tail_left == 0 {
-            self.tail = [0; FADE];
-            let mut tail = [0; FADE];
-            self.tail_left = self.take(&mut tail);
+            let mut tail = [0; MAX_FADE];
+            self.tail_left = self.take(&mut tail[..self.fade]);
             fall(&mut tail[..self.tail_left]);
             self.tail = tail;
         }
@@ -129,7 +151,7 @@ impl Playout {
             last = Some(mark);
             dropped += self.drop_rest_of(mark);
         }
-        hushed.dropped = duration(dropped);
+        hushed.dropped = duration(self.halves(dropped as usize));
         self.ready.clear();
         self.taken = 0;
         self.waiting = 0;
@@ -141,19 +163,15 @@ impl Playout {
 
     /// Fills a frame, with silence where nothing is to be played, and tells what began and ended in it. Gives how many of its samples
     /// belong to marks.
-    pub(crate) fn pull(
-        &mut self,
-        now: Instant,
-        frame: &mut [i16; LINE_FRAME],
-        events: &mut VecDeque<Event>,
-    ) -> usize {
+    pub(crate) fn pull(&mut self, now: Instant, frame: &mut Sound, events: &mut VecDeque<Event>) -> usize {
+        let fade = self.fade;
         frame.fill(0);
         let start = self.tail_left;
         frame[..start].copy_from_slice(&self.tail[..start]);
         self.tail_left = 0;
         if self.paused {
             if self.sounding {
-                let faded = self.take_telling(now, &mut frame[start..start + FADE], events);
+                let faded = self.take_telling(now, &mut frame[start..start + fade], events);
                 fall(&mut frame[start..start + faded]);
                 self.sounding = false;
                 self.rising = true;
@@ -163,13 +181,13 @@ impl Playout {
         }
         let taken = self.take_telling(now, &mut frame[start..], events);
         if taken > 0 && self.rising {
-            let steps = FADE.min(taken);
+            let steps = fade.min(taken);
             for (index, sample) in frame[start..start + steps].iter_mut().enumerate() {
-                *sample = (i32::from(*sample) * (index as i32 + 1) / (FADE as i32 + 1)) as i16;
+                *sample = (i32::from(*sample) * (index as i32 + 1) / (fade as i32 + 1)) as i16;
             }
             self.rising = false;
         }
-        self.sounding = start + taken == LINE_FRAME;
+        self.sounding = start + taken == frame.len();
         start + taken
     }
 
@@ -212,8 +230,9 @@ impl Playout {
         let taken = out.len().min(self.ready.len() - self.taken);
         out[..taken].copy_from_slice(&self.ready[self.taken..self.taken + taken]);
         self.taken += taken;
+        let halves = self.halves(taken);
         if let Some(current) = &mut self.current {
-            current.played += taken as u64;
+            current.played += halves;
         }
         taken
     }
@@ -245,7 +264,7 @@ impl Playout {
             self.offset = end;
             if end == chunk.pcm.len() {
                 complete = chunk.last;
-                self.waiting = self.waiting.saturating_sub(line_samples(end, rate));
+                self.waiting = self.waiting.saturating_sub(samples_at(LINE_RATE, end, rate));
                 self.chunks.pop_front();
                 self.offset = 0;
                 if complete {
@@ -262,7 +281,7 @@ impl Playout {
     fn drop_rest_of(&mut self, mark: Mark) -> u64 {
         let mut samples = 0;
         // What follows at one rate counts together, and with what the resampler holds of it.
-        let mut rate = self.active.map_or(LINE_RATE, |active| self.resamplers[active].0);
+        let mut rate = self.active.map_or(self.rate.hz(), |active| self.resamplers[active].0);
         let mut more = 0;
         let mut ended = false;
         while self.chunks.front().is_some_and(|chunk| chunk.mark == mark && !ended) {
@@ -288,7 +307,7 @@ impl Playout {
                 resampler.reset();
                 samples
             }
-            None => line_samples(more, rate),
+            None => samples_at(self.rate.hz(), more, rate),
         }
     }
 
@@ -303,14 +322,22 @@ impl Playout {
     fn activate(&mut self, rate: u32) {
         let known = self.resamplers.iter().position(|(known, _)| *known == rate);
         self.active = Some(known.unwrap_or_else(|| {
-            self.prepare(rate, Resampler::new(rate, LINE_RATE));
+            self.prepare(rate, Resampler::new(rate, self.rate.hz()));
             self.resamplers.len() - 1
         }));
     }
 
+    /// How many half units of line time so many samples last.
+    fn halves(&self, samples: usize) -> u64 {
+        samples as u64 * 2 / self.rate.scale() as u64
+    }
+
     /// Keeps a resampler that was made elsewhere, so that none has to be made in a tick.
     pub(crate) fn prepare(&mut self, rate: u32, resampler: Resampler) {
-        if self.resamplers.iter().any(|(known, _)| *known == rate) {
+        // One for another rate of the line was made before that changed.
+        if resampler.rates() != (rate, self.rate.hz())
+            || self.resamplers.iter().any(|(known, _)| *known == rate)
+        {
             return;
         }
         if self.resamplers.len() == MAX_RATES {
@@ -330,12 +357,12 @@ fn fall(pcm: &mut [i16]) {
     }
 }
 
-/// Samples of the line that so many samples at `rate` become.
-fn line_samples(samples: usize, rate: u32) -> u64 {
-    samples as u64 * u64::from(LINE_RATE) / u64::from(rate)
+/// Samples at `to` that so many samples at `rate` become.
+fn samples_at(to: u32, samples: usize, rate: u32) -> u64 {
+    samples as u64 * u64::from(to) / u64::from(rate)
 }
 
-/// Exact: a sample of the line lasts 125 µs.
-fn duration(samples: u64) -> Duration {
-    Duration::from_micros(samples * 125)
+/// Exact: half a unit of line time lasts 62.5 µs.
+fn duration(halves: u64) -> Duration {
+    Duration::from_nanos(halves * 62_500)
 }

@@ -3,13 +3,14 @@
 //! Keeps the account of numbers (what was lost, late, doubled), follows the sender when it starts anew, and puts together decoding,
 //! concealment and the jitter buffer's decisions.
 
-use crate::codec;
+use crate::codec::{self, Decoder};
 use crate::comfort::Comfort;
 use crate::conceal::Concealer;
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
+use crate::rate::Sound;
 use crate::rtp::{Arrival, Header, Sequence, Timeline};
 use crate::sdp::Codec;
-use crate::stretch::{PITCH_MIN, accelerate, is_quiet};
+use crate::stretch::{CUT_MIN, accelerate, is_quiet};
 use crate::{LINE_FRAME, LINE_RATE, Stats};
 
 /// A transit that differs so much from the base is no delay: the sender's timestamps jumped.
@@ -22,19 +23,21 @@ const PATIENCE: u32 = 25;
 const IMPATIENCE: u32 = 200;
 /// So much less delay than needed is gained by lengthening sound even where it does not repeat.
 const URGENT: i64 = 320;
-/// The longest payload that is taken: 200 ms of G.711.
-const MAX_SAMPLES: usize = 1_600;
+/// The longest payload that is taken: 200 ms.
+const MAX_UNITS: usize = 1_600;
 
 pub(crate) struct Receiver {
     stream: Option<Stream>,
+    codec: Codec,
+    decoder: Decoder,
     jitter: Jitter,
     concealer: Concealer,
     comfort: Comfort,
     /// The peer has said how its silence sounds, and has not spoken since.
     comforted: bool,
-    /// Samples that are lost, and are made up when what follows them is decoded.
+    /// Line time that is lost, and is made up when what follows it is decoded.
     gap: usize,
-    /// Decoded, not yet played.
+    /// Decoded, not yet played, at the codec's rate.
     pcm: Vec<i16>,
     scratch: Vec<i16>,
     late_run: u32,
@@ -56,7 +59,7 @@ struct Stream {
     ssrc: u32,
     sequence: Sequence,
     timeline: Timeline,
-    /// Transit of the packet before, and the running jitter (RFC 3550 A.8), in samples.
+    /// Transit of the packet before, and the running jitter (RFC 3550 A.8), in line time.
     transit: i64,
     jitter: f32,
 }
@@ -76,13 +79,15 @@ impl Receiver {
     pub(crate) fn new(config: &JitterConfig) -> Self {
         Receiver {
             stream: None,
+            codec: Codec::Pcmu,
+            decoder: Decoder::new(Codec::Pcmu),
             jitter: Jitter::new(config),
             concealer: Concealer::new(LINE_RATE),
             comfort: Comfort::new(),
             comforted: false,
             gap: 0,
-            pcm: Vec::with_capacity(2 * MAX_SAMPLES),
-            scratch: Vec::with_capacity(MAX_SAMPLES),
+            pcm: Vec::with_capacity(2 * MAX_UNITS),
+            scratch: Vec::with_capacity(MAX_UNITS),
             late_run: 0,
             excess_ticks: 0,
             spare: 0,
@@ -92,6 +97,31 @@ impl Receiver {
             lost_before: 0,
             reported: (0, 0),
         }
+    }
+
+    /// Another codec was agreed. What waits undecoded is still played if it is G.711, which is always understood.
+    pub(crate) fn set_codec(&mut self, codec: Codec) {
+        if self.codec == codec {
+            return;
+        }
+        let rate = codec.rate();
+        if self.codec.rate() != rate {
+            self.concealer = Concealer::new(rate.hz());
+            self.pcm = Vec::with_capacity(2 * MAX_UNITS * rate.scale());
+            self.scratch = Vec::with_capacity(MAX_UNITS * rate.scale());
+        }
+        self.codec = codec;
+        self.decoder = Decoder::new(codec);
+    }
+
+    /// Samples per unit of line time.
+    fn scale(&self) -> usize {
+        self.codec.rate().scale()
+    }
+
+    /// How much line time has been decoded and not been played.
+    fn pending(&self) -> usize {
+        self.pcm.len() / self.scale()
     }
 
     /// The SSRC that is being received.
@@ -148,18 +178,20 @@ impl Receiver {
         payload: &[u8],
         stats: &mut Stats,
     ) {
-        let samples = codec::samples_in(codec, payload.len());
-        let Some(stream) = self.stream.as_mut().filter(|_| (1..=MAX_SAMPLES).contains(&samples)) else {
+        let units = codec::units_in(codec, payload);
+        let Some(stream) = self.stream.as_mut().filter(|_| (1..=MAX_UNITS).contains(&units)) else {
             return;
         };
         let newest = stream.sequence.highest() == (sequence - 65_536) as u32;
         let mut timestamp = stream.timeline.extend(header.timestamp);
-        let jumped = self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() > JUMP);
+        // Another clock's timestamps cannot be compared with those before (RFC 7160 §3.1).
+        let jumped = stream.timeline.divisor() != codec.clock_divisor()
+            || self.jitter.delay_of(now, timestamp).is_some_and(|delay| delay.abs() > JUMP);
         if newest && (jumped || self.late_run >= LATE_RUN) {
             stats.resyncs += 1;
             self.late_run = 0;
             self.jitter.restart();
-            stream.timeline = Timeline::new(header.timestamp);
+            stream.timeline = Timeline::new(header.timestamp, codec.clock_divisor());
             timestamp = i64::from(header.timestamp);
             stream.transit = now - timestamp;
         }
@@ -206,11 +238,11 @@ impl Receiver {
     }
 
     /// The next 20 ms; says whether a part was made up.
-    pub(crate) fn pull(&mut self, now: i64, frame: &mut [i16; LINE_FRAME], stats: &mut Stats) -> bool {
+    pub(crate) fn pull(&mut self, now: i64, frame: &mut Sound, stats: &mut Stats) -> bool {
         let mut concealed = false;
-        while self.pcm.len() < LINE_FRAME {
-            let wanted = LINE_FRAME - self.pcm.len();
-            match self.jitter.next(now, self.pcm.len() + self.gap, wanted) {
+        while self.pending() < LINE_FRAME {
+            let wanted = LINE_FRAME - self.pending();
+            match self.jitter.next(now, self.pending() + self.gap, wanted) {
                 Next::Packet { packet, skip } => self.decode(packet, skip),
                 Next::Comfort(packet) => {
                     self.fill_gap();
@@ -239,17 +271,20 @@ impl Receiver {
                     self.noise(wanted);
                     stats.comfort_frames += 1;
                 }
+                Next::Idle if self.muted == 0 && self.decoder.comfort(wanted, &mut self.pcm) => {
+                    stats.comfort_frames += 1;
+                }
                 Next::Starved | Next::Idle => self.silence(wanted),
             }
         }
         self.shorten(now, stats);
         self.lengthen(now, stats);
-        frame.copy_from_slice(&self.pcm[..LINE_FRAME]);
-        self.pcm.drain(..LINE_FRAME);
+        *frame = Sound::new(self.codec.rate(), &self.pcm);
+        self.pcm.drain(..frame.len());
         self.muted = self.muted.saturating_sub(1);
         stats.concealed_frames += u64::from(concealed);
         stats.target_ms = self.jitter.target() as f32 / 8.0;
-        if let Some(delay) = self.jitter.delay(now, self.pcm.len() + LINE_FRAME) {
+        if let Some(delay) = self.jitter.delay(now, self.pending() + LINE_FRAME) {
             stats.delay_ms = delay as f32 / 8.0;
         }
         concealed
@@ -257,7 +292,7 @@ impl Receiver {
 
     /// The timestamp of what stands behind the frame that was pulled last; `None` between spurts.
     pub(crate) fn position(&self) -> Option<i64> {
-        self.jitter.position().map(|next| next - self.pcm.len() as i64)
+        self.jitter.position().map(|next| next - self.pending() as i64)
     }
 
     /// What the next report to the peer says; begins a new interval.
@@ -272,7 +307,7 @@ impl Receiver {
             fraction_lost: (lost_now * 256).checked_div(interval).unwrap_or(0).min(255) as u8,
             lost: lost.min(0x7f_ffff) as u32,
             highest: stream.sequence.highest(),
-            jitter: stream.jitter as u32,
+            jitter: (stream.jitter * stream.timeline.divisor() as f32) as u32,
         })
     }
 
@@ -283,7 +318,7 @@ impl Receiver {
         self.stream = Some(Stream {
             ssrc: header.ssrc,
             sequence,
-            timeline: Timeline::new(header.timestamp),
+            timeline: Timeline::new(header.timestamp, self.codec.clock_divisor()),
             transit: now - i64::from(header.timestamp),
             jitter: 0.0,
         });
@@ -292,12 +327,17 @@ impl Receiver {
 
     fn decode(&mut self, packet: Packet, skip: usize) {
         self.comforted = false;
+        // Of a codec with a copy of each packet in the next one, this is where it lies.
+        let next = Some((packet.codec, &packet.payload[..]));
+        if self.gap > 0 && self.decoder.conceal(self.gap, next, &mut self.pcm) {
+            self.gap = 0;
+        }
         self.scratch.clear();
-        codec::decode(packet.codec, &packet.payload, &mut self.scratch);
+        self.decoder.decode(packet.codec, &packet.payload, &mut self.scratch);
         self.jitter.recycle(packet);
-        let fresh = self.scratch.len().min(skip);
+        let fresh = self.scratch.len().min(skip * self.scale());
         let start = self.pcm.len();
-        self.pcm.resize(start + std::mem::take(&mut self.gap), 0);
+        self.pcm.resize(start + std::mem::take(&mut self.gap) * self.scale(), 0);
         if self.pcm.len() > start {
             self.concealer.between(&mut self.pcm[start..], &mut self.scratch[fresh..]);
         } else {
@@ -306,46 +346,49 @@ impl Receiver {
         self.pcm.extend_from_slice(&self.scratch[fresh..]);
     }
 
-    fn conceal(&mut self, samples: usize) {
+    fn conceal(&mut self, units: usize) {
+        if self.decoder.conceal(units, None, &mut self.pcm) {
+            return;
+        }
         let start = self.pcm.len();
-        self.pcm.resize(start + samples, 0);
+        self.pcm.resize(start + units * self.scale(), 0);
         self.concealer.lost(&mut self.pcm[start..]);
     }
 
     /// What follows the gap is no sound.
     fn fill_gap(&mut self) {
-        let samples = std::mem::take(&mut self.gap);
-        self.conceal(samples);
+        let units = std::mem::take(&mut self.gap);
+        self.conceal(units);
     }
 
-    fn silence(&mut self, samples: usize) {
+    fn silence(&mut self, units: usize) {
         self.concealer.silence();
-        self.pcm.resize(self.pcm.len() + samples, 0);
+        self.pcm.resize(self.pcm.len() + units * self.scale(), 0);
     }
 
-    fn noise(&mut self, samples: usize) {
+    fn noise(&mut self, units: usize) {
         let start = self.pcm.len();
-        self.pcm.resize(start + samples, 0);
+        self.pcm.resize(start + units * self.scale(), 0);
         self.comfort.fill(&mut self.pcm[start..]);
         self.concealer.silence();
     }
 
     /// Gains delay that is needed, before a hole would.
     fn lengthen(&mut self, now: i64, stats: &mut Stats) {
-        let deficit = self.jitter.deficit(now, self.pcm.len() - LINE_FRAME);
+        let deficit = self.jitter.deficit(now, self.pending() - LINE_FRAME);
         if deficit == 0 || self.muted > 0 {
             return;
         }
         let gained = self.concealer.lengthen(&mut self.pcm, deficit > URGENT);
         if gained > 0 {
             stats.lengthened += 1;
-            stats.added_samples += gained as u64;
+            stats.added_samples += (gained / self.scale()) as u64;
         }
     }
 
     /// Takes delay back that is no longer needed.
     fn shorten(&mut self, now: i64, stats: &mut Stats) {
-        let pending = self.pcm.len() - LINE_FRAME;
+        let pending = self.pending() - LINE_FRAME;
         let excess = self.jitter.excess(now, pending, is_quiet(&self.pcm));
         if excess == 0 {
             self.excess_ticks = 0;
@@ -354,7 +397,7 @@ impl Receiver {
             self.rest_ticks = 0;
             return;
         }
-        self.align(now, self.pcm.len() - LINE_FRAME, stats);
+        self.align(now, pending, stats);
     }
 
     fn give_back(&mut self, now: i64, excess: i64, pending: usize, stats: &mut Stats) -> bool {
@@ -369,11 +412,11 @@ impl Receiver {
             self.excess_ticks = 0;
             return false;
         }
-        while self.pcm.len() < 2 * LINE_FRAME {
+        while self.pending() < 2 * LINE_FRAME {
             if !self.jitter.has_next() {
                 return false;
             }
-            let Next::Packet { packet, skip } = self.jitter.next(now, self.pcm.len(), LINE_FRAME) else {
+            let Next::Packet { packet, skip } = self.jitter.next(now, self.pending(), LINE_FRAME) else {
                 return false;
             };
             self.decode(packet, skip);
@@ -390,7 +433,7 @@ impl Receiver {
         }
         self.rest = if self.rest_ticks == 0 { pending } else { self.rest.min(pending) };
         self.rest_ticks += 1;
-        if self.rest_ticks < PATIENCE || self.rest < PITCH_MIN {
+        if self.rest_ticks < PATIENCE || self.rest < CUT_MIN {
             return;
         }
         if self.cut(self.rest.min(LINE_FRAME), false, stats) {
@@ -399,9 +442,10 @@ impl Receiver {
     }
 
     fn cut(&mut self, most: usize, force: bool, stats: &mut Stats) -> bool {
-        let cut = accelerate(&mut self.pcm, 1, most, force);
+        let scale = self.scale();
+        let cut = accelerate(&mut self.pcm, scale, most * scale, force);
         stats.accelerated += u64::from(cut > 0);
-        stats.cut_samples += cut as u64;
+        stats.cut_samples += (cut / scale) as u64;
         cut > 0
     }
 }

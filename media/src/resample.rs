@@ -53,6 +53,12 @@ impl Resampler {
         resampler
     }
 
+    /// The rates that it converts from and to, in Hz.
+    pub fn rates(&self) -> (u32, u32) {
+        // Both came as `u32`.
+        (self.from as u32, self.to as u32)
+    }
+
     /// Appends to `out` what can be made of `input` and what came before it.
     pub fn push(&mut self, input: &[i16], out: &mut Vec<i16>) {
         self.taken += input.len() as u64;
@@ -199,7 +205,7 @@ impl Double {
 }
 
 /// Two samples in, one out.
-struct Halve {
+pub(crate) struct Halve {
     /// The centre of each output is an even sample; the odd ones beside it are what is filtered.
     even: [f32; PAST + BLOCK],
     odd: [f32; PAST + BLOCK],
@@ -210,11 +216,11 @@ impl Halve {
     /// Output samples by which the output lags.
     const DELAY: usize = SIDE - 1;
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Halve { even: [0.0; PAST + BLOCK], odd: [0.0; PAST + BLOCK], first: None }
     }
 
-    fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
+    pub(crate) fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
         while !input.is_empty() {
             let mut pairs = 0;
             while pairs < BLOCK {

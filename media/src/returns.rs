@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{LINE_FRAME, LINE_RATE};
+use crate::rate::{Rate, Sound};
 
 /// What comes back of what is heard.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +16,7 @@ pub struct Returns {
 }
 
 pub(crate) struct Returning {
+    delay: Duration,
     /// What was heard; the oldest sample first.
     heard: Box<[i16]>,
     gain: f32,
@@ -23,17 +24,25 @@ pub(crate) struct Returning {
 
 impl Returning {
     pub(crate) fn new(returns: Returns) -> Self {
-        let delay = (returns.delay.as_secs_f64() * f64::from(LINE_RATE)) as usize;
-        Returning {
-            heard: vec![0; delay + LINE_FRAME].into_boxed_slice(),
-            gain: 10f32.powf(-returns.loss / 20.0),
-        }
+        let delay = returns.delay;
+        let heard = Self::room(delay, Rate::Narrow);
+        Returning { delay, heard, gain: 10f32.powf(-returns.loss / 20.0) }
+    }
+
+    /// The line's rate has become another one; what is on its way is lost.
+    pub(crate) fn set_rate(&mut self, rate: Rate) {
+        self.heard = Self::room(self.delay, rate);
+    }
+
+    fn room(delay: Duration, rate: Rate) -> Box<[i16]> {
+        let delay = (delay.as_secs_f64() * f64::from(rate.hz())) as usize;
+        vec![0; delay + rate.frame()].into_boxed_slice()
     }
 
     /// Takes a tick of what is heard, and adds what comes back to what is sent.
-    pub(crate) fn tick(&mut self, heard: &[i16; LINE_FRAME], sent: &mut [i16; LINE_FRAME]) {
-        self.heard.copy_within(LINE_FRAME.., 0);
-        let newest = self.heard.len() - LINE_FRAME;
+    pub(crate) fn tick(&mut self, heard: &Sound, sent: &mut Sound) {
+        self.heard.copy_within(heard.len().., 0);
+        let newest = self.heard.len() - heard.len();
         self.heard[newest..].copy_from_slice(heard);
         for (sent, &heard) in sent.iter_mut().zip(self.heard.iter()) {
             *sent = sent.saturating_add((f32::from(heard) * self.gain) as i16);

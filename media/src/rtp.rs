@@ -118,21 +118,30 @@ impl Sequence {
     }
 }
 
-/// A timestamp that wraps at 32 bits as one that does not.
+/// A timestamp that wraps at 32 bits, of whatever clock, as line time, which does not wrap.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeline {
+    first: i64,
     last: i64,
+    /// Ticks of the RTP clock per unit of line time.
+    divisor: u32,
 }
 
 impl Timeline {
-    pub(crate) fn new(first: u32) -> Self {
-        Timeline { last: i64::from(first) }
+    pub(crate) fn new(first: u32, divisor: u32) -> Self {
+        let first = i64::from(first);
+        Timeline { first, last: first, divisor }
     }
 
+    pub(crate) fn divisor(&self) -> u32 {
+        self.divisor
+    }
+
+    /// Line time. The stream's first timestamp stands for itself; so what is divided are differences, which are exact.
     pub(crate) fn extend(&mut self, timestamp: u32) -> i64 {
         let extended = self.last + i64::from(timestamp.wrapping_sub(self.last as u32) as i32);
         self.last = self.last.max(extended);
-        extended
+        self.first + (extended - self.first).div_euclid(i64::from(self.divisor))
     }
 }
 
@@ -175,9 +184,12 @@ mod tests {
 
     #[test]
     fn the_timeline_wraps() {
-        let mut timeline = Timeline::new(u32::MAX - 100);
+        let mut timeline = Timeline::new(u32::MAX - 100, 1);
         let before = timeline.extend(u32::MAX - 50);
         assert_eq!(timeline.extend(109), before + 160);
         assert_eq!(timeline.extend(u32::MAX - 50), before);
+        // 20 ms by a clock of 48,000 Hz, across the wrap.
+        let mut timeline = Timeline::new(u32::MAX - 99, 6);
+        assert_eq!(timeline.extend(860) - timeline.extend(u32::MAX - 99), 160);
     }
 }

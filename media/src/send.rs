@@ -1,13 +1,14 @@
 //! The outgoing stream: numbers, packets of the negotiated length, and the buffers that they wait in.
 //!
-//! Media time never stops: each tick adds 160 to the timestamp whether something is sent or not, so the receiver's clock stays in step
-//! through holds, digits and silence (RFC 3550 §5.1).
+//! Media time never stops: each tick adds 20 ms to the timestamp whether something is sent or not, so the receiver's clock stays in step
+//! through holds, digits and silence (RFC 3550 §5.1). It is counted in line time; on the wire it is told by the codec's clock. Where that
+//! changes, so does the SSRC, as timestamps of two clocks in one stream confuse many (RFC 7160 §4.1).
 
 use std::net::SocketAddr;
 
-use crate::codec;
+use crate::codec::Encoder;
 use crate::rtp::{self, Header};
-use crate::sdp::Codec;
+use crate::sdp::{Codec, OpusSettings};
 use crate::session::Channel;
 use crate::{LINE_FRAME, Stats};
 
@@ -17,12 +18,14 @@ const CAPACITY: usize = 8;
 pub(crate) struct Sender {
     pub(crate) ssrc: u32,
     sequence: u16,
-    /// Of the first sample of the next tick.
+    encoder: Encoder,
+    codec: Codec,
+    settings: OpusSettings,
+    /// Of the first sample of the next tick, in line time.
     timestamp: u32,
     /// The next sound begins a talk spurt (RFC 3551 §4.1).
     marker: bool,
-    /// Encoded, not yet sent: less than a packet.
-    pending: Vec<u8>,
+    /// Of what waits in the encoder for the rest of a packet.
     pending_timestamp: u32,
     packets: [Outgoing; CAPACITY],
     first: usize,
@@ -45,9 +48,11 @@ impl Sender {
             // The upper half is left to the first eleven minutes, so that a receiver that misses the first packets does not miscount the
             // wraps, which SRTP's keystream hangs on (RFC 3711 §3.3.1).
             sequence: (first >> 32) as u16 & 0x7fff,
+            encoder: Encoder::new(Codec::Pcmu, &OpusSettings::default()),
+            codec: Codec::Pcmu,
+            settings: OpusSettings::default(),
             timestamp: second as u32,
             marker: true,
-            pending: Vec::with_capacity(512),
             pending_timestamp: 0,
             packets: std::array::from_fn(|_| Outgoing {
                 to: nowhere,
@@ -59,9 +64,28 @@ impl Sender {
         }
     }
 
-    /// The timestamp of what is being sent now.
+    /// The timestamp of what is being sent now, by the clock of the wire. That wraps where line time does, too, as both are counted
+    /// modulo 2³².
     pub(crate) fn timestamp(&self) -> u32 {
-        self.timestamp
+        self.timestamp.wrapping_mul(self.codec.clock_divisor())
+    }
+
+    /// Another codec was agreed.
+    pub(crate) fn set_codec(&mut self, codec: Codec, settings: OpusSettings) {
+        if self.codec == codec && self.settings == settings {
+            return;
+        }
+        if self.codec.clock_rate() != codec.clock_rate() {
+            self.change_ssrc();
+        }
+        self.silence();
+        (self.codec, self.settings) = (codec, settings);
+        self.encoder = Encoder::new(codec, &settings);
+    }
+
+    /// The peer loses this share of what we send.
+    pub(crate) fn expect_loss(&mut self, share: f32) {
+        self.encoder.expect_loss(share);
     }
 
     /// A new SSRC, because the peer has chosen ours (RFC 3550 §8.2).
@@ -75,31 +99,32 @@ impl Sender {
     pub(crate) fn sound(
         &mut self,
         to: SocketAddr,
-        codec: Codec,
         payload_type: u8,
         ptime_ms: u8,
-        pcm: &[i16; LINE_FRAME],
+        pcm: &[i16],
         stats: &mut Stats,
     ) {
-        if self.pending.is_empty() {
+        if self.encoder.is_empty() {
             self.pending_timestamp = self.timestamp;
         }
-        codec::encode(codec, pcm, &mut self.pending);
-        // G.711: a byte is a sample.
-        let packet = usize::from(ptime_ms) * 8;
-        let mut start = 0;
-        while self.pending.len() - start >= packet {
-            let header = self.header(payload_type, self.pending_timestamp);
-            let payload = start..start + packet;
-            start += packet;
-            self.pending_timestamp = self.pending_timestamp.wrapping_add(packet as u32);
-            self.marker = false;
-            let bytes = take_buffer(&mut self.packets, &mut self.first, &mut self.count, to, Channel::Rtp);
-            rtp::write(&header, &self.pending[payload], bytes);
+        let divisor = self.codec.clock_divisor();
+        let Sender { encoder, packets, first, count, sequence, marker, pending_timestamp, ssrc, .. } = self;
+        encoder.encode(pcm, usize::from(ptime_ms) * 8, |units, payload| {
+            let timestamp = pending_timestamp.wrapping_mul(divisor);
+            *pending_timestamp = pending_timestamp.wrapping_add(units as u32);
+            if payload.is_empty() {
+                // Silence that the peer makes up; what follows it begins a spurt.
+                *marker = true;
+                return;
+            }
+            let header =
+                Header { payload_type, marker: *marker, sequence: *sequence, timestamp, ssrc: *ssrc };
+            *sequence = sequence.wrapping_add(1);
+            *marker = false;
+            rtp::write(&header, payload, take_buffer(packets, first, count, to, Channel::Rtp));
             stats.sent += 1;
-            stats.sent_bytes += packet as u64;
-        }
-        self.pending.drain(..start);
+            stats.sent_bytes += payload.len() as u64;
+        });
     }
 
     /// One packet of another kind, with its own timestamp.
@@ -113,7 +138,7 @@ impl Sender {
         stats: &mut Stats,
     ) {
         // What is left of a packet of sound would come out of order.
-        self.pending.clear();
+        self.encoder.clear();
         let mut header = self.header(payload_type, timestamp);
         header.marker = marker;
         // Sound that follows begins a new spurt.
@@ -133,7 +158,7 @@ impl Sender {
 
     /// Nothing is sent in this tick.
     pub(crate) fn silence(&mut self) {
-        self.pending.clear();
+        self.encoder.clear();
         self.marker = true;
     }
 

@@ -23,14 +23,15 @@ use crate::jitter::JitterConfig;
 use crate::latch::{Latch, Verdict};
 use crate::playout::Playout;
 use crate::quality::Gauge;
+use crate::rate::{Block, Converter, Rate, Sound};
 use crate::receive::Receiver;
-use crate::resample::{Double, Resampler};
+use crate::resample::Resampler;
 use crate::returns::{Returning, Returns};
 use crate::sdp::{Codec, Negotiated};
 use crate::send::Sender;
 use crate::srtp::Srtp;
 use crate::vad::{Change, Vad, VadConfig};
-use crate::{Event, FRAME, Hushed, LINE_FRAME, LINE_RATE, PlayChunk, PlayError, Stats, rtcp, rtp};
+use crate::{Event, FRAME, Hushed, PlayChunk, PlayError, Stats, rtcp, rtp};
 use control::Control;
 use keys::{Dialled, Hiding};
 
@@ -106,7 +107,7 @@ pub struct MediaSession {
     latch: Latch,
     receiver: Receiver,
     keys: Keys,
-    lift: Double,
+    lift: Converter,
     vad: Vad,
     echo: Echo,
     playout: Playout,
@@ -125,10 +126,9 @@ pub struct MediaSession {
     silence_after: Duration,
     next_silence: Duration,
     record: bool,
-    recording: Option<[i16; FRAME]>,
+    recording: Option<Block>,
     control: Control,
     quality: Gauge,
-    wide: Vec<i16>,
     /// To other sessions, and from them.
     legs: Legs,
     returning: Option<Returning>,
@@ -143,7 +143,7 @@ impl MediaSession {
             latch: Latch::new(),
             receiver: Receiver::new(&config.jitter),
             keys: Keys::new(),
-            lift: Double::new(),
+            lift: Converter::new(),
             vad: Vad::new(config.vad),
             echo: Echo::new(),
             playout: Playout::new(config.max_queue),
@@ -166,7 +166,6 @@ impl MediaSession {
             quality: Gauge::new(),
             legs: Legs::new(),
             returning: config.returns.map(Returning::new),
-            wide: Vec::with_capacity(FRAME),
             stats: Stats::default(),
         }
     }
@@ -184,10 +183,29 @@ impl MediaSession {
         self.keys.configure(agreed.keys, agreed.dtmf_payload_type.is_some(), self.hiding.is_on());
         self.latch.open(agreed.remote);
         self.secure(agreed.srtp.as_ref());
+        self.set_codec(agreed);
         self.control.agreed(now, self.agreed.is_none());
         self.quality.agreed(agreed.codec);
         // The keys are where they are used, and nowhere else.
         self.agreed = Some(Negotiated { srtp: None, ..agreed.clone() });
+    }
+
+    /// Makes what codes and decodes, and brings everything to the codec's rate.
+    fn set_codec(&mut self, agreed: &Negotiated) {
+        let (codec, rate) = (agreed.codec, agreed.codec.rate());
+        let before = self.rate();
+        self.receiver.set_codec(codec);
+        self.sender.set_codec(codec, agreed.opus);
+        self.playout.set_rate(rate);
+        self.legs.set_rate(rate);
+        if let Some(returning) = self.returning.as_mut().filter(|_| before != rate) {
+            returning.set_rate(rate);
+        }
+    }
+
+    /// The rate of what is agreed.
+    fn rate(&self) -> Rate {
+        self.agreed.as_ref().map_or(Rate::Narrow, |agreed| agreed.codec.rate())
     }
 
     /// Takes an RTP packet, or RTCP beside it, as it was before it was sealed.
@@ -266,13 +284,14 @@ impl MediaSession {
         self.recording = None;
         self.legs.pull(&mut self.stats);
         let Some(agreed) = self.agreed.clone() else { return };
-        let mut theirs = [0; LINE_FRAME];
-        let mut ours = [0; LINE_FRAME];
+        let rate = agreed.codec.rate();
+        let mut theirs = Sound::silence(rate);
+        let mut ours = Sound::silence(rate);
         let is_heard = agreed.direction.receives() && self.listen(now, &mut theirs);
         self.speak(now, &agreed, &theirs, &mut ours);
         self.hide(now);
         // A key that is heard crosses by its name, and not as a sound as well.
-        let crossing = if self.keys.sounds() { [0; LINE_FRAME] } else { theirs };
+        let crossing = if self.keys.sounds() { Sound::silence(rate) } else { theirs };
         self.legs.pass(is_heard.then_some(&crossing), &ours, &mut self.stats);
         self.echo.sent(&ours);
         self.sender.advance();
@@ -280,12 +299,7 @@ impl MediaSession {
             self.report(now, &agreed);
         }
         if self.record {
-            let mut block = [0; FRAME];
-            for (index, pair) in block.chunks_exact_mut(2).enumerate() {
-                pair[0] = theirs[index];
-                pair[1] = ours[index];
-            }
-            self.recording = Some(block);
+            self.recording = Some(Block::new(&theirs, &ours));
         }
         // An owner who never polls must not cost memory without end.
         while self.events.len() > MAX_EVENTS + MAX_FRAMES {
@@ -309,8 +323,8 @@ impl MediaSession {
         Some(event)
     }
 
-    /// Both sides of the last tick, the peer left, we right, interleaved at 8 kHz; once per tick, if recording was asked for.
-    pub fn poll_recording(&mut self) -> Option<[i16; FRAME]> {
+    /// Both sides of the last tick, the peer left, we right, at the session's rate; once per tick, if recording was asked for.
+    pub fn poll_recording(&mut self) -> Option<Block> {
         self.recording.take()
     }
 
@@ -326,7 +340,7 @@ impl MediaSession {
         result
     }
 
-    /// Hands over a resampler from this rate to [`crate::LINE_RATE`]. To make one takes about a millisecond: whoever has other threads than
+    /// Hands over a resampler from this rate to the session's, which is that of the agreed codec; to another rate it is of no use and dropped. To make one takes about a millisecond: whoever has other threads than
     /// the one that ticks may do it there, before the first chunk of a rate.
     pub fn prepare(&mut self, rate: u32, resampler: Resampler) {
         self.playout.prepare(rate, resampler);
@@ -402,7 +416,7 @@ impl MediaSession {
     }
 
     /// Whether the peer is heard.
-    fn listen(&mut self, now: Instant, theirs: &mut [i16; LINE_FRAME]) -> bool {
+    fn listen(&mut self, now: Instant, theirs: &mut Sound) -> bool {
         let silent = now.saturating_duration_since(self.last_packet);
         if silent >= self.next_silence {
             self.next_silence = self.next_silence.saturating_mul(2).max(Duration::from_millis(20));
@@ -415,13 +429,11 @@ impl MediaSession {
         let clock = self.clock(now);
         let concealed = self.receiver.pull(clock, theirs, &mut self.stats);
         self.keys.tick(clock);
-        self.keys.heard(clock, theirs, LINE_RATE);
+        self.keys.heard(clock, theirs, theirs.rate().hz());
         self.tell_keys();
         let sounds = self.keys.sounds();
-        self.wide.clear();
-        self.lift.process(theirs, &mut self.wide);
         let mut pcm = [0; FRAME];
-        pcm.copy_from_slice(&self.wide);
+        pcm.copy_from_slice(&self.lift.convert(theirs, Rate::Wide));
         self.echo.heard(theirs);
         let (held, is_bridged, echo) = (self.keys.held(), self.legs.are_bridged(), &mut self.echo);
         let mut echoes = false;
@@ -462,18 +474,13 @@ impl MediaSession {
         true
     }
 
-    fn speak(
-        &mut self,
-        now: Instant,
-        agreed: &Negotiated,
-        theirs: &[i16; LINE_FRAME],
-        ours: &mut [i16; LINE_FRAME],
-    ) {
+    fn speak(&mut self, now: Instant, agreed: &Negotiated, theirs: &Sound, ours: &mut Sound) {
         let Some(to) = self.latch.destination().filter(|_| agreed.direction.sends()) else {
             self.sender.silence();
             return;
         };
-        match self.dial(to, agreed, ours, LINE_RATE) {
+        let rate = ours.rate().hz();
+        match self.dial(to, agreed, ours, rate) {
             Dialled::Events => return,
             Dialled::Tones => {}
             Dialled::Nothing => {
@@ -485,11 +492,10 @@ impl MediaSession {
         if let Some(returning) = &mut self.returning {
             returning.tick(theirs, &mut sent);
         }
-        let (codec, payload_type) = (agreed.codec, agreed.payload_type);
-        self.sender.sound(to, codec, payload_type, agreed.ptime_ms, &sent, &mut self.stats);
+        self.sender.sound(to, agreed.payload_type, agreed.ptime_ms, &sent, &mut self.stats);
     }
 
-    /// Samples of the line since the session began.
+    /// Line time since the session began.
     fn clock(&self, now: Instant) -> i64 {
         (now.saturating_duration_since(self.epoch).as_nanos() / 125_000) as i64
     }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use crate::Stats;
 use crate::jitter::JitterConfig;
+use crate::rate::{Rate, Sound};
 use crate::receive::Receiver;
 use crate::rtp::Header;
 use crate::sdp::Codec;
-use crate::{LINE_FRAME, Stats};
 
 /// Hears one stream of µ-law.
 pub struct Listener {
@@ -17,7 +18,7 @@ pub struct Listener {
 
 /// 20 ms as they were heard.
 pub struct Heard {
-    pub pcm: [i16; LINE_FRAME],
+    pub pcm: Sound,
     /// The RTP timestamp, extended beyond 32 bits, of what stands behind these; `None` between talk spurts.
     pub until: Option<i64>,
     /// A part was made up.
@@ -40,7 +41,7 @@ impl Listener {
 
     /// Twenty milliseconds pass.
     pub fn tick(&mut self, now: Duration) -> Heard {
-        let mut pcm = [0; LINE_FRAME];
+        let mut pcm = Sound::silence(Rate::Narrow);
         let concealed = self.receiver.pull(samples(now), &mut pcm, &mut self.stats);
         Heard { pcm, until: self.receiver.position(), concealed }
     }

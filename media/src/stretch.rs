@@ -5,8 +5,8 @@
 //!
 //! Lengths are given for 8 kHz and multiplied by `scale`, the rate in units of that.
 
-/// The shortest and the longest pitch period that are looked for, in samples at 8 kHz: 200 Hz to 66 Hz.
-pub(crate) const PITCH_MIN: usize = 40;
+/// The shortest stretch that is worth taking out, and the longest pitch period that is looked for (66 Hz), in samples at 8 kHz.
+pub(crate) const CUT_MIN: usize = 40;
 pub(crate) const PITCH_MAX: usize = 120;
 /// One frame at 8 kHz.
 const FRAME: usize = 160;
@@ -26,8 +26,8 @@ pub(crate) fn is_quiet(pcm: &[i16]) -> bool {
 /// Compares the last `pcm.len() − most` samples with themselves, `least..=most` earlier. Gives the lag and the correlation, −1 to 1.
 ///
 /// A part of the lags and samples is looked at first (at 8 kHz every other), then the neighbours of the best with all samples.
-pub(crate) fn best_lag(pcm: &[i16], least: usize, most: usize) -> (usize, f32) {
-    let step = (least * 2 / PITCH_MIN).max(1);
+pub(crate) fn best_lag(pcm: &[i16], scale: usize, least: usize, most: usize) -> (usize, f32) {
+    let step = 2 * scale;
     let mut best = (most, -1.0);
     for lag in (least..=most).step_by(step) {
         let correlation = correlation(pcm, most, lag, step);
@@ -62,17 +62,17 @@ pub(crate) fn likeness(pairs: impl Iterator<Item = (f32, f32)>) -> f32 {
 }
 
 /// Shortens `pcm` by one stretch of 5 ms to `most` samples that is like what follows it, so that delay is lost and no sound. Gives the number
-/// of samples taken out: 0 if nothing fits and `force` does not demand it. Needs a frame and [`PITCH_MIN`]; `most` is a frame at most.
+/// of samples taken out: 0 if nothing fits and `force` does not demand it. Needs a frame and [`CUT_MIN`]; `most` is a frame at most.
 pub(crate) fn accelerate(pcm: &mut Vec<i16>, scale: usize, most: usize, force: bool) -> usize {
     let frame = FRAME * scale;
-    let (least, most) = (PITCH_MIN * scale, most.min(frame));
+    let (least, most) = (CUT_MIN * scale, most.min(frame));
     // Samples that are cross-faded.
     let fade = (80 * scale).min(pcm.len().saturating_sub(frame));
     if fade < least || most < least {
         return 0;
     }
     let (cut, likeness) =
-        if is_quiet(pcm) { (most, 1.0) } else { best_lag(&pcm[..frame + fade], least, most) };
+        if is_quiet(pcm) { (most, 1.0) } else { best_lag(&pcm[..frame + fade], scale, least, most) };
     if likeness < 0.7 && !force {
         return 0;
     }
@@ -118,7 +118,7 @@ mod tests {
         };
         let mut pcm: Vec<i16> = (0..480).map(|_| noise()).collect();
         assert_eq!(accelerate(&mut pcm, 1, 160, false), 0);
-        assert!(accelerate(&mut pcm, 1, 160, true) >= PITCH_MIN);
+        assert!(accelerate(&mut pcm, 1, 160, true) >= CUT_MIN);
         assert_eq!(accelerate(&mut pcm[..100].to_vec(), 1, 160, true), 0, "too little to cut from");
     }
 }

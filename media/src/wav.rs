@@ -18,7 +18,7 @@ const DATA_LENGTH_AT: u64 = 40;
 /// The longest sound that the header can state.
 const MAX_BYTES: u64 = u32::MAX as u64 - HEADER as u64;
 
-/// Where a call is recorded: stereo WAV at 8 kHz, the peer left, we right.
+/// Where a call is recorded: stereo WAV at the rate of the call's codec, the peer left, we right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// Created, or replaced. Its folder must exist.
@@ -140,6 +140,10 @@ pub fn parse(bytes: &[u8]) -> Result<Wav, &'static str> {
 #[derive(Debug)]
 pub struct Writer {
     file: File,
+    rate: u32,
+    channels: u16,
+    /// The header in the file says another rate.
+    is_header_due: bool,
     pending: Vec<u8>,
     /// Bytes of sound in the file.
     written: u64,
@@ -153,13 +157,26 @@ impl Writer {
     pub fn create(path: impl AsRef<Path>, rate: u32, channels: u16) -> io::Result<Writer> {
         let mut file = File::create(path)?;
         file.write_all(&header(rate, channels))?;
-        Ok(Writer { file, pending: Vec::new(), written: 0 })
+        Ok(Writer { file, rate, channels, is_header_due: false, pending: Vec::new(), written: 0 })
+    }
+
+    /// Another rate, which is for before the first sound: it holds for the whole file. The header says it from the next flush on.
+    pub fn set_rate(&mut self, rate: u32) {
+        self.is_header_due |= self.rate != rate;
+        self.rate = rate;
     }
 
     /// Over a file that need not take anything, to see what happens then.
     #[cfg(test)]
     pub(crate) fn over(file: File) -> Writer {
-        Writer { file, pending: Vec::new(), written: 0 }
+        Writer {
+            file,
+            rate: crate::LINE_RATE,
+            channels: 2,
+            is_header_due: false,
+            pending: Vec::new(),
+            written: 0,
+        }
     }
 
     /// Goes on in another file; gives the one so far.
@@ -206,6 +223,10 @@ impl Writer {
         let length = self.written + ready as u64;
         if length > MAX_BYTES {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a WAV file holds 4 GiB at most"));
+        }
+        if self.is_header_due {
+            self.file.write_all_at(&header(self.rate, self.channels)[..DATA_LENGTH_AT as usize], 0)?;
+            self.is_header_due = false;
         }
         self.file.write_all_at(&self.pending[..ready], HEADER as u64 + self.written)?;
         self.written = length;

@@ -1,6 +1,7 @@
 //! What all calls share: the stack, the engine, who answers, who may be called, where it is written down.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use media::sdp::{self, LocalMedia};
 
@@ -8,6 +9,7 @@ use super::actor::Media;
 use super::extensions::Extensions;
 use super::guards::Guards;
 use super::ledger::Journal;
+use super::music::Music;
 use super::{Cast, Directory, trunks::Trunks};
 use crate::config::{Config, Srtp};
 use crate::outside::Outside;
@@ -28,6 +30,8 @@ pub struct Exchange {
     pub guards: Guards,
     pub journal: Journal,
     pub store: Store,
+    /// For who waits.
+    pub music: Option<Arc<Music>>,
     /// The way to URLs that clients supplied.
     pub outside: Outside,
     /// Randomness for ids, SSRCs and sessions.

@@ -16,6 +16,7 @@ mod hunt;
 mod ledger;
 mod messages;
 mod meter;
+mod music;
 mod prompt;
 mod queue;
 mod reporter;
@@ -30,7 +31,7 @@ mod turn;
 mod turn_webhook;
 mod voice;
 
-pub use actor::{Persona, Transfer};
+pub use actor::{Persona, Supervise, Transfer, Unattended};
 pub use cast::{Cast, NoBrain};
 pub use conversation::{Action, Conversation, Deed, Input, Line, Manners, Note, Unsaid};
 pub use directory::{Available, Directory, NotANumber, Resolved, Wanted};
@@ -43,6 +44,7 @@ pub use messages::{
     read as read_notice, verify as verify_notice,
 };
 pub use meter::{Meter, watch};
+pub use music::Music;
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use speaker::Unspoken;

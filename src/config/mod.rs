@@ -83,6 +83,8 @@ pub struct Media {
     pub timeout: Duration,
     /// What sound is encrypted with, where it is; the best first.
     pub srtp_suites: Vec<media::srtp::Suite>,
+    /// A WAV file for who waits.
+    pub hold_music: Option<PathBuf>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -229,6 +231,7 @@ impl Default for Config {
                 threads: 1,
                 timeout: Duration::from_secs(60),
                 srtp_suites: media::srtp::Suite::ALL.to_vec(),
+                hold_music: None,
             },
             http: Http::default(),
             outside: Outside::default(),
@@ -396,7 +399,9 @@ mod tests {
             // Files that this machine does not have, and one of two keys that exclude each other.
             .filter(|line| !line.contains("_file"))
             .filter(|line| {
-                !["ca =", "certificate =", "key =", "stun ="].iter().any(|key| line.starts_with(key))
+                !["ca =", "certificate =", "key =", "stun =", "hold_music ="]
+                    .iter()
+                    .any(|key| line.starts_with(key))
             })
             .filter(|line| line.trim() != "listen = \"0.0.0.0:5061\"")
             .collect();

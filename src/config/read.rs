@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use super::agent::agent;
@@ -13,7 +14,7 @@ use super::http::http;
 use super::messages::messages;
 use super::outside::outside;
 use super::rates::{credits, rates};
-use super::signalling::sip;
+use super::signalling::{file, sip};
 use super::trunk::trunk;
 use super::webhooks::webhooks;
 use super::{
@@ -76,9 +77,23 @@ fn media(s: Section, default: Media) -> Media {
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
         srtp_suites: super::srtp::suites(&s, default.srtp_suites),
+        hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
     };
     s.finish();
     media
+}
+
+/// A piece that can be played in a circle; it stays in memory.
+fn is_music(s: &Section, path: &Path) -> bool {
+    let seconds =
+        media::wav::read(path).map(|wav| wav.samples.len() / usize::from(wav.channels) / wav.rate as usize);
+    let wrong = match seconds {
+        Ok(1..=600) => return true,
+        Ok(seconds) => format!("lasts {seconds} s, and must last 1 to 600"),
+        Err(error) => format!("must be a WAV file of 16-bit PCM: {error}"),
+    };
+    s.wrong("hold_music", wrong);
+    false
 }
 
 fn ports(text: &str) -> Option<RangeInclusive<u16>> {

@@ -75,6 +75,32 @@ pub enum TransferMode {
     Attended,
 }
 
+/// How somebody of the house attends a call of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SupervisionMode {
+    /// They hear both sides, and are heard by nobody.
+    #[default]
+    Listen,
+    /// They are heard by our side alone: by who was put through to the other one.
+    Whisper,
+    /// They are heard by both. An agent is silent meanwhile.
+    Barge,
+}
+
+/// How far an attendance has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Supervision {
+    /// They are being called.
+    Ringing,
+    /// They are on the line.
+    Up,
+    Over,
+    /// They never answered.
+    Failed,
+}
+
 /// One stretch of the transcript: what was heard of the caller, or what the caller's ear got of the agent.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fragment {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, AgentId, AtVoicemail, Call, CallId, CallReport, Direction, EndReason, Fault, MachineClue,
-    Message, MessageId, MessageStatus, Number, NumberId, Private, Recording, Speaker, Status, ToolUse,
-    TransferMode, Turn,
+    Message, MessageId, MessageStatus, Number, NumberId, Private, Recording, Speaker, Status, Supervision,
+    SupervisionMode, ToolUse, TransferMode, Turn,
 };
 
 /// What an event tells of: `call_id` or `message_id` on the wire.
@@ -110,6 +110,9 @@ pub enum EventKind {
     /// Nothing came of it, and who had the call before has it again.
     #[serde(rename = "call.transfer_failed")]
     TransferFailed { to: Private<String>, reason: EndReason },
+    /// Somebody of the house attends the call, or no more.
+    #[serde(rename = "call.supervision")]
+    Supervision { to: Private<String>, mode: SupervisionMode, status: Supervision },
     #[serde(rename = "call.ended")]
     Ended { status: Status, end_reason: EndReason, fault: Fault, sip_status: Option<u16>, duration_ms: u64 },
     #[serde(rename = "call.transcript.ready")]
@@ -193,6 +196,7 @@ impl EventKind {
         "call.transferring",
         "call.transferred",
         "call.transfer_failed",
+        "call.supervision",
         "call.ended",
         "call.transcript.ready",
         "call.recording.ready",
@@ -269,6 +273,7 @@ impl EventKind {
             EventKind::Transferring { .. } => "call.transferring",
             EventKind::Transferred { .. } => "call.transferred",
             EventKind::TransferFailed { .. } => "call.transfer_failed",
+            EventKind::Supervision { .. } => "call.supervision",
             EventKind::Ended { .. } => "call.ended",
             EventKind::TranscriptReady { .. } => "call.transcript.ready",
             EventKind::RecordingReady { .. } => "call.recording.ready",

@@ -119,7 +119,7 @@ pub struct Press {
 }
 
 /// What a text to be said may be long, characters.
-const MOST_SAID: usize = 2_000;
+pub(super) const MOST_SAID: usize = 2_000;
 /// Keys that may be sent at once.
 const MOST_KEYS: usize = 32;
 
@@ -271,7 +271,7 @@ impl Gateway {
     }
 
     /// A call that is not over, for who may steer calls.
-    async fn call_to_steer(&self, who: &Principal, id: &CallId) -> Result<Call, Error> {
+    pub(super) async fn call_to_steer(&self, who: &Principal, id: &CallId) -> Result<Call, Error> {
         who.require(Scope::CallsWrite)?;
         let call = self.call_of(who, id).await?;
         if call.status.is_over() { Err(over()) } else { Ok(call) }
@@ -289,7 +289,7 @@ fn over() -> Error {
     Error::coded(Kind::Conflict, "call_over", "the call is over already")
 }
 
-fn not_up() -> Error {
+pub(super) fn not_up() -> Error {
     Error::coded(Kind::Conflict, "call_not_up", "the call is not up: nobody has answered it, or it is ending")
 }
 

@@ -25,3 +25,4 @@ mod the_gateway_calls_the_phone;
 mod the_peers_work_without_us;
 mod the_record_says_who_hung_up;
 mod what_cannot_be_served_is_refused_by_its_own_status;
+mod who_waits_hears_music;

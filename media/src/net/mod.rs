@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -194,6 +194,8 @@ struct Counters {
 /// What a line and its seat both see.
 #[derive(Default)]
 struct LineState {
+    /// What the session works at, in Hz; 0 before anything was agreed.
+    rate: AtomicU32,
     paused: AtomicBool,
     /// Nothing is to be recorded for a while.
     unrecorded: AtomicBool,
@@ -423,8 +425,8 @@ pub struct Line {
     desk: Desk,
     chunks: mpsc::Sender<Queued>,
     state: Arc<LineState>,
-    /// Rates that were played.
-    rates: Mutex<Vec<u32>>,
+    /// Rates that were played, and the line's own at that time.
+    rates: Mutex<Vec<(u32, u32)>>,
 }
 
 impl Line {
@@ -438,6 +440,7 @@ impl Line {
     /// # Errors
     /// The line is closed.
     pub async fn configure(&self, agreed: Negotiated) -> Result<(), Closed> {
+        self.state.rate.store(agreed.codec.rate().hz(), Ordering::Release);
         self.ask(|reply| Command::Configure(self.key, Box::new(agreed), reply)).await
     }
 
@@ -448,7 +451,11 @@ impl Line {
     /// The line is closed.
     pub async fn play(&self, chunk: PlayChunk) -> Result<(), Closed> {
         let generation = self.state.generation.load(Ordering::Acquire);
-        let resampler = self.first_of(chunk.rate).then(|| Box::new(Resampler::new(chunk.rate, LINE_RATE)));
+        let line = match self.state.rate.load(Ordering::Acquire) {
+            0 => LINE_RATE,
+            rate => rate,
+        };
+        let resampler = self.first_of(chunk.rate, line).then(|| Box::new(Resampler::new(chunk.rate, line)));
         self.chunks.send(Queued { generation, chunk, resampler }).await.map_err(|_| Closed)
     }
 
@@ -563,12 +570,12 @@ impl Line {
         stats
     }
 
-    /// Whether this rate has not been played on this line, and is not the line's own.
-    fn first_of(&self, rate: u32) -> bool {
+    /// Whether this rate has not been played on this line at its present rate, and is not that.
+    fn first_of(&self, rate: u32, line: u32) -> bool {
         let mut rates = lock(&self.rates);
-        let first = rate != LINE_RATE && RATES.contains(&rate) && !rates.contains(&rate);
+        let first = rate != line && RATES.contains(&rate) && !rates.contains(&(rate, line));
         if first {
-            rates.push(rate);
+            rates.push((rate, line));
         }
         first
     }

@@ -1,7 +1,8 @@
 //! The recording thread: takes blocks of 20 ms out of a bounded ring and puts them into files.
 //!
 //! The tick only tries to put a block in. If the disk is so slow that the ring is full, that block is missing; its number tells the writer, which
-//! puts silence there, so both sides stay aligned with the call's clock. While a file cannot be written, what should stand there is lost, the
+//! puts silence there, so both sides stay aligned with the call's clock. The first block tells the file's rate; should the call go on at
+//! another one, that is converted here. While a file cannot be written, what should stand there is lost, the
 //! reason is left where the engine sees it, and the call goes on; so does the recording, behind a silence of that length, when there is room again.
 //!
 //! Where keys are not to be recorded, they and the 100 ms before are silenced: a key is known only when it has sounded for a while. So much is kept
@@ -18,12 +19,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::rate::{Block, Converter, Rate, Sound};
 use crate::wav::Writer;
-use crate::{Event, FRAME, LINE_RATE, TICK_MS};
+use crate::{Event, LINE_RATE, TICK_MS};
 
 /// Blocks that the ring holds, of all recordings together: 82 s of one call, 0.8 s of a hundred.
 const RING: usize = 4_096;
-/// A file is flushed after so many bytes: one second of stereo.
+/// A file is flushed after so many bytes: one second of stereo, half a second of the wider.
 const FLUSH_BYTES: usize = LINE_RATE as usize * 4;
 /// And when nothing came for so long.
 const FLUSH_IDLE: Duration = Duration::from_millis(500);
@@ -76,7 +78,7 @@ pub(super) enum Job {
     Block {
         id: u64,
         number: u64,
-        pcm: [i16; FRAME],
+        block: Block,
         hidden: [bool; 2],
     },
     Close {
@@ -125,11 +127,11 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    pub(super) fn block(&mut self, mut pcm: [i16; FRAME]) {
+    pub(super) fn block(&mut self, mut block: Block) {
         if self.paused {
-            pcm.fill(0);
+            block.fill(0);
         }
-        let job = Job::Block { id: self.id, number: self.number, pcm, hidden: self.hidden };
+        let job = Job::Block { id: self.id, number: self.number, block, hidden: self.hidden };
         if self.recorder.offer(job).is_err() {
             self.gaps += 1;
         }
@@ -161,9 +163,40 @@ struct Open {
     trouble: Arc<Trouble>,
     /// Bytes of the last block.
     block: usize,
+    /// Of the file: that of its first block.
+    rate: Option<Rate>,
+    /// For blocks of the other rate, one for each side.
+    converters: Option<Box<[Converter; 2]>>,
 }
 
 impl Open {
+    fn new(writer: Writer, trouble: Arc<Trouble>) -> Self {
+        Open { writer, next: 0, trouble, block: 0, rate: None, converters: None }
+    }
+
+    /// Puts a block in its place, with silence for those that are missing before it.
+    fn put(&mut self, number: u64, block: &Block) {
+        let rate = *self.rate.get_or_insert_with(|| {
+            self.writer.set_rate(block.rate().hz());
+            block.rate()
+        });
+        let missing = Block::new(&Sound::silence(rate), &Sound::silence(rate));
+        for _ in 0..number.saturating_sub(self.next).min(MAX_GAP) {
+            self.writer.push(&missing);
+        }
+        if block.rate() == rate {
+            self.writer.push(block);
+        } else {
+            let converters =
+                self.converters.get_or_insert_with(|| Box::new([Converter::new(), Converter::new()]));
+            let [left, right] = block.sides();
+            let [theirs, ours] = &mut **converters;
+            self.writer.push(&Block::new(&theirs.convert(&left, rate), &ours.convert(&right, rate)));
+        }
+        self.next = number + 1;
+        self.block = 2 * missing.len();
+    }
+
     /// Silences the block that came last on these sides, and what is kept back before it.
     fn hide(&mut self, sides: [bool; 2]) {
         if sides == [false; 2] {
@@ -202,16 +235,11 @@ fn run(jobs: &Receiver<Job>) {
     loop {
         match jobs.recv_timeout(FLUSH_IDLE) {
             Ok(Job::Open { id, writer, trouble }) => {
-                open.insert(id, Open { writer, next: 0, trouble, block: 0 });
+                open.insert(id, Open::new(writer, trouble));
             }
-            Ok(Job::Block { id, number, pcm, hidden }) => {
+            Ok(Job::Block { id, number, block, hidden }) => {
                 let Some(file) = open.get_mut(&id) else { continue };
-                for _ in 0..number.saturating_sub(file.next).min(MAX_GAP) {
-                    file.writer.push(&[0; FRAME]);
-                }
-                file.writer.push(&pcm);
-                file.next = number + 1;
-                file.block = 2 * pcm.len();
+                file.put(number, &block);
                 file.hide(hidden);
                 if file.writer.pending() >= FLUSH_BYTES {
                     file.flush();
@@ -247,6 +275,14 @@ fn finish(file: Open) {
 mod tests {
     use super::*;
 
+    /// Samples of a block, both sides.
+    const FRAME: usize = 320;
+
+    fn block(rate: Rate) -> Block {
+        let side = Sound::new(rate, &[7; 320]);
+        Block::new(&side, &side)
+    }
+
     fn record(writer: Writer, numbers: &[u64]) -> Option<String> {
         record_hiding(writer, numbers, |_| [false; 2])
     }
@@ -257,7 +293,7 @@ mod tests {
         let offer = |job| assert!(recorder.offer(job).is_ok(), "the ring has room");
         offer(Job::Open { id: 1, writer, trouble: Arc::clone(&trouble) });
         for &number in numbers {
-            offer(Job::Block { id: 1, number, pcm: [7; FRAME], hidden: hidden(number) });
+            offer(Job::Block { id: 1, number, block: block(Rate::Narrow), hidden: hidden(number) });
         }
         let (done, wait) = oneshot::channel();
         offer(Job::Close { id: 1, done });
@@ -289,6 +325,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_block_gives_the_file_its_rate_and_others_are_brought_to_it() {
+        let path = std::env::temp_dir().join(format!("offhook-rates-{}.wav", std::process::id()));
+        let writer = Writer::create(&path, LINE_RATE, 2).expect("created");
+        let mut tape = Open::new(writer, Arc::default());
+        for number in 0..20 {
+            tape.put(number, &block(if number < 10 { Rate::Wide } else { Rate::Narrow }));
+        }
+        finish(tape);
+        let wav = crate::wav::read(&path).expect("read");
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!((wav.rate, wav.samples.len()), (16_000, 20 * 640));
+        assert_eq!(wav.samples[19 * 640], 7);
+    }
+
+    #[test]
     fn hidden_keys_and_what_was_just_before_them_are_silence_on_their_side() {
         let path = std::env::temp_dir().join(format!("offhook-hidden-{}.wav", std::process::id()));
         // A key on their side whose beginning lies on either side of a flush, and one on ours.
@@ -314,12 +365,8 @@ mod tests {
     fn a_recording_goes_on_where_there_is_room_again() {
         let path = std::env::temp_dir().join(format!("offhook-room-{}.wav", std::process::id()));
         let trouble = Arc::new(Trouble::default());
-        let mut tape = Open {
-            writer: Writer::create(&path, LINE_RATE, 2).expect("created"),
-            next: 0,
-            trouble: Arc::clone(&trouble),
-            block: 2 * FRAME,
-        };
+        let writer = Writer::create(&path, LINE_RATE, 2).expect("created");
+        let mut tape = Open { block: 2 * FRAME, ..Open::new(writer, Arc::clone(&trouble)) };
         let block = |tape: &mut Open, sample| {
             tape.writer.push(&[sample; FRAME]);
             tape.flush();

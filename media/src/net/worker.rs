@@ -382,10 +382,10 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
     seat.session.tick(now);
     seat.joints.pass(&mut seat.session);
     transmit(seat, shared);
-    if let (Some(tape), Some(pcm)) = (&mut seat.tape, seat.session.poll_recording()) {
+    if let (Some(tape), Some(block)) = (&mut seat.tape, seat.session.poll_recording()) {
         tape.paused = seat.state.unrecorded.load(Ordering::Acquire);
         tape.hidden = seat.session.hides();
-        tape.block(pcm);
+        tape.block(block);
         seat.backlog.extend(tape.news());
     }
     tell(seat);

@@ -9,6 +9,7 @@
 mod control;
 mod crypto;
 mod negotiate;
+mod opus;
 mod parse;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,11 +18,13 @@ use thiserror::Error;
 
 use crate::dtmf::Mode;
 use crate::srtp::Keys;
+use crate::{LINE_RATE, Rate};
 
 pub use crypto::Encryption;
 #[doc(hidden)]
 pub use crypto::fuzz as fuzz_crypto;
 pub use negotiate::{accept, answer, offer};
+pub use opus::OpusSettings;
 pub use parse::{Attribute, Connection, Description, Medium, Origin, ParseError, parse};
 
 /// The content type of a session description.
@@ -35,6 +38,10 @@ pub enum Codec {
     Pcmu,
     /// G.711 A-law.
     Pcma,
+    /// G.722 at 64 kbit/s (RFC 3551 §4.5.2).
+    G722,
+    /// Opus (RFC 6716, RFC 7587).
+    Opus,
 }
 
 impl Codec {
@@ -43,22 +50,56 @@ impl Codec {
         match self {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+            Codec::Opus => "opus",
         }
     }
 
-    /// The payload type that needs no `a=rtpmap` (RFC 3551 §6, table 4).
-    pub fn static_payload_type(self) -> u8 {
+    /// The payload type that we offer for it: where there is one, that which needs no `a=rtpmap` (RFC 3551 §6, table 4).
+    pub fn payload_type(self) -> u8 {
         match self {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
+            Codec::G722 => 9,
+            Codec::Opus => 111,
         }
     }
 
-    /// Ticks of the RTP timestamp per second.
+    /// Ticks of the RTP timestamp per second. For G.722 it is half of what it should be, by an old mistake that stands (RFC 3551 §4.5.2).
     pub fn clock_rate(self) -> u32 {
-        8_000
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// Ticks of the RTP timestamp per unit of line time.
+    pub(crate) fn clock_divisor(self) -> u32 {
+        self.clock_rate() / LINE_RATE
+    }
+
+    /// The rate at which a session works that speaks this.
+    pub fn rate(self) -> Rate {
+        match self {
+            Codec::Pcmu | Codec::Pcma => Rate::Narrow,
+            Codec::G722 | Codec::Opus => Rate::Wide,
+        }
     }
 }
+
+/// By the names that [`Codec::name`] gives, in any case.
+impl std::str::FromStr for Codec {
+    type Err = UnknownCodec;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCodec> {
+        let known = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
+        known.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name)).ok_or(UnknownCodec)
+    }
+}
+
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+#[error("no codec of ours: pcmu, pcma, g722 and opus are")]
+pub struct UnknownCodec;
 
 /// What we are willing to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,6 +110,11 @@ pub struct Capabilities {
     pub ptime_ms: u8,
     /// Whether to speak telephone-event (RFC 4733).
     pub dtmf: bool,
+    /// Whether a peer may fall silent with comfort noise (RFC 3389) if it asks for that. We never ask: silence that is suppressed costs the
+    /// beginnings of words.
+    pub comfort_noise: bool,
+    /// What we wish of Opus, and its most.
+    pub opus: OpusSettings,
     /// Whether RTP and RTCP may share a port (RFC 5761). A peer that does not know it keeps the two apart.
     pub rtcp_mux: bool,
     /// Whether sound is sealed, and with what.
@@ -88,9 +134,11 @@ impl Capabilities {
 impl Default for Capabilities {
     fn default() -> Self {
         Capabilities {
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus],
             ptime_ms: 20,
             dtmf: true,
+            comfort_noise: true,
+            opus: OpusSettings::default(),
             rtcp_mux: true,
             encryption: Encryption::Off,
             keys: Mode::Auto,
@@ -171,8 +219,14 @@ pub struct Negotiated {
     pub codec: Codec,
     /// The number that both directions use for the codec.
     pub payload_type: u8,
-    /// The number of telephone-event/8000, if both sides speak it.
+    /// The number of telephone-event, if both sides speak it.
     pub dtmf_payload_type: Option<u8>,
+    /// The clock of telephone-event: the codec's, where both sides have it so (RFC 4733 §2.1).
+    pub dtmf_clock: u32,
+    /// The number of comfort noise (RFC 3389), if the peer may fall silent with it.
+    pub comfort_noise: Option<u8>,
+    /// How Opus is sent, if it is.
+    pub opus: OpusSettings,
     /// Where the peer says that it wants RTP. Its address is unspecified (0.0.0.0) when it holds the old way (RFC 3264 §8.4).
     pub remote: SocketAddr,
     /// Where the peer says that it wants RTCP (RFC 3605, else one port above).
@@ -196,8 +250,11 @@ impl Negotiated {
     pub fn plain(codec: Codec, remote: SocketAddr) -> Self {
         Negotiated {
             codec,
-            payload_type: codec.static_payload_type(),
+            payload_type: codec.payload_type(),
             dtmf_payload_type: Some(101),
+            dtmf_clock: codec.clock_rate(),
+            comfort_noise: None,
+            opus: OpusSettings::default(),
             remote,
             remote_rtcp: SocketAddr::new(remote.ip(), remote.port().saturating_add(1)),
             rtcp_mux: false,
@@ -209,9 +266,9 @@ impl Negotiated {
         }
     }
 
-    /// Timestamp units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1).
+    /// Units of telephone-event per second: those of the sound beside it (RFC 4733 §2.1), or what the peer has named.
     pub fn event_clock(&self) -> u32 {
-        self.codec.clock_rate()
+        self.dtmf_clock
     }
 
     /// Whether an RTCP packet cannot be taken for one of RTP, which it can where a payload type is from 64 to 95 (RFC 5761 §4).

@@ -12,8 +12,9 @@ use super::crypto::{self, Role};
 use super::parse::{Connection, Description, Medium, canonical, parse};
 use super::{Capabilities, Codec, Direction, LocalMedia, NegotiateError, Negotiated};
 
-/// The number that we offer for telephone-event: the one everybody else uses.
+/// The number that we offer for telephone-event: the one everybody else uses; and the one by a clock that is not 8,000 Hz.
 const TELEPHONE_EVENT: u8 = 101;
+const TELEPHONE_EVENT_WIDE: u8 = 102;
 /// The shortest and longest packet that we send.
 const PTIME_MS: std::ops::RangeInclusive<u8> = 10..=60;
 
@@ -22,14 +23,17 @@ pub fn offer(capabilities: &Capabilities, local: &LocalMedia, direction: Directi
     let mut formats: Vec<Format> = capabilities
         .codecs
         .iter()
-        .map(|&codec| Format { payload_type: codec.static_payload_type(), meaning: Meaning::Codec(codec) })
+        .map(|&codec| Format { payload_type: codec.payload_type(), meaning: Meaning::Codec(codec) })
         .collect();
-    if capabilities.dtmf {
-        formats.push(Format { payload_type: TELEPHONE_EVENT, meaning: Meaning::TelephoneEvent });
+    // One for each clock, so that it can always be the codec's (RFC 4733 §2.1).
+    for (payload_type, clock) in [(TELEPHONE_EVENT, 8_000), (TELEPHONE_EVENT_WIDE, 48_000)] {
+        if capabilities.dtmf && capabilities.codecs.iter().any(|codec| codec.clock_rate() == clock) {
+            formats.push(Format { payload_type, meaning: Meaning::TelephoneEvent(clock) });
+        }
     }
     let mut text = head(local);
     let profile = capabilities.encryption.profile();
-    write_audio(&mut text, profile, local.port, &formats, clamp_ptime(capabilities.ptime_ms), direction);
+    write_audio(&mut text, profile, local.port, &formats, capabilities, direction);
     control::write(&mut text, capabilities.rtcp_mux, true);
     capabilities.encryption.write_offer(&mut text);
     text.into_bytes()
@@ -52,17 +56,14 @@ pub fn answer(
             let mut formats =
                 vec![Format { payload_type: agreed.payload_type, meaning: Meaning::Codec(agreed.codec) }];
             if let Some(payload_type) = agreed.dtmf_payload_type {
-                formats.push(Format { payload_type, meaning: Meaning::TelephoneEvent });
+                formats.push(Format { payload_type, meaning: Meaning::TelephoneEvent(agreed.dtmf_clock) });
             }
-            write_audio(
-                &mut text,
-                // RFC 3264 §6: the answer's profile is the offer's.
-                &medium.protocol,
-                local.port,
-                &formats,
-                clamp_ptime(capabilities.ptime_ms),
-                agreed.direction,
-            );
+            if let Some(payload_type) = agreed.comfort_noise {
+                formats.push(Format { payload_type, meaning: Meaning::ComfortNoise });
+            }
+            // RFC 3264 §6: the answer's profile is the offer's.
+            let profile = &medium.protocol;
+            write_audio(&mut text, profile, local.port, &formats, capabilities, agreed.direction);
             control::write(&mut text, agreed.rtcp_mux, agreed.rtcp_xr);
             crypto::write_answer(&mut text, &agreed);
         } else {
@@ -87,7 +88,9 @@ pub fn accept(answer: &[u8], capabilities: &Capabilities) -> Result<Negotiated, 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Codec(Codec),
-    TelephoneEvent,
+    /// By a clock of so many Hz.
+    TelephoneEvent(u32),
+    ComfortNoise,
 }
 
 #[derive(Clone, Copy)]
@@ -146,17 +149,27 @@ fn agree(
             ours: capabilities.codecs.iter().map(|codec| codec.name()).collect::<Vec<_>>().join(" "),
         });
     };
-    let dtmf_payload_type = formats
-        .iter()
-        .find(|format| capabilities.dtmf && format.meaning == Meaning::TelephoneEvent)
-        .map(|format| format.payload_type);
+    let number_of = |meaning: Meaning| {
+        formats.iter().find(|format| format.meaning == meaning).map(|format| format.payload_type)
+    };
+    // By the codec's clock; but many name only the one of 8,000 Hz, whatever they speak besides.
+    let dtmf = [codec.clock_rate(), 8_000]
+        .into_iter()
+        .find_map(|clock| Some((number_of(Meaning::TelephoneEvent(clock))?, clock)))
+        .filter(|_| capabilities.dtmf);
+    // Its clock is 8,000 Hz, so it goes with codecs of that clock alone (RFC 3389 §4).
+    let comfort_noise = number_of(Meaning::ComfortNoise)
+        .filter(|_| capabilities.comfort_noise && codec.clock_rate() == 8_000);
     let theirs = direction(description, medium);
     // Hold as RFC 2543 had it (RFC 3264 §8.4): an address of all zeroes hears nothing.
     let listens = theirs.receives() && !address.is_unspecified();
     let mut agreed = Negotiated {
         codec,
         payload_type,
-        dtmf_payload_type,
+        dtmf_payload_type: dtmf.map(|(payload_type, _)| payload_type),
+        dtmf_clock: dtmf.map_or(codec.clock_rate(), |(_, clock)| clock),
+        comfort_noise,
+        opus: capabilities.opus.towards(&fmtp(medium, payload_type)),
         remote: SocketAddr::new(address, medium.port),
         remote_rtcp: control::address(medium, address),
         rtcp_mux: false,
@@ -183,6 +196,8 @@ fn understood(medium: &Medium) -> Vec<Format> {
             None => match payload_type {
                 0 => Some(Meaning::Codec(Codec::Pcmu)),
                 8 => Some(Meaning::Codec(Codec::Pcma)),
+                9 => Some(Meaning::Codec(Codec::G722)),
+                13 => Some(Meaning::ComfortNoise),
                 _ => None,
             },
         };
@@ -194,13 +209,14 @@ fn understood(medium: &Medium) -> Vec<Format> {
 }
 
 fn meaning(name: &str, rate: u32, channels: u32) -> Option<Meaning> {
-    if rate != 8_000 || channels != 1 {
-        return None;
-    }
-    match name {
-        "PCMU" => Some(Meaning::Codec(Codec::Pcmu)),
-        "PCMA" => Some(Meaning::Codec(Codec::Pcma)),
-        "TELEPHONE-EVENT" => Some(Meaning::TelephoneEvent),
+    match (name, rate, channels) {
+        ("PCMU", 8_000, 1) => Some(Meaning::Codec(Codec::Pcmu)),
+        ("PCMA", 8_000, 1) => Some(Meaning::Codec(Codec::Pcma)),
+        ("G722", 8_000, 1) => Some(Meaning::Codec(Codec::G722)),
+        // Always two channels, whatever is sent (RFC 7587 §4.1); some peers leave them out.
+        ("OPUS", 48_000, _) => Some(Meaning::Codec(Codec::Opus)),
+        ("TELEPHONE-EVENT", 8_000 | 48_000, 1) => Some(Meaning::TelephoneEvent(rate)),
+        ("CN", 8_000, 1) => Some(Meaning::ComfortNoise),
         _ => None,
     }
 }
@@ -218,6 +234,15 @@ fn rtpmap(medium: &Medium, payload_type: u8) -> Option<(String, u32, u32)> {
         let channels = parts.next().map_or(Some(1), |channels| channels.trim().parse().ok())?;
         Some((name, rate, channels))
     })
+}
+
+/// The parameters of a format.
+fn fmtp(medium: &Medium, payload_type: u8) -> String {
+    let values = medium.attributes.iter().filter(|attribute| attribute.name == "fmtp");
+    let mut values =
+        values.filter_map(|attribute| attribute.value.as_deref()?.split_once(char::is_whitespace));
+    let found = values.find(|(number, _)| number.parse::<u8>() == Ok(payload_type));
+    found.map(|(_, parameters)| parameters.to_owned()).unwrap_or_default()
 }
 
 /// For the error message: `G729 OPUS/48000`, or the bare numbers.
@@ -283,9 +308,10 @@ fn write_audio(
     profile: &str,
     port: u16,
     formats: &[Format],
-    ptime_ms: u8,
+    capabilities: &Capabilities,
     direction: Direction,
 ) {
+    let ptime_ms = clamp_ptime(capabilities.ptime_ms);
     let _ = write!(text, "m=audio {port} {profile}");
     for format in formats {
         let _ = write!(text, " {}", format.payload_type);
@@ -294,13 +320,19 @@ fn write_audio(
     for format in formats {
         let number = format.payload_type;
         let _ = match format.meaning {
+            // Two channels are named even where one is sent (RFC 7587 §7).
+            Meaning::Codec(Codec::Opus) => {
+                let parameters = capabilities.opus;
+                write!(text, "a=rtpmap:{number} opus/48000/2\r\na=fmtp:{number} {parameters}\r\n")
+            }
             Meaning::Codec(codec) => {
                 write!(text, "a=rtpmap:{number} {}/{}\r\n", codec.name(), codec.clock_rate())
             }
             // Events 0–15 are the sixteen keys (RFC 4733 §2.4.1, §3.2).
-            Meaning::TelephoneEvent => {
-                write!(text, "a=rtpmap:{number} telephone-event/8000\r\na=fmtp:{number} 0-15\r\n")
+            Meaning::TelephoneEvent(clock) => {
+                write!(text, "a=rtpmap:{number} telephone-event/{clock}\r\na=fmtp:{number} 0-15\r\n")
             }
+            Meaning::ComfortNoise => write!(text, "a=rtpmap:{number} CN/8000\r\n"),
         };
     }
     let rtcp_port = port.checked_add(1).unwrap_or(port);

@@ -146,6 +146,9 @@ impl MediaSession {
         if agreed.direction.receives() {
             self.quality.mark(self.stats.delay_ms);
         }
+        if let Some(share) = self.stats.peer_loss {
+            self.sender.expect_loss(share);
+        }
         self.send_report(now, false);
     }
 

@@ -232,6 +232,27 @@ fn bursts_of_loss_are_counted_and_hardly_heard() {
     }
 }
 
+#[test]
+fn a_line_that_loses_packets_is_given_one_more_until_it_is_clean_again() {
+    let mut listener = Listener::new(JitterConfig::default());
+    let mut chance = Chance::new(5);
+    let mut targets = Vec::new();
+    for tick in 0..6_000u32 {
+        let at = Duration::from_millis(u64::from(tick) * 20);
+        let lossy = (1_000..2_000).contains(&tick);
+        if !(lossy && chance.share() < 0.03) {
+            listener.packet(at, tick as u16, tick * 160, &[0xff; 160]);
+        }
+        listener.tick(at + Duration::from_millis(5));
+        if [999, 1_999, 5_999].contains(&tick) {
+            targets.push(listener.stats().target_ms);
+        }
+    }
+    assert_eq!(targets, [10.0, 30.0, 10.0]);
+    // What is lost after the first few finds the next packet here, and media time need not wait.
+    assert!(listener.stats().waited <= 5, "{:?}", listener.stats());
+}
+
 /// A packet: payload type, sequence number, timestamp, payload.
 fn packet(payload_type: u8, sequence: u16, timestamp: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80, payload_type];
@@ -355,4 +376,46 @@ fn numbers_that_events_took_are_no_lost_sound() {
     // The end of each key may be made up for a moment, until the spurt counts as ended.
     assert!(stats.concealed_frames <= 6 * 10, "{stats:?}");
     assert_eq!(receiver.digits(), "555555");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(96))]
+
+    /// Whatever came before, a sender that sends properly is heard without a hole three seconds later.
+    #[test]
+    fn any_mess_is_recovered_from(
+        mess in proptest::collection::vec((0u64..120, 0u16..400, proptest::num::u32::ANY, 0usize..700, 0u8..4), 0..80),
+        sequence in proptest::num::u16::ANY,
+        timestamp in proptest::num::u32::ANY,
+    ) {
+        let mut listener = Listener::new(JitterConfig::default());
+        let (mut now_ms, mut number, mut stamp) = (0u64, 0u16, 0u32);
+        let mut ticked = 0u64;
+        let mut until = |listener: &mut Listener, now_ms: u64| {
+            let mut concealed = 0;
+            while ticked + 20 <= now_ms {
+                ticked += 20;
+                concealed += usize::from(listener.tick(Duration::from_millis(ticked)).concealed);
+            }
+            concealed
+        };
+        for (wait, step, jump, length, kind) in mess {
+            now_ms += wait;
+            until(&mut listener, now_ms);
+            number = number.wrapping_add(if kind == 0 { step.wrapping_mul(167) } else { step % 4 });
+            stamp = if kind == 1 { jump } else { stamp.wrapping_add(jump % 2_000) };
+            listener.packet(Duration::from_millis(now_ms), number, stamp, &vec![0x90; length]);
+        }
+        let mut concealed = 0;
+        for packet in 0..200u32 {
+            now_ms += 20;
+            let count = until(&mut listener, now_ms);
+            concealed = if packet < 150 { 0 } else { concealed + count };
+            let at = Duration::from_millis(now_ms + 3);
+            listener.packet(at, sequence.wrapping_add(packet as u16), timestamp.wrapping_add(packet * 160), &[0x90; 160]);
+        }
+        let stats = listener.stats();
+        proptest::prop_assert_eq!(concealed, 0, "{:?}", stats);
+        proptest::prop_assert!(stats.delay_ms < 300.0, "{:?}", stats);
+    }
 }

@@ -22,3 +22,4 @@ mod support;
 mod two_lines_are_bridged;
 mod two_sessions_talk;
 mod voice_is_told_from_noise;
+mod wide_calls_sound_wide;

@@ -163,6 +163,47 @@ fn our_preference_decides_and_dtmf_only_if_both_have_it() {
 }
 
 #[test]
+fn opus_is_agreed_with_its_parameters_and_the_keys_of_its_clock() {
+    let opus = Capabilities { codecs: vec![Codec::Opus, Codec::Pcmu], ..Capabilities::default() };
+    let (text, agreed) = sdp::answer(FREESWITCH.as_bytes(), &opus, &local()).expect("agreement");
+    let text = String::from_utf8(text).expect("text");
+    assert_eq!((agreed.codec, agreed.payload_type), (Codec::Opus, 102));
+    assert_eq!((agreed.dtmf_payload_type, agreed.dtmf_clock), (Some(103), 48_000));
+    assert_eq!(agreed.comfort_noise, None, "its clock is another");
+    assert!(agreed.opus.fec && agreed.opus.bitrate == 30_000 && !agreed.opus.dtx);
+    for line in [
+        "m=audio 16400 RTP/AVP 102 103\r\n",
+        "a=rtpmap:102 opus/48000/2\r\n",
+        "a=fmtp:102 maxplaybackrate=16000;sprop-maxcapturerate=16000;maxaveragebitrate=32000;stereo=0;sprop-stereo=0;useinbandfec=1;usedtx=0\r\n",
+        "a=rtpmap:103 telephone-event/48000\r\na=fmtp:103 0-15\r\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let theirs = sdp::accept(text.as_bytes(), &opus).expect("agreement");
+    assert_eq!((theirs.codec, theirs.dtmf_clock, theirs.opus), (Codec::Opus, 48_000, opus.opus));
+    // Many speak Opus, and know the keys by the old clock alone.
+    let old = with(FREESWITCH, "a=rtpmap:103 telephone-event/48000\r\n", "");
+    let agreed = sdp::answer(old.as_bytes(), &opus, &local()).expect("agreement").1;
+    assert_eq!((agreed.dtmf_payload_type, agreed.dtmf_clock), (Some(101), 8_000));
+    // Our own offer names the keys by both.
+    let offer = String::from_utf8(sdp::offer(&Capabilities::default(), &local(), Direction::SendRecv));
+    let offer = offer.expect("text");
+    assert!(offer.contains("m=audio 16400 RTP/AVP 0 8 9 111 101 102\r\n"), "{offer}");
+}
+
+#[test]
+fn comfort_noise_is_taken_where_it_is_offered_and_never_asked_for() {
+    let (text, agreed) = answer(FREESWITCH);
+    assert_eq!(agreed.comfort_noise, Some(13));
+    assert!(text.contains(" RTP/AVP 0 101 13\r\n") && text.contains("a=rtpmap:13 CN/8000\r\n"), "{text}");
+    let text = String::from_utf8(sdp::offer(&Capabilities::default(), &local(), Direction::SendRecv));
+    assert!(!text.expect("text").contains("CN/"));
+    let continuous = Capabilities { comfort_noise: false, ..Capabilities::default() };
+    let agreed = sdp::answer(FREESWITCH.as_bytes(), &continuous, &local()).expect("agreement").1;
+    assert_eq!(agreed.comfort_noise, None);
+}
+
+#[test]
 fn rtp_and_rtcp_share_a_port_where_both_like_it() {
     let muxed = with(BARESIP, "a=rtcp-rsize", "a=rtcp-mux\r\na=rtcp-xr:rcvr-rtt=all voip-metrics");
     let (text, agreed) = answer(&muxed);
@@ -235,13 +276,16 @@ fn what_cannot_be_agreed_has_a_name_and_a_status() {
         |offer: &str| sdp::answer(offer.as_bytes(), &Capabilities::default(), &local()).expect_err("refusal");
     let g729 = with(SIPP, "RTP/AVP 0", "RTP/AVP 18 3");
     let error = refuse(&g729);
-    assert_eq!(error, NegotiateError::NoCommonCodec { offered: "18 3".into(), ours: "PCMU PCMA".into() });
+    assert_eq!(
+        error,
+        NegotiateError::NoCommonCodec { offered: "18 3".into(), ours: "PCMU PCMA G722 opus".into() }
+    );
     assert_eq!(error.status(), 488);
     // A number that is static elsewhere may be given another meaning.
     let redefined = with(
         BARESIP,
         "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000",
-        "a=rtpmap:0 L16/16000\r\na=rtpmap:8 G722/8000",
+        "a=rtpmap:0 L16/16000\r\na=rtpmap:8 G728/8000",
     );
     assert!(
         matches!(refuse(&redefined), NegotiateError::NoCommonCodec { offered, .. } if offered.contains("L16/16000"))

@@ -45,7 +45,7 @@ impl Call {
             for (party, remote) in [(&mut call.peers[n], here), (&mut call.ours[n], there)] {
                 let mut agreed = agreed(remote);
                 agreed.codec = codec;
-                agreed.payload_type = codec.static_payload_type();
+                agreed.payload_type = codec.payload_type();
                 party.session.configure(began, &agreed);
             }
         }

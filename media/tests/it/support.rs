@@ -58,13 +58,18 @@ pub fn chunk(mark: u64, rate: u32, pcm: Vec<i16>, last: bool) -> PlayChunk {
     PlayChunk { mark: Mark(mark), rate, pcm: pcm.into(), last }
 }
 
-/// The place in `heard` where `said` fits best, within its first 300 ms, and the signal-to-noise ratio there in dB.
+/// The place in `heard` where `said` fits best, within its first 300 ms at 8 kHz, and the signal-to-noise ratio there in dB.
 pub fn best_fit(said: &[i16], heard: &[i16]) -> (usize, f64) {
+    best_fit_by(said, heard, 2_400)
+}
+
+/// The same within so many samples.
+pub fn best_fit_by(said: &[i16], heard: &[i16], most: usize) -> (usize, f64) {
     let noise_at = |shift: usize, step: usize| -> f64 {
         let pairs = said.iter().zip(&heard[shift..]).step_by(step);
         pairs.map(|(&said, &heard)| (f64::from(said) - f64::from(heard)).powi(2)).sum()
     };
-    let shifts = 0..=(heard.len() - said.len()).min(2_400);
+    let shifts = 0..=(heard.len() - said.len()).min(most);
     let shift = shifts
         .min_by(|&a, &b| noise_at(a, 17).total_cmp(&noise_at(b, 17)))
         .expect("heard is longer than said");
@@ -76,7 +81,7 @@ pub fn best_fit(said: &[i16], heard: &[i16]) -> (usize, f64) {
 pub struct Party {
     pub session: MediaSession,
     pub events: Vec<Event>,
-    /// What it decoded and what it sent, at 8 kHz.
+    /// What it decoded and what it sent, at the rate of its codec.
     pub heard: Vec<i16>,
     pub said: Vec<i16>,
     pub sent: Vec<(SocketAddr, Vec<u8>)>,

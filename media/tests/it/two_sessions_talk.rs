@@ -29,7 +29,7 @@ fn pair(codec: Codec, ptime_ms: u8) -> (Party, Party, std::time::Instant) {
     for (party, remote) in [(&mut a, address(2, 5_000)), (&mut b, address(1, 4_000))] {
         let mut agreed = agreed(remote);
         agreed.codec = codec;
-        agreed.payload_type = codec.static_payload_type();
+        agreed.payload_type = codec.payload_type();
         agreed.ptime_ms = ptime_ms;
         party.session.configure(began, &agreed);
     }

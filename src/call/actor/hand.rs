@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::{Given, Running, Side, TakeOver, Target, Transfer, Way};
 use crate::call::bridge::{Action, Input, NotNow, Note, Role};
 use crate::call::ringback;
-use crate::call::route::RouteError;
+use crate::call::route::{RouteError, Waves};
 use crate::call::switchboard::{Dialled, Further, PlaceError, SideId, Switchboard};
 use crate::call::tools::Handover;
 use crate::domain::{CallId, EndReason, EventKind, Private, TransferMode};
@@ -105,8 +105,12 @@ impl Running {
         if self.role_of(asked_by) != Some(Role::Near) || !self.bridge.may_give() {
             return debug!(call = %self.ledger.call.id, "a leg is not given away");
         }
-        let Some(side) = self.far.take_if(|far| far.recording.is_none()) else { return };
-        let _ = self.near.line.unbridge().await;
+        if self.far.as_ref().is_none_or(|far| far.recording.is_some()) {
+            return;
+        }
+        self.bridge.give();
+        self.act().await;
+        let Some(side) = self.far.take() else { return };
         let (taken, is_taken) = oneshot::channel();
         match reply.send(Given { side, taken }) {
             Ok(()) => {
@@ -116,7 +120,7 @@ impl Running {
             // The other call is gone meanwhile: all stays as it was.
             Err(given) => {
                 self.far = Some(given.side);
-                self.join().await;
+                self.bridge.take_back();
             }
         }
     }
@@ -163,26 +167,28 @@ impl Running {
             return;
         }
         let waves = self.target.as_mut().and_then(|target| target.waves.take()).unwrap_or_default();
-        let Some(first) = waves.iter().flatten().next() else {
-            return self.not_dialled(EndReason::Unreachable);
-        };
-        let remote = first.invite.path.remote;
-        let media = match self.exchange.open(remote, &first.trunk, None) {
-            Ok(media) => media,
-            Err(error) => {
-                warn!(call = %self.ledger.call.id, error, "no line for a second leg");
-                return self.not_dialled(EndReason::NoCapacity);
-            }
-        };
-        let further = Further { call: self.ledger.call.id.clone(), waves, local: media.local };
-        match self.switchboard.dial(further).await {
+        match self.call_places(waves).await {
+            Ok(side) => self.new = Some(side),
+            Err(reason) => self.not_dialled(reason),
+        }
+    }
+
+    /// Calls these places for a further side of the call.
+    pub(super) async fn call_places(&self, waves: Waves) -> Result<Side, EndReason> {
+        let first = waves.iter().flatten().next().ok_or(EndReason::Unreachable)?;
+        let call = &self.ledger.call.id;
+        let media = self.exchange.open(first.invite.path.remote, &first.trunk, None).map_err(|error| {
+            warn!(%call, error, "no line for a further leg");
+            EndReason::NoCapacity
+        })?;
+        match self.switchboard.dial(Further { call: call.clone(), waves, local: media.local }).await {
             Ok(Dialled { side, trunk }) => {
-                self.new = Some(Side::new(side, trunk, media, None, self.exchange.stack.clone()));
+                Ok(Side::new(side, trunk, media, None, self.exchange.stack.clone()))
             }
-            Err(PlaceError::TrunksFull) => self.not_dialled(EndReason::NoCapacity),
+            Err(PlaceError::TrunksFull) => Err(EndReason::NoCapacity),
             Err(error) => {
-                warn!(call = %self.ledger.call.id, %error, "a second leg could not be placed");
-                self.not_dialled(EndReason::Internal);
+                warn!(%call, %error, "a further leg could not be placed");
+                Err(EndReason::Internal)
             }
         }
     }
@@ -197,11 +203,10 @@ impl Running {
         body: Option<Body>,
         offered: Option<Box<media::sdp::Capabilities>>,
     ) {
-        let sound = match (&body, &self.new) {
-            (Some(body), Some(new)) => new.listen_early(body, offered.as_deref()).await,
-            _ => false,
-        };
-        self.bridge.handle(now, Input::Ringing { sound });
+        if let (Some(body), Some(new)) = (&body, &self.new) {
+            new.listen_early(body, offered.as_deref()).await;
+        }
+        self.bridge.handle(now, Input::Ringing { sound: false });
     }
 
     pub(super) async fn new_answers(&mut self, now: Instant, body: Option<Body>) {
@@ -265,11 +270,12 @@ impl Running {
                 }
             }
             Action::Dial => self.dial().await,
-            Action::Ring(role) => self.ring(role),
+            Action::Ring(role) | Action::Comfort(role) => self.ring(role),
             Action::Quiet => self.quiet().await,
             Action::PassRinging { sound } => self.near.ring(sound).await,
             Action::AnswerNear => self.near.answer().await,
             Action::Join => self.join().await,
+            Action::Overhear(role) => self.overhear(role).await,
             Action::Part => {
                 let _ = self.near.line.unbridge().await;
             }
@@ -307,14 +313,18 @@ impl Running {
         }
     }
 
+    /// Music, where there is some; else the tone of the country.
     fn ring(&mut self, role: Role) {
+        let Some(line) = self.side(role).map(|side| side.line.clone()) else { return };
+        if let Some(music) = self.exchange.music.clone() {
+            self.ringback = Some((role, tokio::spawn(music.play(line))));
+            return;
+        }
         let language = match &self.mind {
             Some(mind) => mind.persona.agent.language.clone(),
             None => String::from("en"),
         };
-        if let Some(line) = self.side(role).map(|side| side.line.clone()) {
-            self.ringback = Some((role, tokio::spawn(ringback::play(line, language))));
-        }
+        self.ringback = Some((role, tokio::spawn(ringback::play(line, language))));
     }
 
     async fn quiet(&mut self) {
@@ -334,6 +344,23 @@ impl Running {
         }
     }
 
+    /// What the new leg sends before it answers goes to this one.
+    async fn overhear(&mut self, role: Role) {
+        let Some(line) = self.side(role).map(|side| side.line.clone()) else { return };
+        if let Some(new) = &self.new
+            && line.bridge(&new.line).await.is_err()
+        {
+            warn!(call = %self.ledger.call.id, "a line was gone before it could be joined");
+        }
+    }
+
+    /// A leg has said anew what it wants to hear.
+    pub(super) fn note_hold(&mut self, now: Instant, role: Role) {
+        if let Some(holds) = self.side(role).map(|side| side.holds()) {
+            self.bridge.handle(now, Input::Holds(role, holds));
+        }
+    }
+
     /// The new leg takes its place; what had it is hung up, and its line closed.
     async fn promote(&mut self, place: Role) {
         let Some(new) = self.new.take() else { return };
@@ -349,6 +376,7 @@ impl Running {
         if let Some(mut old) = old {
             old.hang_up(EndReason::Transferred.sip_status()).await;
         }
+        self.note_hold(Instant::now(), place);
     }
 
     pub(super) async fn end_legs(&mut self, reason: EndReason) {
@@ -360,6 +388,10 @@ impl Running {
         self.near.hang_up(status).await;
         for side in self.far.iter_mut().chain(&mut self.new) {
             side.hang_up(status).await;
+        }
+        if let Some(third) = &mut self.third {
+            third.side.hang_up(status).await;
+            self.third_is_gone();
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::call::ledger::Ledger;
 use crate::call::prompt::prompt;
 use crate::call::tools::{Kit, Toolbox};
 use crate::call::turn::{Meter, Mouth, TurnTask};
-use crate::call::{Action, Conversation, Input, Manners};
+use crate::call::{Action, Conversation, Input, Manners, Unsaid};
 use crate::config::Agent;
 use crate::domain::{Call, CallUsage, EndReason, Speaker};
 use crate::outside::Outside;
@@ -39,6 +39,8 @@ const REPORTS: usize = 64;
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// … and for what its tools are doing.
 const LAST_DEEDS: Duration = Duration::from_secs(2);
+/// What an agent may be told in one call: a prompt has an end.
+const INSTRUCTIONS: usize = 16;
 
 pub(super) struct Mind {
     pub(super) conversation: Conversation,
@@ -58,6 +60,8 @@ pub(super) struct Mind {
     session: u64,
     meter: Arc<Meter>,
     pub(super) toolbox: Arc<Toolbox>,
+    /// Told so far.
+    instructions: usize,
 }
 
 /// The turn that is worked for.
@@ -101,6 +105,7 @@ impl Mind {
             session,
             meter: Arc::default(),
             toolbox,
+            instructions: 0,
         }
     }
 
@@ -189,6 +194,22 @@ impl Mind {
             warming.abort();
             self.warm_up();
         }
+    }
+
+    /// Somebody tells the agent what the caller does not hear: from its next answer on it knows.
+    pub(super) fn instruct(&mut self, text: &str) -> Result<(), Unsaid> {
+        if self.instructions == INSTRUCTIONS {
+            return Err(Unsaid::TooMany);
+        }
+        self.instructions += 1;
+        let prompt = &mut self.persona.agent.prompt;
+        prompt.push_str("\n\nWhile you talk, your supervisor tells you: ");
+        prompt.push_str(text);
+        if let Some(warming) = self.warming.take() {
+            warming.abort();
+            self.warm_up();
+        }
+        Ok(())
     }
 
     /// Lets a local model read the agent's prompt while the greeting sounds.

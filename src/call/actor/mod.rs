@@ -5,6 +5,7 @@
 mod hand;
 mod mind;
 mod side;
+mod third;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +25,16 @@ use super::route::{RouteError, Waves};
 use super::switchboard::{SideId, Switchboard, Unsent};
 use super::tools::Kit;
 use super::{Input, Unsaid};
-use crate::domain::{Direction, EndReason, EventKind, LineReport, Private, Status, TransferMode};
+use crate::domain::{
+    Direction, EndReason, EventKind, LineReport, Private, Status, SupervisionMode, TransferMode,
+};
 use crate::store::Tape;
 
 pub use mind::Persona;
 use mind::{Mind, Wish, report};
 pub(super) use side::Media;
 use side::{Side, told};
+use third::Third;
 
 /// What the switchboard, and through it the world, tells a call.
 #[derive(Debug)]
@@ -42,6 +46,12 @@ pub(super) enum Command {
     /// Say goodbye, then end it.
     Leave(EndReason),
     Transfer(Box<Transfer>, oneshot::Sender<Result<(), NotNow>>),
+    /// Have somebody attend, or attend in another way.
+    Supervise(Box<Supervise>, oneshot::Sender<Result<(), Unattended>>),
+    /// … and leave.
+    Unsupervise(oneshot::Sender<Result<(), Unattended>>),
+    /// Let the agent know this, from its next answer on.
+    Instruct(Private<String>, oneshot::Sender<Result<(), Unsaid>>),
     /// Have the agent say this.
     Say {
         text: Private<String>,
@@ -88,6 +98,29 @@ pub struct Transfer {
     pub mode: TransferMode,
     /// How we would call the target ourselves; the first Request-URI is where REFER points.
     pub waves: Waves,
+}
+
+/// Somebody shall attend a call that is up.
+#[derive(Clone, Debug)]
+pub struct Supervise {
+    /// Who, and how they are called. `None`: who attends already.
+    pub to: Option<(Private<String>, Waves)>,
+    pub mode: SupervisionMode,
+}
+
+/// Why nobody attends as was wished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unattended {
+    #[error("the call is not up, or it is ending")]
+    NotUp,
+    #[error("nobody attends the call; \"to\" says who shall")]
+    Nobody,
+    #[error("somebody attends the call already; without \"to\" their mode is changed")]
+    Taken,
+    #[error("an agent has the call, and no ear for a whisper; POST …/instructions tells it something")]
+    NoEar,
+    #[error("there is no line to call them on, or no phone that could be called")]
+    NoLine,
 }
 
 pub(super) struct TakeOver {
@@ -142,19 +175,22 @@ pub(super) struct Actor {
 
 /// After the last word the far end's jitter buffer still holds some of it.
 const LAST_WORD_TRAVELS: Duration = Duration::from_millis(200);
+/// What is louder before the answer goes to who waits for it, in the place of our own tone.
+const AUDIBLE_DBFS: f32 = -50.0;
 
 impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
     pub(super) async fn run(self) {
+        let has_music = self.exchange.music.is_some();
         let (mind, bridge, target) = match self.company {
             Company::Agent { mut persona, session } => {
                 persona.manners.is_outbound = self.ledger.call.direction == Direction::Outbound;
                 let kit = Kit { exchange: self.exchange.clone(), switchboard: self.switchboard.clone() };
                 let mind = Mind::new(*persona, session, kit, self.ledger.call.clone());
-                (Some(mind), Bridge::with_agent(), None)
+                (Some(mind), Bridge::with_agent().with_music(has_music), None)
             }
             Company::Target { to, waves, longest } => {
-                (None, Bridge::put_through(longest), Some(Target::new(to, waves)))
+                (None, Bridge::put_through(longest).with_music(has_music), Some(Target::new(to, waves)))
             }
         };
         let trunk = self.ledger.call.trunk.clone();
@@ -169,6 +205,7 @@ impl Actor {
             near,
             far: None,
             new: None,
+            third: None,
             mind,
             bridge,
             target,
@@ -216,6 +253,7 @@ struct Running {
     near: Side,
     far: Option<Side>,
     new: Option<Side>,
+    third: Option<Third>,
     mind: Option<Mind>,
     bridge: Bridge,
     target: Option<Target>,
@@ -253,6 +291,8 @@ impl Running {
                 event = told(Some(&mut self.near)) => self.near_told(event),
                 event = told(self.far.as_mut()) => self.far_told(Role::Far, event),
                 event = told(self.new.as_mut()) => self.far_told(Role::New, event),
+                // Of who attends nothing matters: what they say goes across below us, and what they press nowhere.
+                _ = told(self.third.as_mut().map(|third| &mut third.side)) => {}
                 command = self.commands.recv() => match command {
                     Some(command) => self.command(command).await,
                     // The switchboard is gone, and with it the trunk.
@@ -288,7 +328,7 @@ impl Running {
         let now = Instant::now();
         match event {
             media::Event::Digit { digit, duration_ms } => self.digit(now, digit, duration_ms),
-            media::Event::Silence { for_ms } => self.silent(now, for_ms),
+            media::Event::Silence { for_ms } => self.silent(now, Role::Near, for_ms),
             media::Event::Latched { remote } => debug!(call = %self.ledger.call.id, %remote, "sound flows"),
             media::Event::RecordingFailed { reason } => {
                 warn!(call = %self.ledger.call.id, reason, "the recording stopped; the call goes on");
@@ -301,14 +341,23 @@ impl Running {
         }
     }
 
-    /// Of a far line nothing matters here but that there is none; its sound and its keys go across below us.
+    /// Of a far line nothing matters here but that there is none, and of a new one that there is; their sound and their keys go across below us.
     fn far_told(&mut self, role: Role, event: media::Event) {
-        if let (Role::Far, media::Event::Silence { for_ms }) = (role, event) {
-            self.silent(Instant::now(), for_ms);
+        match (role, event) {
+            (Role::Far, media::Event::Silence { for_ms }) => self.silent(Instant::now(), Role::Far, for_ms),
+            // A description says that there may be something to be heard; many send one, and packets of silence after it.
+            (Role::New, media::Event::Frame { level_dbfs, .. }) if level_dbfs > AUDIBLE_DBFS => {
+                self.bridge.handle(Instant::now(), bridge::Input::Ringing { sound: true });
+            }
+            _ => {}
         }
     }
 
-    fn silent(&mut self, now: Instant, for_ms: u32) {
+    fn silent(&mut self, now: Instant, role: Role, for_ms: u32) {
+        // Phones that hold often send nothing meanwhile, however long.
+        if self.side(role).is_some_and(|side| side.holds()) {
+            return;
+        }
         let (silent, longest) = (Duration::from_millis(for_ms.into()), self.exchange.config.media.timeout);
         if !longest.is_zero() && silent >= longest {
             info!(call = %self.ledger.call.id, for_ms, "no sound from the far end; the call ends");
@@ -324,6 +373,7 @@ impl Running {
     async fn command(&mut self, command: Command) {
         let now = Instant::now();
         match command {
+            Command::Leg(side, signal) if self.is_third(side) => self.of_third(signal).await,
             Command::Leg(side, signal) => match self.role_of(side) {
                 Some(role) => self.signal(now, role, signal).await,
                 None => debug!(?side, ?signal, "of a leg that is gone"),
@@ -338,6 +388,16 @@ impl Running {
             Command::Transfer(transfer, reply) => {
                 // A client that has gone is no reason to undo what it asked for.
                 let _ = reply.send(self.transfer(*transfer));
+            }
+            Command::Supervise(order, reply) => {
+                let _ = reply.send(self.supervise(*order).await);
+            }
+            Command::Unsupervise(reply) => {
+                let _ = reply.send(self.unsupervise().await);
+            }
+            Command::Instruct(text, reply) => {
+                let told = self.mind.as_mut().map(|mind| mind.instruct(text.reveal()));
+                let _ = reply.send(told.unwrap_or(Err(Unsaid::Away)));
             }
             Command::Say { text, interrupt, reply } => {
                 let _ = reply.send(self.say(now, text, interrupt));
@@ -419,6 +479,7 @@ impl Running {
                     self.end = Some(EndReason::Internal);
                 }
                 self.note_codec();
+                self.note_hold(now, role);
             }
             Signal::Digit(digit, duration) => {
                 if role == Role::Near {
@@ -498,7 +559,11 @@ impl Running {
                 }
                 None => match self.bridge.poll_action() {
                     Some(action) => self.carry_out(action).await,
-                    None => break,
+                    None => {
+                        if !self.arrange().await {
+                            break;
+                        }
+                    }
                 },
             }
         }
@@ -530,7 +595,7 @@ impl Running {
             self.ledger.call.report = self.exchange.report_on(&self.ledger.call, &mind.persona.agent);
             mind.close().await;
         }
-        drop((self.far, self.new));
+        drop((self.far, self.new, self.third));
         if let Ok(line) = Arc::try_unwrap(self.near.line) {
             self.ledger.line(&line.close().await);
         }

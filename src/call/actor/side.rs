@@ -176,6 +176,11 @@ impl Side {
         self.agreed.as_ref()?.srtp.as_ref().map(|keys| keys.suite.name())
     }
 
+    /// Whether the peer wants to hear nothing for now (RFC 3264 §8.4).
+    pub(super) fn holds(&self) -> bool {
+        self.agreed.as_ref().is_some_and(|agreed| !agreed.direction.sends())
+    }
+
     pub(super) fn codec(&self) -> Option<&'static str> {
         self.agreed.as_ref().map(|agreed| agreed.codec.name())
     }

@@ -9,11 +9,11 @@
 //! |---|---|---|
 //! | `Alone` | near and the agent | a transfer is asked for → `Referring` or `Calling`; near sends us on → `Swapping` |
 //! | `Referring` | near, which was asked (REFER) to call the target itself, hears nothing | it did → over; it did not → `Calling` or `Alone` |
-//! | `Calling` | near hears ringback, or what the new leg sends before its answer | answer → `Joined` or `Handing`; none → `Alone`, or over where there is no agent |
-//! | `Joined` | near and far | either hangs up → over; one of them sends us on → `Swapping` |
+//! | `Calling` | near hears ringback or music, or what the new leg sends before its answer | answer → `Joined` or `Handing`; none → `Alone`, or over where there is no agent |
+//! | `Joined` | near and far; while one of them holds and there is music, the other hears that | either hangs up → over; one of them sends us on → `Swapping` |
 //! | `Handing` | near and far, while near is asked to call far itself in our place (Replaces) | it did → over; it did not → `Joined`; far is gone → `Parting` |
 //! | `Parting` | nobody: far's new call has replaced ours, near has not yet said so | near tells, or hangs up, or 10 s → over |
-//! | `Swapping` | the other side hears ringback while a new leg is called in the place of one | answer → as before, with the new one; none → as before |
+//! | `Swapping` | the other side hears ringback or music, or what the new leg sends before its answer, while that is called in the place of one | answer → as before, with the new one; none → as before |
 //! | `Over` | nobody | never |
 //!
 //! # Inputs
@@ -26,6 +26,8 @@
 //! | progress, final 2xx | – | over: transferred | – | – | over: transferred | over: transferred | – |
 //! | progress, final failure | – | call, or back to the agent | – | – | joined | over | – |
 //! | new rings | – | – | pass it on | – | – | – | tell who asked |
+//! | new is heard | – | – | join early | – | – | – | the other hears it |
+//! | near or far holds, or no more | noted | noted | noted | music for the other, or joined again | likewise | noted | noted |
 //! | new answers | – | – | join | – | – | – | swap |
 //! | new fails | – | – | back to the agent, or over | – | – | – | as before, or over if who asked is gone |
 //! | near ends | over | over: transferred, if it had accepted | over | over | over, likewise | over: transferred | it asked: go on; else over |
@@ -52,8 +54,10 @@ pub(super) enum Input {
     NearUp,
     /// How near fares, whom we sent on.
     Progress { status: u16, over: bool },
-    /// The new leg rings; `sound`: with something to be heard.
+    /// The new leg rings; `sound`: and something is heard of it.
     Ringing { sound: bool },
+    /// A leg wants to hear nothing for now, or to hear again.
+    Holds(Role, bool),
     /// The new leg was answered.
     Answered,
     /// A leg is gone, or never came.
@@ -75,8 +79,11 @@ pub(super) enum Action {
     Refer,
     /// Call the target: the new leg.
     Dial,
-    /// Ringback, or its end.
+    /// Ringback, or music where there is some …
     Ring(Role),
+    /// … music, for whom the other one holds …
+    Comfort(Role),
+    /// … and the end of either.
     Quiet,
     /// The new leg's ringing goes on to near, which has not been answered.
     PassRinging {
@@ -85,6 +92,8 @@ pub(super) enum Action {
     AnswerNear,
     /// Near and far hear each other; where there is no far leg yet, near and new.
     Join,
+    /// This one hears the new leg, in the place of the one that is being swapped.
+    Overhear(Role),
     Part,
     /// The new leg takes this place; who had it is hung up.
     Promote(Role),
@@ -139,6 +148,8 @@ enum State {
         joined: bool,
         /// Who has the place asked for it, and wants to know.
         tell: bool,
+        /// The other one hears the new leg already.
+        sounding: bool,
     },
     Over,
 }
@@ -150,6 +161,12 @@ pub(super) struct Bridge {
     state: State,
     has_agent: bool,
     near_up: bool,
+    /// There is music for who waits.
+    has_music: bool,
+    near_holds: bool,
+    far_holds: bool,
+    /// Who hears music because the other one holds.
+    comforted: Option<Role>,
     /// Without an agent nobody else watches the clock.
     longest: Duration,
     ends_at: Option<Instant>,
@@ -163,6 +180,10 @@ impl Bridge {
             state: State::Alone,
             has_agent: true,
             near_up: false,
+            has_music: false,
+            near_holds: false,
+            far_holds: false,
+            comforted: None,
             longest: Duration::MAX,
             ends_at: None,
             actions: VecDeque::new(),
@@ -174,6 +195,12 @@ impl Bridge {
         let mut bridge = Self { has_agent: false, longest, ..Self::with_agent() };
         bridge.call(false);
         bridge
+    }
+
+    /// There is music for who waits.
+    pub(super) fn with_music(mut self, has_music: bool) -> Self {
+        self.has_music = has_music;
+        self
     }
 
     pub(super) fn poll_action(&mut self) -> Option<Action> {
@@ -207,9 +234,24 @@ impl Bridge {
         matches!(self.state, State::Joined | State::Handing { .. })
     }
 
+    /// Whether near is with the agent, and nobody else in sight.
+    pub(super) fn is_alone(&self) -> bool {
+        self.state == State::Alone
+    }
+
     /// Whether the far leg may leave for another call: it is joined, and nothing else is under way.
     pub(super) fn may_give(&self) -> bool {
         self.state == State::Joined
+    }
+
+    /// The far leg leaves for another call, if it [may](Self::may_give).
+    pub(super) fn give(&mut self) {
+        self.part();
+    }
+
+    /// The far leg that left has come back.
+    pub(super) fn take_back(&mut self) {
+        self.connect();
     }
 
     /// Whether the call goes on without near: it asked to be replaced, and is gone before it was.
@@ -255,7 +297,14 @@ impl Bridge {
             (State::Alone, Role::Near) if self.near_up => {
                 self.act([Action::Away, Action::Promote(place), Action::Back { failed: false }]);
             }
-            (State::Joined, Role::Near | Role::Far) => self.act([Action::Promote(place), Action::Join]),
+            (State::Joined, Role::Near | Role::Far) => {
+                if self.comforted.take().is_some() {
+                    self.act([Action::Quiet]);
+                }
+                self.act([Action::Promote(place)]);
+                self.is_new(place);
+                self.connect();
+            }
             _ => return Err(NotNow),
         }
         Ok(())
@@ -277,18 +326,26 @@ impl Bridge {
                     self.state = State::Calling { attended, sounding: true };
                 }
             }
-            (State::Swapping { place, gone: false, tell: true, .. }, Input::Ringing { .. }) => {
-                self.act([Action::Tell(place, 180)]);
+            (State::Swapping { place, gone, joined, tell, sounding }, Input::Ringing { sound }) => {
+                if tell && !gone && !sound {
+                    self.act([Action::Tell(place, 180)]);
+                }
+                if joined && sound && !sounding {
+                    self.act([Action::Quiet, Action::Overhear(other(place))]);
+                    self.state = State::Swapping { place, gone, joined, tell, sounding: true };
+                }
             }
             (State::Calling { attended, sounding }, Input::Answered) => self.join(now, attended, sounding),
-            (State::Swapping { place, gone, joined, tell }, Input::Answered) => {
+            (State::Swapping { place, gone, joined, tell, .. }, Input::Answered) => {
                 if tell && !gone {
                     self.act([Action::Tell(place, 200)]);
                 }
                 let note = Action::Note(Note::Transferred { bridged: true });
                 self.act([Action::Quiet, Action::Promote(place), note]);
+                self.is_new(place);
                 self.settle(joined);
             }
+            (_, Input::Holds(role, holds)) => self.holds(role, holds),
             (_, Input::Ended(role, reason)) => self.ended(now, role, reason),
             _ => {}
         }
@@ -303,8 +360,11 @@ impl Bridge {
                 }
                 self.came_to_nothing(reason);
             }
-            (State::Swapping { place, gone, joined, tell }, Role::New) => {
+            (State::Swapping { place, gone, joined, tell, sounding }, Role::New) => {
                 self.act([Action::Quiet]);
+                if sounding {
+                    self.act([Action::Part]);
+                }
                 self.act([Action::Note(Note::Failed(reason))]);
                 if gone {
                     return self.over(reason);
@@ -315,8 +375,8 @@ impl Bridge {
                 self.settle(joined);
             }
             // Some phones hang up as soon as their REFER was accepted; what they asked for is done all the same.
-            (State::Swapping { place, joined, tell: true, .. }, _) if role == place => {
-                self.state = State::Swapping { place, gone: true, joined, tell: true };
+            (State::Swapping { place, joined, tell: true, sounding, .. }, _) if role == place => {
+                self.state = State::Swapping { place, gone: true, joined, tell: true, sounding };
             }
             (
                 State::Referring { accepted: true, .. }
@@ -377,8 +437,9 @@ impl Bridge {
             self.near_up = true;
             self.act([Action::AnswerNear]);
         }
-        if !sounding {
-            self.act([Action::Join]);
+        self.is_new(Role::Far);
+        if !sounding || self.held().is_some() {
+            self.connect();
         }
         if self.has_agent {
             self.act([Action::Note(Note::Transferred { bridged: true })]);
@@ -395,17 +456,66 @@ impl Bridge {
     fn swap(&mut self, place: Role, tell: bool) {
         let joined = self.state == State::Joined;
         if joined {
-            let other = if place == Role::Near { Role::Far } else { Role::Near };
-            self.act([Action::Part, Action::Ring(other)]);
+            self.part();
+            self.act([Action::Ring(other(place))]);
         }
         self.act([Action::Dial]);
-        self.state = State::Swapping { place, gone: false, joined, tell };
+        self.state = State::Swapping { place, gone: false, joined, tell, sounding: false };
+    }
+
+    /// Near and far hear each other; where one holds and there is music, the other hears that.
+    fn connect(&mut self) {
+        self.comforted = self.held();
+        match self.comforted {
+            Some(role) => self.act([Action::Part, Action::Comfort(role)]),
+            None => self.act([Action::Join]),
+        }
+    }
+
+    fn part(&mut self) {
+        match self.comforted.take() {
+            Some(_) => self.act([Action::Quiet]),
+            None => self.act([Action::Part]),
+        }
+    }
+
+    /// Who is to hear music because the other one holds.
+    fn held(&self) -> Option<Role> {
+        match (self.near_holds, self.far_holds) {
+            (true, false) if self.has_music => Some(Role::Far),
+            (false, true) if self.has_music => Some(Role::Near),
+            _ => None,
+        }
+    }
+
+    fn holds(&mut self, role: Role, holds: bool) {
+        match role {
+            Role::Near => self.near_holds = holds,
+            Role::Far => self.far_holds = holds,
+            Role::New => {}
+        }
+        if !self.is_joined() || self.comforted == self.held() {
+            return;
+        }
+        if self.comforted.is_some() {
+            self.act([Action::Quiet]);
+        }
+        self.connect();
+    }
+
+    /// Somebody else has this place, who holds nobody yet.
+    fn is_new(&mut self, place: Role) {
+        match place {
+            Role::Near => self.near_holds = false,
+            Role::Far => self.far_holds = false,
+            Role::New => {}
+        }
     }
 
     /// After a swap, done or not.
     fn settle(&mut self, joined: bool) {
         if joined {
-            self.act([Action::Join]);
+            self.connect();
             self.state = State::Joined;
         } else {
             self.act([Action::Back { failed: false }]);
@@ -429,6 +539,10 @@ impl Bridge {
     fn act<const N: usize>(&mut self, actions: [Action; N]) {
         self.actions.extend(actions);
     }
+}
+
+fn other(place: Role) -> Role {
+    if place == Role::Near { Role::Far } else { Role::Near }
 }
 
 /// What a refused REFER means.

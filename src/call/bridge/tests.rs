@@ -187,7 +187,8 @@ fn a_peer_that_sends_us_on_is_replaced_and_told_how_it_goes() {
     stage.bridge.refer(Role::Near).expect("it may");
     assert_eq!(stage.take(), [Action::Away, Action::Dial]);
     assert!(stage.bridge.survives_near());
-    assert_eq!(stage.tell(Input::Ringing { sound: true }), [Action::Tell(Role::Near, 180)]);
+    assert_eq!(stage.tell(Input::Ringing { sound: false }), [Action::Tell(Role::Near, 180)]);
+    assert_eq!(stage.tell(Input::Ringing { sound: true }), [], "the agent has no ear for it");
     let done = [
         Action::Tell(Role::Near, 200),
         Action::Quiet,
@@ -299,6 +300,82 @@ fn before_the_answer_there_is_nothing_to_transfer() {
     assert_eq!(stage.ended(Role::Near, EndReason::Busy), over(EndReason::Busy));
 }
 
+/// Near and far hear each other, and there is music.
+fn with_music() -> Stage {
+    let mut stage = Stage { bridge: Bridge::with_agent().with_music(true), now: Instant::now() };
+    stage.tell(Input::NearUp);
+    stage.transfer(TransferMode::Bridge);
+    stage.tell(Input::Answered);
+    stage
+}
+
+#[test]
+fn who_is_put_on_hold_hears_music_until_it_is_over() {
+    for (holder, held) in [(Role::Near, Role::Far), (Role::Far, Role::Near)] {
+        let mut stage = with_music();
+        assert_eq!(stage.tell(Input::Holds(holder, true)), [Action::Part, Action::Comfort(held)]);
+        assert_eq!(stage.tell(Input::Holds(holder, true)), [], "said twice");
+        assert_eq!(stage.tell(Input::Holds(held, true)), [Action::Quiet, Action::Join], "nobody listens");
+        assert_eq!(stage.tell(Input::Holds(held, false)), [Action::Part, Action::Comfort(held)]);
+        assert_eq!(stage.tell(Input::Holds(holder, false)), [Action::Quiet, Action::Join]);
+        assert_eq!(stage.tell(Input::Holds(Role::New, true)), []);
+        stage.tell(Input::Holds(holder, true));
+        assert_eq!(stage.tell(Input::End(EndReason::ApiHungUp)), over(EndReason::ApiHungUp));
+    }
+    // Without music the two stay joined: who holds may send some of its own.
+    assert_eq!(Stage::joined().tell(Input::Holds(Role::Near, true)), []);
+}
+
+#[test]
+fn a_hold_ends_with_whoever_has_held() {
+    // A phone holds, asks somebody else, and hands the call over.
+    let mut stage = with_music();
+    stage.tell(Input::Holds(Role::Far, true));
+    stage.bridge.refer(Role::Far).expect("it may");
+    assert_eq!(stage.take(), [Action::Quiet, Action::Ring(Role::Near), Action::Dial]);
+    let done = [Action::Tell(Role::Far, 200), Action::Quiet, Action::Promote(Role::Far), PUT_THROUGH];
+    assert_eq!(stage.tell(Input::Answered), [&done[..], &[Action::Join]].concat());
+    stage.tell(Input::Holds(Role::Far, true));
+    stage.bridge.take_over(Role::Far).expect("it may");
+    assert_eq!(stage.take(), [Action::Quiet, Action::Promote(Role::Far), Action::Join]);
+    // It does not come to pass, and the hold goes on.
+    stage.tell(Input::Holds(Role::Far, true));
+    stage.bridge.refer(Role::Far).expect("it may");
+    stage.take();
+    let failed = stage.ended(Role::New, EndReason::Busy);
+    assert_eq!(failed[failed.len() - 2..], [Action::Part, Action::Comfort(Role::Near)]);
+    // One leaves for another call, and comes back.
+    stage.bridge.give();
+    assert_eq!(stage.take(), [Action::Quiet]);
+    stage.bridge.take_back();
+    assert_eq!(stage.take(), [Action::Part, Action::Comfort(Role::Near)]);
+}
+
+#[test]
+fn who_holds_while_the_target_rings_is_known_to_hold_when_it_answers() {
+    let mut stage = Stage { bridge: Bridge::with_agent().with_music(true), now: Instant::now() };
+    stage.tell(Input::NearUp);
+    stage.transfer(TransferMode::Bridge);
+    assert_eq!(stage.tell(Input::Holds(Role::Near, true)), []);
+    stage.tell(Input::Ringing { sound: true });
+    let joined =
+        [Action::Quiet, Action::Promote(Role::Far), Action::Part, Action::Comfort(Role::Far), PUT_THROUGH];
+    assert_eq!(stage.tell(Input::Answered), joined);
+}
+
+#[test]
+fn who_waits_for_a_swap_hears_what_the_new_leg_sends_before_its_answer() {
+    let mut stage = Stage::joined();
+    stage.bridge.refer(Role::Near).expect("it may");
+    stage.take();
+    assert_eq!(stage.tell(Input::Ringing { sound: false }), [Action::Tell(Role::Near, 180)]);
+    assert_eq!(stage.tell(Input::Ringing { sound: true }), [Action::Quiet, Action::Overhear(Role::Far)]);
+    assert_eq!(stage.tell(Input::Ringing { sound: true }), []);
+    let failed = stage.ended(Role::New, EndReason::Busy);
+    assert_eq!(failed[..2], [Action::Quiet, Action::Part]);
+    assert_eq!(failed.last(), Some(&Action::Join));
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let role = prop_oneof![Just(Role::Near), Just(Role::Far), Just(Role::New)];
     prop_oneof![
@@ -307,6 +384,7 @@ fn input() -> impl Strategy<Value = Input> {
             .prop_map(|(status, over)| Input::Progress { status, over }),
         any::<bool>().prop_map(|sound| Input::Ringing { sound }),
         Just(Input::Answered),
+        (role.clone(), any::<bool>()).prop_map(|(role, holds)| Input::Holds(role, holds)),
         role.prop_map(|role| Input::Ended(role, EndReason::Busy)),
     ]
 }
@@ -316,10 +394,11 @@ proptest! {
     #[test]
     fn whatever_happens_it_ends_once(
         agent in any::<bool>(),
+        music in any::<bool>(),
         steps in prop::collection::vec((0u8..8, input()), 0..40),
     ) {
         let bridge = if agent { Bridge::with_agent() } else { Bridge::put_through(Duration::from_secs(9)) };
-        let mut stage = Stage { bridge, now: Instant::now() };
+        let mut stage = Stage { bridge: bridge.with_music(music), now: Instant::now() };
         let mut log = stage.take();
         for (verb, input) in steps {
             // What is refused does nothing.
@@ -344,7 +423,7 @@ proptest! {
             match action {
                 Action::Away => { prop_assert!(!away); away = true; }
                 Action::Back { .. } => { prop_assert!(away); away = false; }
-                Action::Ring(_) => { prop_assert!(!rings); rings = true; }
+                Action::Ring(_) | Action::Comfort(_) => { prop_assert!(!rings); rings = true; }
                 Action::Quiet => rings = false,
                 _ => {}
             }

@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::{Order, Switchboard};
-use crate::call::Unsaid;
 use crate::call::actor::Command;
+use crate::call::{Supervise, Unattended, Unsaid};
 use crate::domain::{CallId, Private};
 
 /// Why no keys are sent.
@@ -30,6 +30,27 @@ impl Switchboard {
         let (reply, answer) = oneshot::channel();
         self.tell(id, Command::Press(keys, reply)).await;
         answer.await.unwrap_or(Err(Unsent::NotUp))
+    }
+
+    /// Has somebody attend the call, or attend it in another way. Returns when they are being called; the rest is told by events.
+    pub async fn supervise(&self, id: CallId, order: Supervise) -> Result<(), Unattended> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(id, Command::Supervise(Box::new(order), reply)).await;
+        answer.await.unwrap_or(Err(Unattended::NotUp))
+    }
+
+    /// Has them leave.
+    pub async fn unsupervise(&self, id: CallId) -> Result<(), Unattended> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(id, Command::Unsupervise(reply)).await;
+        answer.await.unwrap_or(Err(Unattended::NotUp))
+    }
+
+    /// Lets the agent know something that the caller does not hear.
+    pub async fn instruct(&self, id: CallId, text: Private<String>) -> Result<(), Unsaid> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(id, Command::Instruct(text, reply)).await;
+        answer.await.unwrap_or(Err(Unsaid::NotUp))
     }
 
     /// Where there is no such call, whoever waits for its answer sees that nobody will give one.

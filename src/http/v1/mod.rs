@@ -10,6 +10,7 @@ mod messages;
 mod numbers;
 mod recordings;
 mod speech;
+mod supervise;
 mod usage;
 mod webhooks;
 
@@ -33,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .merge(numbers::routes())
         .merge(backup::routes())
         .merge(calls::routes())
+        .merge(supervise::routes())
         .merge(usage::routes())
         .merge(credits::routes())
         .merge(messages::routes())

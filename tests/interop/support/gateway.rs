@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) sip: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) media: (u16, u16),
+    /// Further lines of the table [media].
+    pub(crate) media_more: String,
     /// Further tables of the file.
     pub(crate) more: &'static str,
 }
@@ -55,6 +57,7 @@ impl Plan {
             sip: free_port(HERE),
             http: free_port(HERE),
             media: free_ports(120),
+            media_more: String::new(),
             more: "",
         }
     }
@@ -98,7 +101,7 @@ impl Plan {
         let (first, last) = self.media;
         let extension = |number| format!("[[extension]]\nnumber = \"{number}\"\npassword = \"{number}\"\n");
         let extensions: String = self.extensions.iter().map(extension).collect();
-        let Plan { allow, prompt, first_message, max_calls, grace_s, more, .. } = self;
+        let Plan { allow, prompt, first_message, max_calls, grace_s, media_more, more, .. } = self;
         format!(
             r#"data = "{data}"
 [sip]
@@ -106,6 +109,7 @@ listen = "{sip}"
 strangers = "refuse"
 [media]
 ports = "{first}-{last}"
+{media_more}
 [http]
 listen = "{http}"
 [[trunk]]

@@ -175,6 +175,18 @@ impl Peer {
         }
     }
 
+    /// Says what will be heard before the answer; nothing is, yet. Gives what the line then takes.
+    pub(crate) async fn describes(&mut self, offer: &Body) -> sdp::Negotiated {
+        let (answer, agreed) = sdp::answer(&offer.bytes, &Capabilities::default(), &self.local).unwrap();
+        self.stack.ring(self.leg(), 183, Some(Body::sdp(answer))).await.unwrap();
+        agreed
+    }
+
+    /// Lets sound flow as agreed.
+    pub(crate) async fn opens(&self, agreed: sdp::Negotiated) {
+        self.line.configure(agreed).await.unwrap();
+    }
+
     /// Answers what rings.
     pub(crate) async fn take(&mut self, offer: &Body) {
         let (answer, agreed) = sdp::answer(&offer.bytes, &Capabilities::default(), &self.local).unwrap();
@@ -246,6 +258,18 @@ impl Peer {
             .map(|n| (6_000.0 * (std::f32::consts::TAU * hz * n as f32 / 8_000.0).sin()) as i16)
             .collect();
         self.line.play(PlayChunk { mark: Mark(1), rate: 8_000, pcm: pcm.into(), last: false }).await.unwrap();
+    }
+
+    /// Sounds a tone for as long as a test may take.
+    pub(crate) async fn sings_on(&self, hz: f32) {
+        for _ in 0..5 {
+            self.sing(hz).await;
+        }
+    }
+
+    /// Falls silent.
+    pub(crate) async fn hush(&self) {
+        self.line.hush().await.unwrap();
     }
 
     pub(crate) async fn press(&self, keys: &str) {

@@ -43,6 +43,8 @@ pub(crate) struct Setting {
     pub(crate) sip: &'static str,
     /// Further lines of the table [http].
     pub(crate) http: &'static str,
+    /// Further lines of the table [media].
+    pub(crate) media: String,
     /// Further tables of the file.
     pub(crate) more: String,
     pub(crate) max_calls: usize,
@@ -61,6 +63,7 @@ impl Default for Setting {
             listen: "'127.0.0.1:0'",
             sip: "",
             http: "",
+            media: String::new(),
             more: String::new(),
             max_calls: 10,
         }
@@ -92,7 +95,7 @@ impl World {
             "data = {:?}\n\
              [sip]\nlisten = {}\n{}\n\
              [http]\nlisten = '127.0.0.1:0'\n{}\n\
-             [media]\nports = '{first}-{}'\n\
+             [media]\nports = '{first}-{}'\n{}\n\
              [limits]\nmax_calls = {}\ngrace_s = 1\n\
              [[trunk]]\nname = 'lan'\nallow = ['{}']\n{}\n\
              [[agent]]\nname = 'desk'\nfirst_message = 'Hello there.'\n{disclosure}{report}{}\n\
@@ -102,6 +105,7 @@ impl World {
             setting.sip,
             setting.http,
             first + 39,
+            setting.media,
             setting.max_calls,
             setting.allow,
             setting.trunk,

@@ -1,0 +1,152 @@
+//! Opus (RFC 6716), by libopus: 16 kHz mono at some 32 kbit/s.
+//!
+//! The codec mends for itself what the others need help with. A packet may hold a coarse copy of the one before it (in-band FEC, which the
+//! encoder adds the more eagerly the more loss the peer reports); what is not copied either is made up from the decoder's own state, and so
+//! is the background noise between the words of a peer that falls silent (DTX).
+//!
+//! Encoder and decoder take their memory when they are made, and none after; a packet is coded on the stack.
+
+use opus::{Application, Bandwidth, Bitrate, Channels, Signal};
+
+use crate::Rate;
+use crate::sdp::OpusSettings;
+
+/// Hz, and samples per unit of line time.
+const HZ: u32 = Rate::Wide.hz();
+const SCALE: usize = Rate::Wide.scale();
+/// Packets are multiples of 2.5 ms; this in line time.
+const GRAIN: usize = 20;
+/// The longest packet: 120 ms.
+const LONGEST: usize = 960;
+/// No packet that we send is longer: 60 ms at the highest bit rate that we set.
+const MAX_BYTES: usize = 1_275;
+/// Shorter packets need not be sent: the peer makes up the silence (`opus_encode` in libopus' documentation).
+const DTX_BYTES: usize = 2;
+/// How hard the encoder tries, 0 to 10; see `docs/decisions/opus.md` for what each step costs and gives.
+const COMPLEXITY: i32 = 1;
+/// Percent of loss that is provided for before the peer has reported, and at most.
+const LEAST_LOSS: f32 = 10.0;
+const MOST_LOSS: f32 = 30.0;
+/// How long the noise of a silent peer is made up after its last word, in line time: it repeats that every 400 ms.
+const LONGEST_NOISE: usize = 16_000;
+
+pub(crate) struct Encoder {
+    inner: opus::Encoder,
+    fec: bool,
+    bytes: Box<[u8; MAX_BYTES]>,
+}
+
+impl Encoder {
+    /// `None` where libopus has no memory.
+    pub(crate) fn new(settings: &OpusSettings) -> Option<Self> {
+        let mut inner = opus::Encoder::new(HZ, Channels::Mono, Application::Voip).ok()?;
+        let bandwidth = match settings.max_rate {
+            0..12_000 => Bandwidth::Narrowband,
+            12_000..16_000 => Bandwidth::Mediumband,
+            _ => Bandwidth::Wideband,
+        };
+        // None of these can fail: they are within what libopus documents.
+        let bitrate = Bitrate::Bits(i32::try_from(settings.bitrate).unwrap_or(i32::MAX));
+        let set = [
+            inner.set_bitrate(bitrate),
+            inner.set_complexity(COMPLEXITY),
+            inner.set_max_bandwidth(bandwidth),
+            inner.set_signal(Signal::Voice),
+            inner.set_vbr(!settings.cbr),
+            inner.set_dtx(settings.dtx),
+            inner.set_inband_fec(settings.fec),
+            inner.set_packet_loss_perc(if settings.fec { LEAST_LOSS as i32 } else { 0 }),
+        ];
+        debug_assert!(set.iter().all(Result::is_ok), "{set:?}");
+        Some(Encoder { inner, fec: settings.fec, bytes: Box::new([0; MAX_BYTES]) })
+    }
+
+    /// The peer loses this share of what we send: that much is provided for.
+    pub(crate) fn expect_loss(&mut self, share: f32) {
+        if self.fec {
+            let percent = (share * 100.0).clamp(LEAST_LOSS, MOST_LOSS);
+            // A percentage; it cannot be refused.
+            let _ = self.inner.set_packet_loss_perc(percent as i32);
+        }
+    }
+
+    /// One packet of 10, 20, 40 or 60 ms; `None` where it need not be sent.
+    pub(crate) fn encode(&mut self, pcm: &[i16]) -> Option<&[u8]> {
+        let length = self.inner.encode(pcm, &mut self.bytes[..]).unwrap_or(0);
+        (length > DTX_BYTES).then(|| &self.bytes[..length])
+    }
+}
+
+pub(crate) struct Decoder {
+    inner: opus::Decoder,
+    /// The last packet said that the peer falls silent; and how much noise has been made up since.
+    silent: bool,
+    noise: usize,
+}
+
+impl Decoder {
+    /// `None` where libopus has no memory.
+    pub(crate) fn new() -> Option<Self> {
+        let inner = opus::Decoder::new(HZ, Channels::Mono).ok()?;
+        Some(Decoder { inner, silent: false, noise: 0 })
+    }
+
+    /// Appends a packet's sound, as much as [`units_in`] says of it. What is no packet is made up.
+    pub(crate) fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
+        let units = units_in(payload);
+        self.silent = payload.len() <= DTX_BYTES;
+        self.noise = 0;
+        self.take(payload, units, false, out);
+    }
+
+    /// Appends what a packet before `next` held, by the copy that `next` may have of it.
+    pub(crate) fn recover(&mut self, next: &[u8], units: usize, out: &mut Vec<i16>) {
+        self.take(next, units, true, out);
+    }
+
+    /// Appends what may have been lost.
+    pub(crate) fn conceal(&mut self, mut units: usize, out: &mut Vec<i16>) {
+        while units > 0 {
+            let now = units.min(LONGEST);
+            self.take(&[], now, false, out);
+            units -= now;
+        }
+    }
+
+    /// Appends the noise of a peer that fell silent; says whether it did.
+    pub(crate) fn comfort(&mut self, units: usize, out: &mut Vec<i16>) -> bool {
+        self.noise = self.noise.saturating_add(units);
+        let noisy = self.silent && self.noise <= LONGEST_NOISE;
+        if noisy {
+            self.conceal(units, out);
+        }
+        noisy
+    }
+
+    /// Appends exactly so much, whatever comes of the packet.
+    fn take(&mut self, payload: &[u8], units: usize, copy: bool, out: &mut Vec<i16>) {
+        let mut pcm = [0i16; LONGEST * SCALE];
+        // What is made up comes in whole grains; the rest of the last one is dropped.
+        let room = units.next_multiple_of(GRAIN).min(LONGEST) * SCALE;
+        if self.inner.decode(payload, &mut pcm[..room], copy).is_err() && !payload.is_empty() {
+            // A packet whose inside is not as its head says. Making up cannot fail; silence would be right if it did.
+            let _ = self.inner.decode(&[], &mut pcm[..room], false);
+        }
+        out.extend_from_slice(&pcm[..(units * SCALE).min(room)]);
+    }
+}
+
+/// How much line time a packet holds; 0 if it is none (RFC 6716 §3).
+pub(crate) fn units_in(payload: &[u8]) -> usize {
+    opus::packet::get_nb_samples(payload, 8_000).unwrap_or(0)
+}
+
+/// The packet length that is nearest to what is wished and not longer, in line time: Opus has none of 30 and 50 ms.
+pub(crate) fn packet_units(wished: usize) -> usize {
+    match wished {
+        480.. => 480,
+        320.. => 320,
+        160.. => 160,
+        _ => 80,
+    }
+}
