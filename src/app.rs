@@ -323,9 +323,11 @@ fn start_media(config: &Config) -> anyhow::Result<media::net::Engine> {
         bind: config.media_ip(),
         ports: config.media.ports.clone(),
         threads: config.media.threads,
+        dscp: config.media.dscp,
+        interface: config.media.interface.clone(),
         ..media::net::EngineConfig::default()
     };
-    media::net::Engine::start(engine).context("media.bind, media.ports")
+    media::net::Engine::start(engine).context("media.bind, media.ports, media.interface")
 }
 
 /// Starts the engines that the configuration needs: the local mind only where an agent has it.

@@ -63,7 +63,8 @@ impl Exchange {
                 }
             }
         };
-        sdp::Capabilities { encryption, ..sdp::Capabilities::default() }
+        let rtcp_mux = self.config.media.rtcp_mux;
+        sdp::Capabilities { rtcp_mux, encryption, ..sdp::Capabilities::default() }
     }
 
     /// A line towards `peer`, of this trunk or extension, with what our side of the SDP says of it; recorded there, if it is to be recorded.

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use chrono::Utc;
+use media::net::LineView;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use super::Note;
 use super::meter::{Meter, Running};
+use super::{Note, line};
 use crate::domain::{
     AccountId, Call, CallId, EndReason, Event, EventKind, Fragment, Private, Recording, Speaker, Status,
     millis,
@@ -288,15 +289,14 @@ impl Ledger {
 
     /// How the line was, all in all.
     pub(super) fn line(&mut self, stats: &media::Stats) {
-        let report = self.call.line.get_or_insert_default();
-        report.packets_sent = stats.sent;
-        report.packets_received = stats.received;
-        report.packets_lost = stats.lost;
-        report.packets_late = stats.late;
-        report.packets_from_strangers = stats.strangers;
-        report.packets_refused = stats.srtp_refused + stats.srtp_replayed;
-        report.jitter_ms = stats.jitter_ms;
-        report.concealed_frames = stats.concealed_frames;
+        line::note(self.call.line.get_or_insert_default(), stats);
+    }
+
+    /// The line that the call is on, for who asks how it does meanwhile.
+    pub(super) fn on_line(&self, line: LineView) {
+        if let Some(running) = &self.running {
+            running.on_line(line);
+        }
     }
 
     /// Closes the record, and tells of everything that is ready with it. The last entry of a call.

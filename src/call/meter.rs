@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use media::net::LineView;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
@@ -21,6 +22,8 @@ use crate::store::{Store, StoreError};
 
 /// How often the purses are looked at while calls are up.
 const TICK: Duration = Duration::from_secs(1);
+/// What a media thread may take to say how a line does.
+const SOON: Duration = Duration::from_millis(250);
 /// What a goodbye may take: a call is ended so much before its purse is empty, and cut when it has not ended by itself after it.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,7 @@ struct Live {
     beside: Option<(Instant, Money)>,
     /// What it cost in the end, while that is not on disk yet.
     settled: Option<Money>,
+    line: Option<LineView>,
 }
 
 impl Live {
@@ -75,6 +79,13 @@ impl Running {
     pub(super) fn settle(&self, cost: Money) {
         if let Some(live) = self.meter.calls().get_mut(&self.id) {
             live.settled = Some(cost);
+        }
+    }
+
+    /// The line that it is on now.
+    pub(super) fn on_line(&self, line: LineView) {
+        if let Some(live) = self.meter.calls().get_mut(&self.id) {
+            live.line = Some(line);
         }
     }
 
@@ -111,6 +122,12 @@ impl Meter {
         self.calls().values().any(|live| live.settled.is_none())
     }
 
+    /// How the line of a call that is up does; `None` where there is no such call, or its media thread has no time to tell.
+    pub async fn line(&self, id: &CallId) -> Option<media::Stats> {
+        let line = self.calls().get(id)?.line.clone()?;
+        tokio::time::timeout(SOON, line.stats()).await.ok()?.ok()
+    }
+
     /// The call has been answered.
     pub(super) fn runs(&self, call: &Call, now: Instant) -> Running {
         let other = match call.direction {
@@ -125,6 +142,7 @@ impl Meter {
             minute,
             beside: None,
             settled: None,
+            line: None,
         };
         self.calls().insert(call.id.clone(), live);
         self.begun.notify_one();

@@ -14,6 +14,7 @@ mod gate;
 mod guards;
 mod hunt;
 mod ledger;
+mod line;
 mod messages;
 mod meter;
 mod music;
@@ -39,6 +40,7 @@ pub use exchange::{Exchange, local_ip_towards};
 pub use extensions::{ExtensionReport, Extensions, accounts};
 pub use guards::{Errand, Funds, Guards, Period, Purse, Refusal};
 pub use ledger::{Journal, NotWritten};
+pub use line::note as note_line;
 pub use messages::{
     Destination, Draft, Kept, NotTaken, Notice, SendError, Text, Undrafted, Way, contact_of,
     read as read_notice, verify as verify_notice,

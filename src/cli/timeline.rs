@@ -125,6 +125,7 @@ impl Chart {
 /// The whole picture, with a line feed at its end.
 pub(super) fn draw(call: &Call, look: Look) -> String {
     let mut lines = vec![look.paint(BOLD, &cut(&head(call), look.width))];
+    lines.extend(of_line(call).map(|line| cut(&line, look.width)));
     if call.turns.is_empty() {
         lines.push("No turns were kept of it.".into());
         return lines.join("\n") + "\n";
@@ -150,6 +151,27 @@ fn head(call: &Call) -> String {
         clock(call.duration_ms),
         word(call.end_reason.and_then(|reason| serde_json::to_value(reason).ok())),
     )
+}
+
+/// How the line sounded, where that is known.
+fn of_line(call: &Call) -> Option<String> {
+    let line = call.line.as_ref()?;
+    let quality = line.quality.as_ref()?;
+    let mut words = vec![line.codec.clone()];
+    for (place, sound) in [("here", &quality.here), ("there", &quality.there)] {
+        let Some(sound) = sound else { continue };
+        let mut word = format!("{place} MOS {:.1}", sound.mos);
+        if let Some(worst) = sound.mos_worst.filter(|worst| sound.mos - worst >= 0.1) {
+            word += &format!(" (worst {worst:.1})");
+        }
+        let missing = 100.0 * (sound.loss + sound.discard);
+        if missing >= 0.05 {
+            word += &format!(", {missing:.1} % missing");
+        }
+        words.push(word);
+    }
+    words.extend(quality.round_trip_ms.map(|ms| format!("round trip {ms:.0} ms")));
+    Some(words.join("; "))
 }
 
 fn instants(explanation: &Explanation) -> impl Iterator<Item = u64> {

@@ -81,6 +81,12 @@ pub struct Media {
     pub threads: usize,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
+    /// RFC 2474: what our packets are marked with.
+    pub dscp: u8,
+    /// The only network interface that sound goes and comes by.
+    pub interface: Option<String>,
+    /// RFC 5761: one port for RTP and RTCP, where the peer likes it too.
+    pub rtcp_mux: bool,
     /// What sound is encrypted with, where it is; the best first.
     pub srtp_suites: Vec<media::srtp::Suite>,
     /// A WAV file for who waits.
@@ -230,6 +236,9 @@ impl Default for Config {
                 ports: 20000..=20999,
                 threads: 1,
                 timeout: Duration::from_secs(60),
+                dscp: 46,
+                interface: None,
+                rtcp_mux: true,
                 srtp_suites: media::srtp::Suite::ALL.to_vec(),
                 hold_music: None,
             },

@@ -76,9 +76,16 @@ fn media(s: Section, default: Media) -> Media {
         ports,
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
+        dscp: s.count("dscp", default.dscp.into(), 0, 63).try_into().unwrap_or(default.dscp),
+        interface: s.text("interface"),
+        rtcp_mux: s.flag("rtcp_mux", default.rtcp_mux),
         srtp_suites: super::srtp::suites(&s, default.srtp_suites),
         hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
     };
+    // The system's own bound, IFNAMSIZ less its zero.
+    if media.interface.as_ref().is_some_and(|name| name.is_empty() || name.len() > 15 || name.contains('/')) {
+        s.wrong("interface", "must be the name of a network interface, as in \"eth0\"");
+    }
     s.finish();
     media
 }

@@ -126,11 +126,67 @@ pub struct LineReport {
     pub packets_lost: u64,
     pub packets_late: u64,
     pub packets_from_strangers: u64,
+    /// Whole streams among these: attempts to take the call's place.
+    #[serde(default)]
+    pub streams_refused: u64,
     /// Encrypted packets that were forged, damaged, or came twice: nothing of them was heard.
     #[serde(default)]
     pub packets_refused: u64,
     pub jitter_ms: f32,
     pub concealed_frames: u64,
+    /// Absent until a second of sound has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<LineQuality>,
+}
+
+/// How a line sounds, by the E-model (ITU-T G.107, simplified). While the call is up, so far; afterwards, of the whole call.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LineQuality {
+    /// The other side, as it is heard here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub here: Option<LineSound>,
+    /// Our side, as the far end reports by RTCP that it hears it. Absent where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub there: Option<LineSound>,
+    /// Mean, where the far end reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<f64>,
+}
+
+/// One direction of a line.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LineSound {
+    /// Mean opinion score, 1 to 4.5; a clean telephone line has 4.4.
+    pub mos: f64,
+    /// Of the last five seconds or so, and of the worst five.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mos_now: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mos_worst: Option<f64>,
+    /// The far end's own rating (RFC 3611).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mos_told: Option<f64>,
+    /// The rating that the score stands for, 0 to 93.2.
+    pub r: f64,
+    /// Shares of packets, 0 to 1: never came; came too late to be played.
+    pub loss: f64,
+    pub discard: f64,
+    /// How much longer runs of missing packets are than chance would make them.
+    pub burst_ratio: f64,
+    /// Where the missing packets are (RFC 3611): shares within bursts and outside, mean lengths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bursts: Option<LineBursts>,
+    pub jitter_ms: f64,
+    /// From mouth to ear, as far as it is known.
+    pub delay_ms: f64,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct LineBursts {
+    pub burst_density: f64,
+    pub gap_density: f64,
+    pub burst_ms: f64,
+    pub gap_ms: f64,
 }
 
 /// What the carrier where a call began says that it knows of its caller (STIR/SHAKEN, RFC 8588). As it was told: nobody

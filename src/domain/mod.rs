@@ -24,8 +24,8 @@ mod webhook;
 pub use account::{Account, Key, MissingScope, Principal, Scope};
 pub use agent::{Agent, Metadata, Number, NumberKind, NumberStatus, Source, Thread};
 pub use call::{
-    AnsweredBy, Attestation, Call, CallUsage, Direction, Fragment, LineReport, MachineClue, Recording,
-    Speaker, Status, Supervision, SupervisionMode, TransferMode,
+    AnsweredBy, Attestation, Call, CallUsage, Direction, Fragment, LineBursts, LineQuality, LineReport,
+    LineSound, MachineClue, Recording, Speaker, Status, Supervision, SupervisionMode, TransferMode,
 };
 pub use deed::ToolUse;
 pub use end::{EndReason, Fault};

@@ -6,7 +6,7 @@ use super::settings::{At, check_metadata};
 use super::{Error, Gateway, Kind};
 use crate::call::{
     Errand, Full, Hold, PlaceError, Placement, Resolved, Transfer, TransferError, Unsaid, Unsent, Wanted,
-    Waves,
+    Waves, note_line,
 };
 use crate::domain::{
     AgentId, Call, CallId, Direction, Metadata, Number, NumberId, Principal, Private, Scope, Settings,
@@ -254,7 +254,13 @@ impl Gateway {
 
     pub async fn call(&self, who: &Principal, id: CallId) -> Result<Call, Error> {
         who.require(Scope::CallsRead)?;
-        self.call_of(who, &id).await
+        let mut call = self.call_of(who, &id).await?;
+        if !call.status.is_over()
+            && let Some(stats) = self.journal.meter().line(&id).await
+        {
+            note_line(call.line.get_or_insert_default(), &stats);
+        }
+        Ok(call)
     }
 
     /// The newest first.

@@ -28,6 +28,10 @@ const STAGES: [f64; 10] = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2, 2.0, 4.0, 8.0];
 const SETUP: [f64; 9] = [0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0];
 /// Seconds.
 const JITTER: [f64; 8] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1];
+/// Mean opinion scores: from what nobody bears to a clean line.
+const MOS: [f64; 8] = [2.0, 2.6, 3.1, 3.6, 3.8, 4.0, 4.2, 4.3];
+/// Seconds.
+const ROUND_TRIP: [f64; 8] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8];
 
 pub(super) struct Metrics {
     registry: Registry,
@@ -38,6 +42,9 @@ pub(super) struct Metrics {
     barge_ins: Counter,
     packets: Family<Labels, Counter>,
     jitter: Histogram,
+    mos: Family<Labels, Histogram>,
+    round_trip: Histogram,
+    streams_refused: Counter,
     messages: Family<Labels, Counter>,
     missed: Counter,
     /// Set when somebody asks.
@@ -64,6 +71,9 @@ impl Metrics {
             barge_ins: Counter::default(),
             packets: Family::default(),
             jitter: Histogram::new(JITTER),
+            mos: Family::new_with_constructor(|| Histogram::new(MOS)),
+            round_trip: Histogram::new(ROUND_TRIP),
+            streams_refused: Counter::default(),
             messages: Family::default(),
             missed: Counter::default(),
             calls: Family::default(),
@@ -108,6 +118,22 @@ impl Metrics {
             "Jitter of what was received, at the end of each call (RFC 3550)",
             Unit::Seconds,
             metrics.jitter.clone(),
+        );
+        registry.register(
+            "rtp_mos",
+            "Estimated mean opinion score of each call (G.107): here, and there as the far end reports",
+            metrics.mos.clone(),
+        );
+        registry.register_with_unit(
+            "rtp_round_trip",
+            "Mean round trip of each call, where the far end reports",
+            Unit::Seconds,
+            metrics.round_trip.clone(),
+        );
+        registry.register(
+            "rtp_streams_refused",
+            "Streams from elsewhere that tried to take a call's place",
+            metrics.streams_refused.clone(),
         );
         registry.register(
             "messages",
@@ -217,6 +243,16 @@ impl Metrics {
             self.packets.get_or_create(&vec![("what", what.to_owned())]).inc_by(count);
         }
         self.jitter.observe(f64::from(line.jitter_ms) / 1000.0);
+        self.streams_refused.inc_by(line.streams_refused);
+        let Some(quality) = &line.quality else { return };
+        for (place, sound) in [("here", &quality.here), ("there", &quality.there)] {
+            if let Some(sound) = sound {
+                self.mos.get_or_create(&vec![("place", place.to_owned())]).observe(sound.mos);
+            }
+        }
+        if let Some(ms) = quality.round_trip_ms {
+            self.round_trip.observe(ms / 1000.0);
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts of what one box has")]
@@ -308,7 +344,7 @@ pub(super) fn shared() -> Arc<Metrics> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{CallId, EndReason};
+    use crate::domain::{CallId, EndReason, LineQuality, LineSound};
 
     /// The rules of OpenMetrics 1.0 that a scraper stumbles over: every sample belongs to the family that is described before it,
     /// counters end in _total, histograms have their parts, values are numbers, the end is marked.
@@ -363,6 +399,11 @@ mod tests {
             packets_received: 100,
             packets_lost: 3,
             jitter_ms: 4.0,
+            quality: Some(LineQuality {
+                here: Some(LineSound { mos: 3.7, ..LineSound::default() }),
+                there: None,
+                round_trip_ms: Some(30.0),
+            }),
             ..LineReport::default()
         });
         call.end(EndReason::CalleeHungUp, None, at + chrono::Duration::seconds(65));
@@ -375,6 +416,9 @@ mod tests {
             "offhook_call_duration_seconds_total{direction=\"outbound\"} 60.0",
             "offhook_call_setup_seconds_sum{direction=\"outbound\"} 1.5",
             "offhook_rtp_packets_total{what=\"lost\"} 3",
+            "offhook_rtp_mos_bucket{le=\"3.6\",place=\"here\"} 0",
+            "offhook_rtp_mos_bucket{le=\"3.8\",place=\"here\"} 1",
+            "offhook_rtp_round_trip_seconds_sum 0.03",
             "offhook_turn_stage_seconds_bucket{le=\"0.2\",stage=\"stt\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} not in\n{text}");

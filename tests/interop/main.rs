@@ -23,6 +23,7 @@ mod sipp_places_two_hundred_calls;
 mod sound_is_encrypted;
 mod the_gateway_calls_the_phone;
 mod the_peers_work_without_us;
+mod the_record_says_how_the_line_was;
 mod the_record_says_who_hung_up;
 mod what_cannot_be_served_is_refused_by_its_own_status;
 mod who_waits_hears_music;

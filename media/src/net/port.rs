@@ -14,6 +14,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Pairs that are tried when others turn out to be taken by somebody else on this machine.
 const TRIES: usize = 64;
+/// Pairs that stay bound while they rest: a crowd that hangs up at once must not keep the descriptors that others need.
+const BOUND: usize = 128;
 
 /// How sockets are made.
 #[derive(Clone, Debug)]
@@ -119,6 +121,9 @@ impl Pool {
         self.in_use = self.in_use.saturating_sub(1);
         self.wake(now);
         self.resting.push_back(Resting { until: now + self.rest, port, sockets });
+        if let Some(oldest) = self.resting.len().checked_sub(BOUND + 1) {
+            self.resting[oldest].sockets = None;
+        }
     }
 
     /// Frees what has rested.
@@ -232,6 +237,18 @@ mod tests {
         // A system that has no descriptors left gets those that rest.
         pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
         assert!(pool.let_go() && !pool.let_go());
+    }
+
+    #[test]
+    fn a_crowd_that_leaves_at_once_frees_its_descriptors() {
+        let now = Instant::now();
+        let mut pool = pool(29_400..=29_799);
+        let pairs: Vec<Pair> = std::iter::from_fn(|| pool.take(now)?.ok()).collect();
+        assert!(pairs.len() > BOUND, "{}", pairs.len());
+        for pair in pairs {
+            pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
+        }
+        assert_eq!(pool.resting.iter().filter(|resting| resting.sockets.is_some()).count(), BOUND);
     }
 
     #[test]

@@ -519,6 +519,7 @@ impl Running {
         }
         self.answered_at = Some(now);
         self.ledger.answered(now);
+        self.ledger.on_line(self.near.line.view());
         let event = EventKind::started(&self.ledger.call);
         self.ledger.record([event]).await;
         self.bridge.handle(now, bridge::Input::NearUp);
@@ -541,6 +542,7 @@ impl Running {
             let encryption = self.near.encryption().map(str::to_owned);
             let report = LineReport { codec: codec.to_owned(), encryption, ..LineReport::default() };
             self.ledger.call.line = Some(report);
+            self.ledger.on_line(self.near.line.view());
         }
     }
 
