@@ -46,12 +46,22 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// What the calls of this trunk or extension may agree on: by the name that stands in a call's record. Each time with keys of its own.
+    /// What calls of this line are offered and may have: a trunk's name, or an extension as [`line`](crate::config::Extension::line) writes it.
+    /// Each time with keys of its own.
     pub(super) fn capabilities(&self, line: &str) -> sdp::Capabilities {
+        sdp::Capabilities {
+            codecs: self.config.codecs(line).to_vec(),
+            opus: self.config.media.opus,
+            rtcp_mux: self.config.media.rtcp_mux,
+            encryption: self.encryption(line),
+            ..sdp::Capabilities::default()
+        }
+    }
+
+    fn encryption(&self, line: &str) -> sdp::Encryption {
         let number = line.strip_prefix("extension ");
         let extension = number.and_then(|number| self.config.extension(number)).map(|of| of.srtp);
-        let srtp = extension.or_else(|| self.config.trunk(line).map(|trunk| trunk.srtp)).unwrap_or_default();
-        let encryption = match srtp {
+        match extension.or_else(|| self.config.trunk(line).map(|trunk| trunk.srtp)).unwrap_or_default() {
             Srtp::Off => sdp::Encryption::Off,
             wanted @ (Srtp::Optional | Srtp::Required) => {
                 let mut seed = [0; 32];
@@ -62,12 +72,10 @@ impl Exchange {
                     seed: media::srtp::KeySeed::new(seed),
                 }
             }
-        };
-        let rtcp_mux = self.config.media.rtcp_mux;
-        sdp::Capabilities { rtcp_mux, encryption, ..sdp::Capabilities::default() }
+        }
     }
 
-    /// A line towards `peer`, of this trunk or extension, with what our side of the SDP says of it; recorded there, if it is to be recorded.
+    /// A line towards `peer`, with what our side of the SDP says of it there; recorded, if it is to be recorded.
     pub(super) fn open(
         &self,
         peer: SocketAddr,

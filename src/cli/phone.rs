@@ -110,6 +110,9 @@ struct Set {
     /// Encrypt the sound, with keys in the SDP: off, optional or required
     #[arg(long, value_name = "MODE", default_value = "off", value_parser = srtp)]
     srtp: Srtp,
+    /// Speak this codec: pcmu, pcma, g722 or opus; again for others that will do [default: all]
+    #[arg(long = "codec", value_name = "NAME")]
+    codecs: Vec<media::sdp::Codec>,
     /// Record into a WAV file: what is heard left, what is said right
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -215,6 +218,9 @@ fn settings(set: &Set, ring_for: Duration) -> anyhow::Result<Settings> {
         ..Settings::default()
     };
     settings.ear.pause = set.pause;
+    if !set.codecs.is_empty() {
+        settings.codecs = set.codecs.clone();
+    }
     Ok(settings)
 }
 

@@ -126,7 +126,7 @@ impl Phone {
                 }
             }
         };
-        Ok(Capabilities { encryption, ..Capabilities::default() })
+        Ok(Capabilities { codecs: self.settings.codecs.clone(), encryption, ..Capabilities::default() })
     }
 
     fn open(&self) -> Result<(media::net::Line, mpsc::Receiver<media::Event>), PhoneError> {

@@ -8,6 +8,7 @@ mod support;
 mod webhook;
 
 mod a_phone_calls_the_number_and_is_answered;
+mod a_phone_speaks_any_of_our_codecs;
 mod a_phone_that_holds_and_comes_back_is_heard;
 mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;

@@ -181,7 +181,8 @@ impl Running {
             warn!(%call, error, "no line for a further leg");
             EndReason::NoCapacity
         })?;
-        match self.switchboard.dial(Further { call: call.clone(), waves, local: media.local }).await {
+        let further = Further { call: call.clone(), waves, local: media.local };
+        match self.switchboard.dial(further).await {
             Ok(Dialled { side, trunk }) => {
                 Ok(Side::new(side, trunk, media, None, self.exchange.stack.clone()))
             }

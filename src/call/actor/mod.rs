@@ -72,7 +72,7 @@ pub(super) enum Signal {
     /// Nobody was there; this one is tried now.
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
-    Taken { leg: LegId, trunk: String, local: LocalMedia, capabilities: Box<sdp::Capabilities> },
+    Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
     /// The far end rings; with something to be heard, perhaps, in answer to what that place was offered.
     Ringing { body: Option<Body>, offered: Option<Box<sdp::Capabilities>> },
     /// Our INVITE was answered.
@@ -447,16 +447,11 @@ impl Running {
                     side.leg = leg;
                 }
             }
-            Signal::Taken { leg, trunk, local, capabilities } => {
-                if role == Role::Near {
-                    self.ledger.call.trunk.clone_from(&trunk);
-                }
-                if let Some(side) = self.side(role) {
-                    side.taken(leg, trunk, local, *capabilities);
-                }
+            Signal::Taken { leg, trunk, capabilities, local } => {
+                self.taken(role, leg, trunk, capabilities, local);
             }
             Signal::Ringing { body, offered } if role == Role::New => {
-                self.new_rings(now, body, offered).await
+                self.new_rings(now, body, offered).await;
             }
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
@@ -504,6 +499,22 @@ impl Running {
                 self.bridge.handle(now, bridge::Input::Ended(role, reason));
                 self.forget_new(role);
             }
+        }
+    }
+
+    fn taken(
+        &mut self,
+        role: Role,
+        leg: LegId,
+        trunk: String,
+        capabilities: sdp::Capabilities,
+        local: LocalMedia,
+    ) {
+        if role == Role::Near {
+            self.ledger.call.trunk.clone_from(&trunk);
+        }
+        if let Some(side) = self.side(role) {
+            side.taken(leg, trunk, capabilities, local);
         }
     }
 

@@ -86,10 +86,10 @@ impl Side {
         &mut self,
         leg: LegId,
         trunk: String,
-        local: LocalMedia,
         capabilities: sdp::Capabilities,
+        local: LocalMedia,
     ) {
-        (self.leg, self.trunk, self.local, self.capabilities) = (leg, trunk, local, capabilities);
+        (self.leg, self.trunk, self.capabilities, self.local) = (leg, trunk, capabilities, local);
     }
 
     /// Lets media flow as agreed so far. False where the line is gone.

@@ -98,8 +98,8 @@ impl Running {
         let Some(third) = &mut self.third else { return };
         match signal {
             Signal::Tried { leg } => third.side.leg = leg,
-            Signal::Taken { leg, trunk, local, capabilities } => {
-                third.side.taken(leg, trunk, local, *capabilities);
+            Signal::Taken { leg, trunk, capabilities, local } => {
+                third.side.taken(leg, trunk, capabilities, local);
             }
             Signal::Answered { body } | Signal::Established { body } => self.third_answers(body).await,
             Signal::Reoffer { body } => {

@@ -145,10 +145,10 @@ impl Desk {
         &self,
         leg: LegId,
         request: &IncomingCall,
-        line: &str,
+        trunk: &str,
         recording: Option<Tape>,
     ) -> Option<(Media, Body)> {
-        let mut media = match self.exchange.open(request.path.remote, line, recording) {
+        let mut media = match self.exchange.open(request.path.remote, trunk, recording) {
             Ok(media) => media,
             Err(error) => {
                 self.refuse(leg, EndReason::NoCapacity, &error).await;

@@ -24,6 +24,7 @@ struct Calling {
     trunk: String,
     server: Option<usize>,
     path: sip::Path,
+    capabilities: sdp::Capabilities,
     local: LocalMedia,
     /// What it was offered: the trunk's own, with keys that nobody else was told.
     capabilities: sdp::Capabilities,
@@ -72,8 +73,8 @@ impl Desk {
             invite.body = Some(Body::sdp(offer));
             let Ok(leg) = self.exchange.stack.invite(invite).await else { return };
             prospect.hunt.is_calling(leg);
-            let (trunk, server) = (place.trunk, place.server);
-            prospect.calling.push(Calling { leg, trunk, server, path, local, capabilities });
+            let Place { trunk, server, .. } = place;
+            prospect.calling.push(Calling { leg, trunk, server, path, capabilities, local });
         }
     }
 
@@ -111,14 +112,13 @@ impl Desk {
         let winner = prospect.calling.iter().position(|calling| calling.leg == leg);
         self.stop(prospect.hunt.answered(leg)).await;
         if let Some(winner) = winner {
-            let Calling { trunk, server, path, local, capabilities, .. } =
+            let Calling { trunk, server, path, capabilities, local, .. } =
                 prospect.calling.swap_remove(winner);
             if let Some(server) = server {
                 self.exchange.trunks.called(server, path, true);
             }
             self.trunk_of.insert(side, trunk.clone());
-            let capabilities = Box::new(capabilities);
-            self.tell_of(leg, Signal::Taken { leg, trunk, local, capabilities }).await;
+            self.tell_of(leg, Signal::Taken { leg, trunk, capabilities, local }).await;
         }
     }
 
