@@ -22,6 +22,7 @@ use sip::{Credentials, NameAddr, RegistrationId, RegistrationState, Uri};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Srtp;
 use crate::domain::millis;
 
 pub use clip::Clip;

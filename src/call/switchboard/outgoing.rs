@@ -24,7 +24,6 @@ struct Calling {
     trunk: String,
     server: Option<usize>,
     path: sip::Path,
-    capabilities: sdp::Capabilities,
     local: LocalMedia,
     /// What it was offered: the trunk's own, with keys that nobody else was told.
     capabilities: sdp::Capabilities,
