@@ -397,7 +397,7 @@ impl Receiver {
             self.rest_ticks = 0;
             return;
         }
-        self.align(now, pending, stats);
+        self.align(now, self.pending() - LINE_FRAME, stats);
     }
 
     fn give_back(&mut self, now: i64, excess: i64, pending: usize, stats: &mut Stats) -> bool {

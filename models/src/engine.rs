@@ -1,6 +1,6 @@
 //! The engine's side of [`crate::wire`]: what the three binaries share. Plain threads, no runtime.
 //!
-//! [`open`] takes standard input and output for the protocol and starts the thread that reads it. That thread does
+//! [`run`] is a whole `main`. [`open`] takes standard input and output for the protocol and starts the thread that reads it. That thread does
 //! nothing else, so a ping is answered and a cancellation seen however deep the model is in its work; and when the
 //! input ends, the gateway is gone and the process ends at once: an engine has nothing to save, and an orphan would
 //! hold its model's memory for ever. Whatever C++ prints goes to standard error, never between two frames.
@@ -10,8 +10,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::time::Instant;
 
 use crate::wire::{self, Failure, Frame, Hello, JobId, Outcome, Task, WireError};
 
@@ -27,6 +29,43 @@ pub fn open() -> io::Result<(Output, Inbox)> {
     let reader = Reader { output: output.clone(), jobs, running: HashMap::new(), greeted: false };
     std::thread::Builder::new().name("wire".into()).spawn(move || reader.run())?;
     Ok((output, Inbox { jobs: Arc::new(Mutex::new(inbox)) }))
+}
+
+/// An engine's life: it gives way to the gateway's media threads by `nice` steps, loads, says hello or why it cannot, and serves.
+pub fn run<T>(
+    nice: i32,
+    load: impl FnOnce() -> Result<(Hello, T), Failure>,
+    serve: impl FnOnce(T, &Inbox),
+) -> ExitCode {
+    let begun = Instant::now();
+    let (output, inbox) = match open() {
+        Ok(pipes) => pipes,
+        Err(e) => {
+            eprintln!("standard input and output cannot be used: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    give_way(nice);
+    match load() {
+        Ok((hello, loaded)) => {
+            output.hello(Hello { load_ms: begun.elapsed().as_millis() as u32, ..hello });
+            serve(loaded, &inbox);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            output.refuse(failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves with several lanes, a thread each.
+pub fn share<L: Send>(lanes: Vec<L>, inbox: &Inbox, serve: impl Fn(L, &Inbox) + Copy + Send) {
+    std::thread::scope(|scope| {
+        for lane in lanes {
+            scope.spawn(move || serve(lane, inbox));
+        }
+    });
 }
 
 /// An engine's command line: names, each with its value.

@@ -81,7 +81,7 @@ impl FakeTranscriber {
 
 impl Transcriber for FakeTranscriber {
     fn transcribe(&self, utterance: Utterance) -> BoxFuture<'static, Result<Transcript, SttError>> {
-        if utterance.priority == Priority::Partial && !self.looks {
+        if matches!(utterance.priority, Priority::Partial | Priority::Pause) && !self.looks {
             return Box::pin(std::future::ready(Err(EngineError::Busy { engine: "fake", queued: 0 }.into())));
         }
         lock(&self.asked.0).push(utterance);

@@ -60,6 +60,8 @@ pub enum Priority {
     Tail,
     /// What the agent is about to say: tokens, and the clauses made of them.
     Reply,
+    /// A look at an utterance in a pause that may be its end. It is done at once or refused; what has begun is finished.
+    Pause,
     /// A look at an utterance that is still being spoken. It is done at once or refused, and gives its core back when a
     /// caller waits for it.
     Partial,

@@ -195,7 +195,17 @@ async fn plan(config: &LocalConfig) -> Result<Plan, StartError> {
     }
     if let Some(name) = &config.tts {
         let runtime = model(config, catalog::RUNTIME, Purpose::Runtime).await?;
-        let mut args = vec![arg("--runtime"), runtime.into(), arg("--lanes"), arg((cores / 4).clamp(1, 4))];
+        let lanes = (cores / 4).clamp(1, 4);
+        // The caller waits for the first words: two threads say them a third sooner where a core is idle, and no later where none is.
+        let threads = cores.clamp(1, 2);
+        let mut args = vec![
+            arg("--runtime"),
+            runtime.into(),
+            arg("--lanes"),
+            arg(lanes),
+            arg("--threads"),
+            arg(threads),
+        ];
         for voice in std::iter::once(name).chain(&config.voices) {
             args.extend([arg("--voice"), model(config, voice, Purpose::Tts).await?.into()]);
         }
@@ -208,7 +218,7 @@ async fn judge(config: &LocalConfig, name: &str) -> Result<Command, StartError> 
     let runtime = model(config, catalog::RUNTIME, Purpose::Runtime).await?;
     let model = model(config, name, Purpose::Turn).await?;
     let args = [arg("--runtime"), runtime.into(), arg("--model"), model.into()];
-    command(config, "turn", Cores::PerJob, args.into())
+    command(config, "turn", Cores::Short, args.into())
 }
 
 fn arg(value: impl ToString) -> OsString {

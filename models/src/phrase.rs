@@ -6,8 +6,10 @@
 //! reply does. What is written for eyes (markdown, emojis, link targets) is taken away; what remains is exactly what is
 //! sent to the voice, and what a transcript may say was said.
 
-/// The first clause is cut at a comma once it has so many characters...
+/// The first clause is cut at a comma once it has so many characters,
 const FIRST: usize = 10;
+/// or before a word that a speaker may draw breath at, once it has so many: the caller waits for all of it...
+const FIRST_JOINT: usize = 18;
 /// ...and later ones at a comma once they have so many,
 const CLAUSE: usize = 70;
 /// at the end of a sentence once they have so many (shorter sentences go with the next one),
@@ -25,6 +27,15 @@ const TITLES: [&str; 25] = [
 const SHORTENED: [&str; 20] = [
     "a.m", "p.m", "etc", "inc", "ltd", "co", "corp", "jr", "sr", "u.s", "u.k", "ave", "blvd", "rd", "no",
     "min", "max", "hrs", "oz", "al",
+];
+
+/// Words that begin a new part of a sentence, in the languages whose texts are prepared for the voice.
+const JOINTS: [&str; 62] = [
+    "and", "but", "or", "because", "so", "if", "when", "while", "which", "who", "where", "from", "with",
+    "for", "at", "on", "in", "by", "until", "before", "after", "between", "through", "about", "during",
+    "und", "aber", "oder", "weil", "wenn", "dass", "bis", "für", "mit", "bei", "nach", "vor", "zwischen",
+    "damit", "pero", "porque", "si", "cuando", "para", "con", "hasta", "desde", "entre", "durante", "et",
+    "mais", "ou", "parce", "quand", "pour", "avec", "jusqu'à", "depuis", "dès", "pendant", "chez", "sans",
 ];
 
 /// Cuts a reply into what a mouth is given.
@@ -80,7 +91,12 @@ impl Phraser {
                     }
                     weak = Some(end);
                 }
-                None if c.is_whitespace() && chars > 1 => space = Some(at),
+                None if c.is_whitespace() && chars > 1 => {
+                    if !self.begun && chars > FIRST_JOINT && joint(&self.pending, at) {
+                        return Some(at);
+                    }
+                    space = Some(at);
+                }
                 None => {}
             }
             if chars > most {
@@ -93,6 +109,13 @@ impl Phraser {
         }
         None
     }
+}
+
+/// Whether the space at `at` stands before a word that begins a new part. "Between 8 and 10" is one part.
+fn joint(text: &str, at: usize) -> bool {
+    let Some((word, _)) = text[at..].trim_start().split_once(char::is_whitespace) else { return false };
+    let counts = text[..at].ends_with(|c: char| c.is_ascii_digit());
+    !counts && JOINTS.contains(&word.to_lowercase().as_str())
 }
 
 /// A part of a text, and the mark that ends it (`None` at the end of a text without one).

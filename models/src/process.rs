@@ -47,6 +47,8 @@ pub struct Command {
 pub enum Cores {
     /// Each job has threads of its own.
     PerJob,
+    /// Jobs are over before a wait for a core would have paid: none is held.
+    Short,
     /// All jobs are worked on together by the same threads: the first one's permit serves them all, until none is left.
     Together,
 }
@@ -445,8 +447,8 @@ impl Keeper {
             if running.is_empty() {
                 shared = None;
             }
-            if let Some(permit) = &shared {
-                let threads = permit.cores();
+            let short = self.command.cores == Cores::Short;
+            if let Some(threads) = shared.as_ref().map(Permit::cores).or(short.then_some(1)) {
                 while running.len() < lanes
                     && let Some((_, job)) = self.queue.pop_first()
                 {
@@ -458,7 +460,7 @@ impl Keeper {
             if urgent && running.len() >= lanes && running.values().all(|r| r.cancelled.is_none()) {
                 make_room(engine, &mut running, &child);
             }
-            self.ask(&mut asked, running.len() < lanes && shared.is_none());
+            self.ask(&mut asked, running.len() < lanes && shared.is_none() && !short);
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ended::Stopped,
@@ -484,7 +486,7 @@ impl Keeper {
                     let Some((_, job)) = self.queue.pop_first() else { continue };
                     let threads = permit.cores();
                     let own = match self.command.cores {
-                        Cores::PerJob => Some(permit),
+                        Cores::PerJob | Cores::Short => Some(permit),
                         Cores::Together => {
                             shared = Some(permit);
                             None

@@ -67,7 +67,11 @@ enum Command {
 
 /// Reads the arguments and does what they say.
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Serve(_)) {
+        end_with_the_reader();
+    }
+    let done = match command {
         Command::Serve(args) => return serve::serve(&args),
         Command::Check(args) => return serve::check(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -89,6 +93,20 @@ pub fn main() -> ExitCode {
         eprintln!("offhook: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Whoever reads our output may have read enough (`offhook calls list | head`): then that is the end, as for other programs.
+fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let read_enough = panic
+            .payload_as_str()
+            .is_some_and(|why| why.starts_with("failed printing to stdout") && why.contains("Broken pipe"));
+        if read_enough {
+            std::process::exit(0);
+        }
+        report(panic);
+    }));
 }
 
 fn wait<F: Future<Output = anyhow::Result<ExitCode>>>(work: F) -> anyhow::Result<ExitCode> {

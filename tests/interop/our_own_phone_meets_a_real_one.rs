@@ -73,7 +73,7 @@ fn it_calls_through_a_challenge_and_is_hung_up_on() {
     assert_same_sound(&PLEASE_HOLD.wav(), &Wav::read(&phone.heard()));
 }
 
-fn own_phone(folder: &Folder, carrier: &Kamailio, what: &[&str]) -> Process {
+pub(crate) fn own_phone(folder: &Folder, carrier: &Kamailio, what: &[&str]) -> Process {
     PLEASE_HOLD.wav().write(&folder.join("speech.wav"));
     let password = folder.write("password", "gw-pw");
     let (registrar, password) = (format!("sip:{}", carrier.address), password.display().to_string());

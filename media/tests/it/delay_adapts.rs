@@ -313,6 +313,39 @@ fn comfort_noise_sounds_as_loud_as_the_peer_says_until_it_speaks_again() {
 }
 
 #[test]
+fn what_stands_around_the_sound_in_a_packet_is_not_heard() {
+    let began = start();
+    let here = address(1, 4_000);
+    let mut receiver = Party::new(began, 2);
+    receiver.session.configure(began, &agreed(here));
+    let said = voice(8_000, 3.0);
+    for (tick, frame) in said.chunks_exact(160).enumerate() {
+        let now = began + TICK * tick as u32;
+        // By turns: plain, padded, with two contributors, with a header extension, with all of that.
+        let (padded, contributors, extended) =
+            [(0, 0, 0), (1, 0, 0), (0, 2, 0), (0, 0, 1), (1, 2, 1)][tick % 5];
+        let mut bytes = vec![0x80 | padded << 5 | extended << 4 | contributors, 0];
+        bytes.extend((tick as u16).to_be_bytes());
+        bytes.extend((tick as u32 * 160).to_be_bytes());
+        bytes.extend([0, 0, 0, 7]);
+        bytes.extend(vec![9; 4 * usize::from(contributors)]);
+        if extended == 1 {
+            bytes.extend([0xbe, 0xde, 0, 2, 0x10, 1, 2, 3, 4, 5, 6, 7]);
+        }
+        bytes.extend(frame.iter().map(|&sample| media::g711::encode_ulaw(sample)));
+        if padded == 1 {
+            bytes.extend([0, 0, 0, 0, 5]);
+        }
+        receiver.session.handle_packet(now, here, &bytes);
+        receiver.tick(now + TICK / 2);
+    }
+    let stats = receiver.session.stats();
+    assert_eq!((stats.malformed, stats.lost, stats.concealed_frames), (0, 0, 0), "{stats:?}");
+    let (_, snr) = best_fit(&said[..20_000], &receiver.heard);
+    assert!(snr > 36.0, "{snr:.1} dB");
+}
+
+#[test]
 fn comfort_noise_that_is_out_of_place_does_no_harm() {
     let began = start();
     let here = address(1, 4_000);

@@ -29,6 +29,22 @@ fn the_first_clause_comes_out_early_and_the_rest_by_sentences() {
 }
 
 #[test]
+fn a_long_first_clause_is_cut_where_a_speaker_may_draw_breath() {
+    for (text, first) in [
+        ("We're open every day from eight to six.", "We're open every day"),
+        ("Yes, we take new patients and we speak French.", "Yes, we take new patients"),
+        ("Wir haben morgen wieder bis 18 Uhr geöffnet.", "Wir haben morgen wieder"),
+        // Too short, within a number, and only the first.
+        ("We open at nine.", "We open at nine."),
+        ("It takes us between 8 and 10 days.", "It takes us between 8 and 10 days."),
+        ("Sure, I can help with that.", "Sure, I can help with that."),
+        ("Of course, I can do that and much more for you today.", "Of course,"),
+    ] {
+        assert_eq!(phrases(text, 1)[0], first);
+    }
+}
+
+#[test]
 fn a_clause_comes_out_as_soon_as_what_follows_is_known() {
     let mut phraser = Phraser::new();
     assert_eq!(phraser.push("We open at 8.").count(), 0);

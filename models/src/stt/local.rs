@@ -33,7 +33,8 @@ impl Transcriber for Whisper {
         let name = self.engine.name();
         // A look is worth something now or not at all.
         let queued = self.engine.waiting();
-        if utterance.priority == Priority::Partial && (queued > 0 || self.permits.free() == 0) {
+        let look = matches!(utterance.priority, Priority::Partial | Priority::Pause);
+        if look && (queued > 0 || self.permits.free() == 0) {
             return Box::pin(std::future::ready(Err(EngineError::Busy { engine: name, queued }.into())));
         }
         let order = Order {

@@ -264,11 +264,12 @@ impl Conversation {
     }
 
     /// Words so far of a voice that goes on: they are told, and decide nothing but a dispute.
-    pub(super) fn partial(&mut self, now: Instant, utterance: u64, text: &str) {
+    pub(super) fn partial(&mut self, now: Instant, utterance: u64, text: &str, stt: Duration) {
         let text = words::spoken(text);
         if !self.hearing.heard_partly(utterance, &text) {
             return;
         }
+        self.recorder.stage_took(Scope::Utterance, StageKind::Partial, stt);
         match self.floor {
             Floor::Listening { .. } => {}
             // Words decide a dispute as soon as they are there.

@@ -18,7 +18,7 @@ const OVERLOADED: Duration = Duration::from_millis(800);
 /// Where more is expected from the caller, work begins so long before it would be too late.
 const HEAD_START: Duration = Duration::from_millis(500);
 /// So many new words in an utterance that goes on are worth being read ahead.
-const WORTH_READING: usize = 4;
+const WORTH_READING: usize = 2;
 
 /// An answer in the making that nobody has heard of.
 #[derive(Debug)]

@@ -170,6 +170,8 @@ pub enum Input {
     Partial {
         utterance: u64,
         text: String,
+        /// What the ear needed for them.
+        stt: Duration,
     },
     /// How likely the caller has finished, by the sound that `job` is about, 0 to 1. Never comes where nothing judges.
     TurnJudged {
@@ -508,7 +510,7 @@ impl Conversation {
                 self.hello_is_over(now);
             }
             Input::Heard { job, text, stt } => self.heard(now, job, &text, stt),
-            Input::Partial { utterance, text } => self.partial(now, utterance, &text),
+            Input::Partial { utterance, text, stt } => self.partial(now, utterance, &text, stt),
             Input::TurnJudged { job, probability } => self.judged(now, job, probability),
             Input::Deaf { job } => self.deaf(now, job),
             Input::Phrase { turn, mark, text } => self.of_turn(turn, |speech| speech.queue(now, mark, text)),

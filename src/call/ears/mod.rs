@@ -205,8 +205,13 @@ impl Listener {
 
     /// Decodes what was said so far, if the engine has nothing better to do.
     async fn look(self, task: u64, ask: Ask) {
-        let error = match self.transcriber.transcribe(self.utterance(&ask, Priority::Partial)).await {
-            Ok(transcript) => return self.take(task, &transcript).await,
+        let began = Instant::now();
+        let error = match self
+            .transcriber
+            .transcribe(self.utterance(&ask, if ask.pause { Priority::Pause } else { Priority::Partial }))
+            .await
+        {
+            Ok(transcript) => return self.take(task, &transcript, began).await,
             Err(error) => error,
         };
         let end = {
@@ -226,10 +231,11 @@ impl Listener {
 
     /// Decodes the end of an utterance, again where the engine died under it.
     async fn finish(self, task: u64, ask: Ask) {
+        let began = Instant::now();
         let utterance = self.utterance(&ask, Priority::Tail);
         for attempt in 1..=TRIES {
             match self.transcriber.transcribe(utterance.clone()).await {
-                Ok(transcript) => return self.take(task, &transcript).await,
+                Ok(transcript) => return self.take(task, &transcript, began).await,
                 Err(SttError::Engine(error)) if attempt < TRIES && may_come_back(&error) => {
                     tracing::warn!(%error, attempt, "transcription failed; once more");
                     tokio::time::sleep(BETWEEN_TRIES).await;
@@ -254,7 +260,7 @@ impl Listener {
     }
 
     /// Words have come: those that are waited for, or some on the way.
-    async fn take(&self, task: u64, transcript: &Transcript) {
+    async fn take(&self, task: u64, transcript: &Transcript, began: Instant) {
         let leaked = vocabulary::leaked(&self.vocabulary, transcript);
         let input = {
             let mut hearing = self.hearing();
@@ -269,7 +275,10 @@ impl Listener {
             }
             match wanted {
                 Some((job, since)) => Some(Input::Heard { job, text, stt: since.elapsed() }),
-                None => (!text.is_empty()).then_some(Input::Partial { utterance: hearing.utterance, text }),
+                None => {
+                    let (utterance, stt) = (hearing.utterance, began.elapsed());
+                    (!text.is_empty()).then_some(Input::Partial { utterance, text, stt })
+                }
             }
         };
         if let Some(input) = input {

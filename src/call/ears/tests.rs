@@ -43,7 +43,7 @@ impl Caller {
 
     async fn partial(&mut self) -> (u64, String) {
         match self.hears().await {
-            Input::Partial { utterance, text } => (utterance, text),
+            Input::Partial { utterance, text, .. } => (utterance, text),
             other => panic!("{other:?}"),
         }
     }
@@ -67,7 +67,7 @@ async fn words_come_while_the_caller_speaks_and_are_there_at_the_end() {
     let mut caller = Caller::new(script, Agent::default());
     caller.pauses(400);
     caller.ears.open();
-    caller.says(800);
+    caller.says(1200);
     assert_eq!(caller.partial().await, (0, "Do you".into()));
     caller.says(500);
     caller.pauses(60);
@@ -77,8 +77,9 @@ async fn words_come_while_the_caller_speaks_and_are_there_at_the_end() {
     assert_eq!(caller.heard().await, (1, "Do you open today?".into(), Duration::ZERO));
     let asked = asked.all();
     assert_eq!(asked.len(), 2);
-    assert!(asked.iter().all(|utterance| utterance.priority == Priority::Partial));
-    assert_eq!(asked[0].pcm.len(), RATE * 12 / 10, "with 0.4 s from before the voice");
+    let priorities: Vec<_> = asked.iter().map(|utterance| utterance.priority).collect();
+    assert_eq!(priorities, [Priority::Partial, Priority::Pause]);
+    assert_eq!(asked[0].pcm.len(), RATE * 16 / 10, "with 0.4 s from before the voice");
 }
 
 #[tokio::test]

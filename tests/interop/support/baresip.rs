@@ -180,6 +180,14 @@ impl Baresip {
         self.process.wait_for_line(&format!("received event: '{digit}'"), within);
     }
 
+    /// How long a digit lasted that it was sent, from the event's first packet to the first that says its end.
+    pub(crate) fn held(&self, digit: char, within: Duration) -> Duration {
+        let moment =
+            |end| self.process.moment_of_line(&format!("received event: '{digit}' (end={end})"), within);
+        let (pressed, released) = (moment(0), moment(1));
+        released.saturating_duration_since(pressed)
+    }
+
     /// A point in what this phone has told, to wait from.
     pub(crate) fn now(&self) -> Moment {
         Moment(self.messages.read(Vec::len))

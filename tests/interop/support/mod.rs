@@ -5,6 +5,7 @@
 
 pub(crate) mod baresip;
 pub(crate) mod brain;
+pub(crate) mod fidelity;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod kamailio;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -30,6 +30,8 @@ pub(crate) struct Process {
 #[derive(Default)]
 struct Log {
     lines: Vec<String>,
+    /// When each of them came.
+    moments: Vec<Instant>,
     open: u8,
 }
 
@@ -87,6 +89,16 @@ impl Process {
             Some(None) => panic!("{} ended before it said {text:?}.\n{}", self.name, self.tail()),
             None => panic!("{} did not say {text:?} within {within:?}.\n{}", self.name, self.tail()),
         }
+    }
+
+    /// When the first line that contains `text` came.
+    pub(crate) fn moment_of_line(&self, text: &str, within: Duration) -> Instant {
+        self.wait_for_line(text, within);
+        let found = self.log.read(|log| {
+            let index = log.lines.iter().position(|line| line.contains(text))?;
+            log.moments.get(index).copied()
+        });
+        found.unwrap_or_else(|| panic!("{} has taken {text:?} back", self.name))
     }
 
     pub(crate) fn count_lines(&self, text: &str) -> usize {
@@ -147,7 +159,10 @@ fn collect(from: impl Read + Send + 'static, log: Arc<Watch<Log>>) {
             // A status line that overwrites itself is no news.
             let line = String::from_utf8_lossy(&bytes);
             let line = line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
-            log.change(|log| log.lines.push(line));
+            log.change(|log| {
+                log.lines.push(line);
+                log.moments.push(Instant::now());
+            });
             bytes.clear();
         }
         log.change(|log| log.open -= 1);

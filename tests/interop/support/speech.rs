@@ -11,6 +11,10 @@ pub(crate) struct Wav(Vec<i16>);
 const RATE: u32 = 8_000;
 
 impl Wav {
+    pub(crate) fn of(samples: Vec<i16>) -> Wav {
+        Wav(samples)
+    }
+
     pub(crate) fn silence(length: Duration) -> Wav {
         Wav(vec![0; (length.as_secs_f64() * f64::from(RATE)) as usize])
     }

@@ -5,7 +5,6 @@
 //! binary was built for one.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use models::engine::{self, Args};
 use models::wire::{Failure, Hello};
@@ -21,34 +20,10 @@ use mind::{Mind, Options};
 const NICE: i32 = 6;
 
 fn main() -> ExitCode {
-    let begun = Instant::now();
-    let (output, inbox) = match engine::open() {
-        Ok(pipes) => pipes,
-        Err(e) => {
-            eprintln!("standard input and output cannot be used: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    engine::give_way(NICE);
-    match load() {
-        Ok(mind) => {
-            output.hello(Hello {
-                name: "llama".into(),
-                model: mind.about().to_owned(),
-                lanes: mind.slots() as u32,
-                load_ms: begun.elapsed().as_millis() as u32,
-                ..Hello::default()
-            });
-            mind.serve(&inbox)
-        }
-        Err(failure) => {
-            output.refuse(failure);
-            ExitCode::FAILURE
-        }
-    }
+    engine::run(NICE, load, |mind, inbox| mind.serve(inbox))
 }
 
-fn load() -> Result<Mind, Failure> {
+fn load() -> Result<(Hello, Mind), Failure> {
     let args = Args::read(&["--model", "--context", "--slots", "--threads", "--gpu-layers"])?;
     let options = Options {
         context: args.number("--context", 2048)?,
@@ -56,5 +31,12 @@ fn load() -> Result<Mind, Failure> {
         threads: args.number("--threads", 1)?.clamp(1, 256),
         gpu_layers: args.number("--gpu-layers", 0)?,
     };
-    Mind::load(&args.path("--model")?, &options)
+    let mind = Mind::load(&args.path("--model")?, &options)?;
+    let hello = Hello {
+        name: "llama".into(),
+        model: mind.about().to_owned(),
+        lanes: mind.slots() as u32,
+        ..Hello::default()
+    };
+    Ok((hello, mind))
 }

@@ -127,7 +127,7 @@ impl Mind {
     }
 
     /// Answers for ever.
-    pub(crate) fn serve(mut self, inbox: &Inbox) -> ! {
+    pub(crate) fn serve(mut self, inbox: &Inbox) {
         loop {
             if self.slots.iter().all(|s| s.work.is_none()) {
                 self.admit(inbox.next());

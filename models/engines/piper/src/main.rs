@@ -20,43 +20,11 @@ const NICE: i32 = 4;
 const PIECE: usize = 24_000;
 
 fn main() -> ExitCode {
-    let begun = Instant::now();
-    let (output, inbox) = match engine::open() {
-        Ok(pipes) => pipes,
-        Err(e) => {
-            eprintln!("standard input and output cannot be used: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    engine::give_way(NICE);
-    let lanes = match load() {
-        Ok(lanes) => lanes,
-        Err(failure) => {
-            output.refuse(failure);
-            return ExitCode::FAILURE;
-        }
-    };
-    let voices = &lanes[0];
-    output.hello(Hello {
-        name: "piper".into(),
-        model: voices.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", "),
-        lanes: lanes.len() as u32,
-        rate: voices[0].rate,
-        choices: voices.iter().map(|v| v.name.clone()).collect(),
-        load_ms: begun.elapsed().as_millis() as u32,
-        ..Hello::default()
-    });
-    std::thread::scope(|scope| {
-        for lane in lanes {
-            let inbox = inbox.clone();
-            scope.spawn(move || serve(lane, &inbox));
-        }
-    });
-    ExitCode::SUCCESS
+    engine::run(NICE, load, |lanes, inbox| engine::share(lanes, inbox, serve))
 }
 
 /// Per lane, all voices; at least one of each.
-fn load() -> Result<Vec<Vec<Voice>>, Failure> {
+fn load() -> Result<(Hello, Vec<Vec<Voice>>), Failure> {
     let args = Args::read(&["--runtime", "--voice", "--lanes", "--threads"])?;
     let runtime = args.path("--runtime")?;
     let failed = |e: &dyn std::fmt::Display| Failure::new("load", format!("{}: {e}", runtime.display()));
@@ -70,7 +38,18 @@ fn load() -> Result<Vec<Vec<Voice>>, Failure> {
     }
     let lane =
         || paths.iter().map(|path| Voice::load(&environment, path, threads)).collect::<Result<Vec<_>, _>>();
-    (0..args.number("--lanes", 1)?.clamp(1, 16)).map(|_| lane()).collect()
+    let lanes =
+        (0..args.number("--lanes", 1)?.clamp(1, 16)).map(|_| lane()).collect::<Result<Vec<_>, _>>()?;
+    let voices = &lanes[0];
+    let hello = Hello {
+        name: "piper".into(),
+        model: voices.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", "),
+        lanes: lanes.len() as u32,
+        rate: voices[0].rate,
+        choices: voices.iter().map(|v| v.name.clone()).collect(),
+        ..Hello::default()
+    };
+    Ok((hello, lanes))
 }
 
 fn serve(mut voices: Vec<Voice>, inbox: &Inbox) {

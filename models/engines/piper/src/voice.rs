@@ -22,7 +22,7 @@ const AFTER_SENTENCE: u32 = 80;
 const AFTER_CLAUSE: u32 = 20;
 /// Silence in front that is not worth waiting for: below this level (of 1), all but so many ms of it.
 const FLOOR: f32 = 0.004;
-const LEAD_MS: u32 = 15;
+const LEAD_MS: u32 = 5;
 
 pub(crate) struct Voice {
     pub(crate) name: String,

@@ -5,7 +5,6 @@
 //! same library; but that program links espeak-ng, and a judgement would wait behind a clause.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use models::engine::{self, Args, Inbox, Job};
 use models::wire::{Failure, Hello, Outcome, Task};
@@ -19,38 +18,17 @@ use judge::Judge;
 const NICE: i32 = 5;
 
 fn main() -> ExitCode {
-    let begun = Instant::now();
-    let (output, inbox) = match engine::open() {
-        Ok(pipes) => pipes,
-        Err(e) => {
-            eprintln!("standard input and output cannot be used: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    engine::give_way(NICE);
-    let judge = match load() {
-        Ok(judge) => judge,
-        Err(failure) => {
-            output.refuse(failure);
-            return ExitCode::FAILURE;
-        }
-    };
-    output.hello(Hello {
-        name: "turn".into(),
-        model: judge.name().into(),
-        lanes: 1,
-        load_ms: begun.elapsed().as_millis() as u32,
-        ..Hello::default()
-    });
-    serve(judge, &inbox)
+    engine::run(NICE, load, serve)
 }
 
-fn load() -> Result<Judge, Failure> {
+fn load() -> Result<(Hello, Judge), Failure> {
     let args = Args::read(&["--runtime", "--model"])?;
-    Judge::load(&args.path("--runtime")?, &args.path("--model")?)
+    let judge = Judge::load(&args.path("--runtime")?, &args.path("--model")?)?;
+    let hello = Hello { name: "turn".into(), model: judge.name().into(), lanes: 1, ..Hello::default() };
+    Ok((hello, judge))
 }
 
-fn serve(mut judge: Judge, inbox: &Inbox) -> ! {
+fn serve(mut judge: Judge, inbox: &Inbox) {
     loop {
         let mut job: Job = inbox.next();
         let pcm = job.take_pcm();

@@ -4,7 +4,6 @@
 //! own and shares the weights.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use models::engine::{self, Args, Inbox, Job};
 use models::wire::{Failure, Hello, Outcome, Task};
@@ -18,46 +17,22 @@ use ear::{Ear, Lane};
 const NICE: i32 = 5;
 
 fn main() -> ExitCode {
-    let begun = Instant::now();
-    let (output, inbox) = match engine::open() {
-        Ok(pipes) => pipes,
-        Err(e) => {
-            eprintln!("standard input and output cannot be used: {e}");
-            return ExitCode::FAILURE;
-        }
-    };
-    engine::give_way(NICE);
-    let lanes = match load() {
-        Ok((ear, lanes)) => {
-            output.hello(Hello {
-                name: "whisper".into(),
-                model: ear.about().to_owned(),
-                lanes: lanes.len() as u32,
-                choices: ear.languages(),
-                load_ms: begun.elapsed().as_millis() as u32,
-                ..Hello::default()
-            });
-            lanes
-        }
-        Err(failure) => {
-            output.refuse(failure);
-            return ExitCode::FAILURE;
-        }
-    };
-    std::thread::scope(|scope| {
-        for lane in lanes {
-            let inbox = inbox.clone();
-            scope.spawn(move || serve(lane, &inbox));
-        }
-    });
-    ExitCode::SUCCESS
+    engine::run(NICE, load, |lanes, inbox| engine::share(lanes, inbox, serve))
 }
 
-fn load() -> Result<(Ear, Vec<Lane>), Failure> {
+fn load() -> Result<(Hello, Vec<Lane>), Failure> {
     let args = Args::read(&["--model", "--lanes"])?;
     let ear = Ear::load(&args.path("--model")?)?;
-    let lanes = (0..args.number("--lanes", 1)?.clamp(1, 16)).map(|_| ear.lane()).collect::<Result<_, _>>()?;
-    Ok((ear, lanes))
+    let lanes =
+        (0..args.number("--lanes", 1)?.clamp(1, 16)).map(|_| ear.lane()).collect::<Result<Vec<_>, _>>()?;
+    let hello = Hello {
+        name: "whisper".into(),
+        model: ear.about().to_owned(),
+        lanes: lanes.len() as u32,
+        choices: ear.languages(),
+        ..Hello::default()
+    };
+    Ok((hello, lanes))
 }
 
 fn serve(mut lane: Lane, inbox: &Inbox) {

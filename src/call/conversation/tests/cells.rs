@@ -263,7 +263,7 @@ fn input(column: &str, at: &Situation) -> Input {
         "Heard nothing" => Input::Heard { job, text: "[noise]".into(), stt: ms(150) },
         "Partial" => {
             let utterance = stage.conversation.hearing.utterance();
-            Input::Partial { utterance, text: "And what about the".into() }
+            Input::Partial { utterance, text: "And what about the".into(), stt: Duration::ZERO }
         }
         "TurnJudged" => Input::TurnJudged { job, probability: 0.9 },
         "Deaf" => Input::Deaf { job },
@@ -419,7 +419,7 @@ fn stale() -> Vec<Input> {
     let machine = || "Please leave a message after the tone.".to_owned();
     vec![
         Input::Heard { job, text: machine(), stt: ms(150) },
-        Input::Partial { utterance: u64::MAX, text: machine() },
+        Input::Partial { utterance: u64::MAX, text: machine(), stt: Duration::ZERO },
         Input::TurnJudged { job, probability: 0.9 },
         Input::Deaf { job },
         Input::Phrase { turn, mark, text: "And there is parking.".into() },

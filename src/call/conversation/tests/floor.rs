@@ -40,9 +40,9 @@ fn words_decide_a_dispute_while_the_voice_goes_on() {
     assert_eq!(stage.log.last(), Some(&Action::Pause));
     stage.wait(ms(300));
     let utterance = stage.conversation.hearing.utterance();
-    stage.tell(Input::Partial { utterance, text: "Mm-hm".into() });
+    stage.tell(Input::Partial { utterance, text: "Mm-hm".into(), stt: Duration::ZERO });
     assert!(!stage.did(&Action::Hush), "a nod so far");
-    stage.tell(Input::Partial { utterance, text: "Mm-hm, but wait".into() });
+    stage.tell(Input::Partial { utterance, text: "Mm-hm, but wait".into(), stt: Duration::ZERO });
     assert!(stage.did(&Action::Hush) && stage.did(&Action::Cancel { turn }));
     assert_eq!(disputes(&stage), [DisputeReason::Words]);
 }
@@ -160,7 +160,7 @@ proptest! {
             stage.wait(ms(voice));
             if words == 5 {
                 let utterance = stage.conversation.hearing.utterance();
-                stage.tell(Input::Partial { utterance, text: "and then".into() });
+                stage.tell(Input::Partial { utterance, text: "and then".into(), stt: Duration::ZERO });
             }
             stage.voice_end();
             let job = stage.conversation.hearing.pending().unwrap_or(0);

@@ -211,9 +211,11 @@ impl World {
             Event::VoiceBack => self.tell(Input::VoiceBack { onset: now - ms(20) }),
             Event::VoiceEnd => self.tell(Input::VoiceEnd { since: now - ms(200) }),
             Event::Heard(text) => self.tell(Input::Heard { job: self.jobs, text: text.into(), stt: ms(100) }),
-            Event::Partial(text) => {
-                self.tell(Input::Partial { utterance: self.utterances, text: text.into() })
-            }
+            Event::Partial(text) => self.tell(Input::Partial {
+                utterance: self.utterances,
+                text: text.into(),
+                stt: Duration::ZERO,
+            }),
             Event::Judged(probability) => self.tell(Input::TurnJudged { job: self.jobs, probability }),
             Event::Deaf => self.tell(Input::Deaf { job: self.jobs }),
             Event::Phrase { length, is_measured } => self.phrase(length, is_measured),
@@ -278,7 +280,7 @@ impl World {
         let text = || "Please leave a message after the tone.".to_owned();
         let input = match n {
             0 if !is_pending => Input::Heard { job, text: text(), stt: ms(100) },
-            1 => Input::Partial { utterance, text: text() },
+            1 => Input::Partial { utterance, text: text(), stt: Duration::ZERO },
             2 if job < self.jobs => Input::TurnJudged { job, probability: 0.9 },
             3 if !is_pending => Input::Deaf { job },
             4 => Input::Phrase { turn, mark, text: text() },

@@ -160,7 +160,11 @@ fn words_of_an_unfinished_announcement_are_enough() {
     let mut stage = calling(AtVoicemail::HangUp);
     stage.voice_start();
     stage.wait(ms(2500));
-    stage.tell(Input::Partial { utterance: 1, text: "Nobody is available to take".into() });
+    stage.tell(Input::Partial {
+        utterance: 1,
+        text: "Nobody is available to take".into(),
+        stt: Duration::ZERO,
+    });
     assert_eq!(clues(&stage), [(MachineClue::Words, false)]);
 }
 
@@ -202,7 +206,11 @@ fn a_menu_is_listened_to_and_not_taken_for_a_voicemail() {
     let mut stage = calling(AtVoicemail::HangUp);
     stage.voice_start();
     stage.wait(ms(3000));
-    stage.tell(Input::Partial { utterance: 1, text: "Welcome. For sales, press one.".into() });
+    stage.tell(Input::Partial {
+        utterance: 1,
+        text: "Welcome. For sales, press one.".into(),
+        stt: Duration::ZERO,
+    });
     stage.wait(ms(6000));
     assert!(clues(&stage).is_empty(), "menus are long");
     stage.voice_end();
@@ -291,6 +299,10 @@ fn words_of_something_earlier_make_nobody_a_machine() {
     let job = stage.last_job();
     stage.hears("Hello, this is Bob.");
     stage.tell(Input::Heard { job, text: "Please leave a message after the tone.".into(), stt: ms(900) });
-    stage.tell(Input::Partial { utterance: 77, text: "Please leave a message after the tone.".into() });
+    stage.tell(Input::Partial {
+        utterance: 77,
+        text: "Please leave a message after the tone.".into(),
+        stt: Duration::ZERO,
+    });
     assert_eq!(clues(&stage), []);
 }

@@ -735,7 +735,7 @@ proptest! {
                 }
                 Happening::Partial(text) => {
                     let utterance = stage.log.iter().filter(|action| **action == Action::Forget).count() as u64;
-                    stage.tell(Input::Partial { utterance, text: text.into() });
+                    stage.tell(Input::Partial { utterance, text: text.into(), stt: Duration::ZERO });
                 }
                 Happening::VoiceEnd => { let since = stage.now; stage.tell(Input::VoiceEnd { since }) }
                 Happening::Heard(text) => {

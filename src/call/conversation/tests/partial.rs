@@ -3,7 +3,7 @@
 use super::*;
 
 fn partial(utterance: u64, text: &str) -> Input {
-    Input::Partial { utterance, text: text.into() }
+    Input::Partial { utterance, text: text.into(), stt: Duration::ZERO }
 }
 
 fn heard(stage: &Stage) -> Vec<(String, bool)> {
