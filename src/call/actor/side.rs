@@ -124,6 +124,11 @@ impl Side {
     pub(super) async fn reoffer(&mut self, body: Option<Body>) -> bool {
         let local = self.local.bumped();
         let Some(body) = body else {
+            if self.encryption().is_some() {
+                // The answer in the ACK would bring other keys, or expect others of us, and it is not looked at.
+                let _ = self.stack.refuse_offer(self.leg, 488).await;
+                return true;
+            }
             // It wants our offer; its answer comes in the ACK and changes nothing that we do not offer.
             let offer = sdp::offer(&self.capabilities, &local, sdp::Direction::SendRecv);
             self.local = local;

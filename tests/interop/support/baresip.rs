@@ -208,6 +208,12 @@ impl Baresip {
         }
     }
 
+    /// Waits for the level meter's next report: a phone's own clock.
+    pub(crate) fn wait_level(&self, since: Moment, within: Duration) {
+        let told = self.messages.wait(within, |messages| messages[since.0..].iter().find_map(level_heard));
+        assert!(told.is_some(), "the level meter told nothing within {within:?}\n{}", self.process.tail());
+    }
+
     /// What the phone has heard in its call so far; complete when the call is closed.
     pub(crate) fn heard(&self) -> PathBuf {
         let files = std::fs::read_dir(self.folder.join("heard")).expect("made at the start").flatten();
