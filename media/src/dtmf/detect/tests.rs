@@ -95,8 +95,7 @@ fn a_short_break_is_none_and_a_pause_is_one() {
 
 #[test]
 fn tones_may_be_a_little_off_but_not_much() {
-    for code in 0..16 {
-        let (row, column) = PLACES[code];
+    for (code, &(row, column)) in PLACES.iter().enumerate() {
         let (row, column) = (f64::from(ROWS[row]), f64::from(COLUMNS[column]));
         let key = KEYS.chars().nth(code).expect("16 keys").to_string();
         for sign in [-1.0, 1.0] {
