@@ -48,12 +48,16 @@ impl Exchange {
 
     /// What calls of this line are offered and may have: a trunk's name, or an extension as [`line`](crate::config::Extension::line) writes it.
     pub(super) fn capabilities(&self, line: &str) -> sdp::Capabilities {
-        sdp::Capabilities {
+        let trunk = self.config.trunk(line).map(|trunk| trunk.dtmf);
+        let extension = || self.config.extensions.iter().find(|extension| extension.line() == line);
+        let keys = trunk.or_else(|| extension().map(|extension| extension.dtmf)).unwrap_or_default();
+        let capabilities = sdp::Capabilities {
             codecs: self.config.codecs(line).to_vec(),
             opus: self.config.media.opus,
             rtcp_mux: self.config.media.rtcp_mux,
             ..sdp::Capabilities::default()
-        }
+        };
+        capabilities.with_keys(keys)
     }
 
     /// A line towards `peer`, with what our side of the SDP says of it there; recorded, if it is to be recorded.
@@ -67,7 +71,9 @@ impl Exchange {
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
-        let session = || media::SessionConfig { ssrc_seed, ..media::SessionConfig::default() };
+        let recorded = &self.config.recording;
+        let hide_digits = recorded.mask_digits.then_some(recorded.mask_after);
+        let session = || media::SessionConfig { ssrc_seed, hide_digits, ..media::SessionConfig::default() };
         let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
         let opened = match self.engine.open(session(), tape) {
             Err(error @ media::net::OpenError::Recording(..)) => {

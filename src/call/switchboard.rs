@@ -6,7 +6,7 @@ mod outgoing;
 mod steer;
 mod waiting;
 
-pub use steer::Unsent;
+pub use steer::{Unrecorded, Unsent};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

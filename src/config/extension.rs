@@ -3,7 +3,7 @@
 use super::codecs::codecs;
 use super::file::Section;
 use super::signalling::contacts;
-use super::trunk::{Login, login};
+use super::trunk::{Login, dtmf, login};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Extension {
@@ -17,6 +17,8 @@ pub struct Extension {
     pub max_contacts: usize,
     /// Agents, numbers and extensions that it may dial; empty: all.
     pub may_dial: Vec<String>,
+    /// How keys travel in calls of its phones.
+    pub dtmf: media::dtmf::Mode,
     /// The best first; absent: those of `media.codecs`.
     pub codecs: Option<Vec<media::sdp::Codec>>,
     /// Whether its phones may send our calls on by REFER, and take a leg's place by Replaces.
@@ -45,6 +47,7 @@ pub(super) fn extension(s: Section) -> Extension {
         login,
         max_contacts: contacts(&s),
         may_dial: s.texts("may_dial", &[]),
+        dtmf: dtmf(&s),
         codecs: codecs(&s),
         take_refers: s.flag("take_refers", true),
         agent: s.text("agent"),

@@ -135,6 +135,11 @@ pub struct Queue {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Recording {
     pub enabled: bool,
+    /// Keys are silence in recordings, and so is what comes within `mask_after`.
+    pub mask_digits: bool,
+    pub mask_after: Duration,
+    /// Keys that callers press stand in records, transcripts and events. The agent gets them in any case.
+    pub keep_digits: bool,
 }
 
 /// See `docs/architecture.md` for how these act together. All at the gateway's clock.
@@ -269,7 +274,12 @@ impl Default for Config {
             guards: Guards::default(),
             rates: Rates { step: Duration::from_secs(1), ..Rates::default() },
             credits: Credits::default(),
-            recording: Recording { enabled: true },
+            recording: Recording {
+                enabled: true,
+                mask_digits: false,
+                mask_after: Duration::from_secs(1),
+                keep_digits: true,
+            },
             turn_taking: TurnTaking {
                 pause_agreed: Duration::from_millis(220),
                 pause_complete: Duration::from_millis(400),

@@ -149,7 +149,12 @@ fn queue(s: Section, default: &Queue) -> Queue {
 }
 
 fn recording(s: Section, default: &Recording) -> Recording {
-    let recording = Recording { enabled: s.flag("enabled", default.enabled) };
+    let recording = Recording {
+        enabled: s.flag("enabled", default.enabled),
+        mask_digits: s.flag("mask_digits", default.mask_digits),
+        mask_after: s.millis("mask_after_ms", default.mask_after, 0, 10_000),
+        keep_digits: s.flag("keep_digits", default.keep_digits),
+    };
     s.finish();
     recording
 }
