@@ -125,6 +125,9 @@ impl Premises {
         let http = http::Server::bind(&config.http).await?;
         let (stack, sip_events) = bind_sip(&config).await?;
         let engine = start_media(&config)?;
+        for line in config.keys_in_clear() {
+            warn!(line, "the keys of its encrypted sound may travel in clear, as its SIP need not go by TLS");
+        }
         Ok(Self { config, store, keys, first_key, http, stack, sip_events, engine })
     }
 }

@@ -82,6 +82,7 @@ fn media(s: Section, default: Media) -> Media {
         dscp: s.count("dscp", default.dscp.into(), 0, 63).try_into().unwrap_or(default.dscp),
         interface: s.text("interface"),
         rtcp_mux: s.flag("rtcp_mux", default.rtcp_mux),
+        srtp_suites: super::srtp::suites(&s, default.srtp_suites),
         hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
         codecs: codecs(&s).unwrap_or(default.codecs),
         opus: opus(s.section("opus"), default.opus),

@@ -245,6 +245,7 @@ impl Metrics {
             ("lost", line.packets_lost),
             ("late", line.packets_late),
             ("from_strangers", line.packets_from_strangers),
+            ("refused", line.packets_refused),
         ] {
             self.packets.get_or_create(&vec![("what", what.to_owned())]).inc_by(count);
         }
