@@ -72,11 +72,15 @@ impl Peer {
         let to = SocketAddr::from(([127, 0, 0, 1], self.line.local_port()));
         self.packet[2..4].copy_from_slice(&(number as u16).to_be_bytes());
         self.packet[4..8].copy_from_slice(&(number * 160).to_be_bytes());
-        self.packet[12..].fill(if number / 25 % 3 == 0 { 0xff } else { 0x90 + (number % 7) as u8 });
+        self.packet[12..].fill(if (number / 25).is_multiple_of(3) {
+            0xff
+        } else {
+            0x90 + (number % 7) as u8
+        });
         if number % 40 != 7 {
             self.socket.send_to(&self.packet, to).expect("sent");
         }
-        if number % 30 == 0 {
+        if number.is_multiple_of(30) {
             let control = SocketAddr::new(to.ip(), to.port() + 1);
             self.socket.send_to(&[0x80, 201, 0, 1, 0, 0, 0, 9], control).expect("sent");
             self.socket.send_to(b"no RTP", to).expect("sent");
