@@ -132,7 +132,7 @@ fn write_voip(voip: &VoipMetrics, out: &mut Vec<u8>) {
     /// Bursts are told apart by sixteen packets in a row that came.
     const GMIN: u8 = 16;
     /// Lost packets are filled from the sound before them; the jitter buffer adapts, in about half a second.
-    const CONFIG: u8 = 0b11_11_1100;
+    const CONFIG: u8 = 0b1111_1100;
     out.extend([VOIP_METRICS, 0]);
     out.extend(VOIP_WORDS.to_be_bytes());
     out.extend(voip.ssrc.to_be_bytes());

@@ -46,8 +46,24 @@ impl Exchange {
         fixed.or_else(seen).map_or_else(|| local_ip_towards(peer), Ok)
     }
 
-    /// A line towards `peer`, with what our side of the SDP says of it; recorded there, if it is to be recorded.
-    pub(super) fn open(&self, peer: SocketAddr, recording: Option<Tape>) -> Result<Media, String> {
+    /// What calls of this line are offered and may have: a trunk's name, or an extension as [`line`](crate::config::Extension::line) writes it.
+    pub(super) fn capabilities(&self, line: &str) -> sdp::Capabilities {
+        sdp::Capabilities {
+            codecs: self.config.codecs(line).to_vec(),
+            opus: self.config.media.opus,
+            rtcp_mux: self.config.media.rtcp_mux,
+            ..sdp::Capabilities::default()
+        }
+    }
+
+    /// A line towards `peer`, with what our side of the SDP says of it there; recorded, if it is to be recorded.
+    pub(super) fn open(
+        &self,
+        peer: SocketAddr,
+        line: &str,
+        recording: Option<Tape>,
+    ) -> Result<Media, String> {
+        let capabilities = self.capabilities(line);
         let chance = u128::from_le_bytes((self.chance)());
         #[expect(clippy::cast_possible_truncation, reason = "halves of a random number")]
         let (ssrc_seed, session_id) = (chance as u64, (chance >> 65) as u64);
@@ -64,8 +80,6 @@ impl Exchange {
         let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        let capabilities =
-            sdp::Capabilities { rtcp_mux: self.config.media.rtcp_mux, ..sdp::Capabilities::default() };
         Ok(Media { line, events, local, capabilities, agreed: None, recording })
     }
 }

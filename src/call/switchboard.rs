@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use media::sdp::{self, LocalMedia};
+use media::sdp::LocalMedia;
 use sip::{Body, CauseKind, Event, LegId, Reject};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -104,7 +104,6 @@ pub(super) struct Further {
     pub(super) call: CallId,
     /// As [`Exchange::route`] gives them.
     pub(super) waves: Waves,
-    pub(super) capabilities: sdp::Capabilities,
     pub(super) local: LocalMedia,
 }
 

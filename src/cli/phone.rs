@@ -106,6 +106,9 @@ struct Set {
     /// Send requests here instead of straight to their target
     #[arg(long, value_name = "URI")]
     proxy: Option<sip::Uri>,
+    /// Speak this codec: pcmu, pcma, g722 or opus; again for others that will do [default: all]
+    #[arg(long = "codec", value_name = "NAME")]
+    codecs: Vec<media::sdp::Codec>,
     /// Record into a WAV file: what is heard left, what is said right
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
@@ -210,6 +213,9 @@ fn settings(set: &Set, ring_for: Duration) -> anyhow::Result<Settings> {
         ..Settings::default()
     };
     settings.ear.pause = set.pause;
+    if !set.codecs.is_empty() {
+        settings.codecs = set.codecs.clone();
+    }
     Ok(settings)
 }
 

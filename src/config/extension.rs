@@ -1,5 +1,6 @@
 //! `[[extension]]`: a phone on the LAN that registers with us.
 
+use super::codecs::codecs;
 use super::file::Section;
 use super::signalling::contacts;
 use super::trunk::{Login, login};
@@ -16,6 +17,8 @@ pub struct Extension {
     pub max_contacts: usize,
     /// Agents, numbers and extensions that it may dial; empty: all.
     pub may_dial: Vec<String>,
+    /// The best first; absent: those of `media.codecs`.
+    pub codecs: Option<Vec<media::sdp::Codec>>,
     /// Whether its phones may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
     /// Who answers what is nobody's name or number here; absent: 404.
@@ -42,6 +45,7 @@ pub(super) fn extension(s: Section) -> Extension {
         login,
         max_contacts: contacts(&s),
         may_dial: s.texts("may_dial", &[]),
+        codecs: codecs(&s),
         take_refers: s.flag("take_refers", true),
         agent: s.text("agent"),
     };

@@ -5,6 +5,7 @@
 
 mod agent;
 mod carrier;
+mod codecs;
 mod dialect;
 mod extension;
 mod file;
@@ -23,6 +24,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use media::sdp::{Codec, OpusSettings};
 
 use crate::domain::{BrainChoice, E164, NumberKind, Rates, Region};
 
@@ -87,6 +90,9 @@ pub struct Media {
     pub rtcp_mux: bool,
     /// A WAV file for who waits.
     pub hold_music: Option<PathBuf>,
+    /// Of lines that do not name their own, the best first.
+    pub codecs: Vec<Codec>,
+    pub opus: OpusSettings,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -236,6 +242,8 @@ impl Default for Config {
                 interface: None,
                 rtcp_mux: true,
                 hold_music: None,
+                codecs: codecs::DEFAULT.to_vec(),
+                opus: OpusSettings::default(),
             },
             http: Http::default(),
             outside: Outside::default(),
@@ -301,6 +309,14 @@ impl Config {
     /// From the text of a file.
     pub fn parse(text: &str) -> Result<Self, Vec<Mistake>> {
         read::config(text)
+    }
+
+    /// The codecs of a line, which is a trunk's name or an extension as [`Extension::line`] writes it, the best first.
+    pub fn codecs(&self, line: &str) -> &[Codec] {
+        let trunk =
+            self.trunks.iter().find(|trunk| trunk.name == line).and_then(|trunk| trunk.codecs.as_ref());
+        let phone = || self.extensions.iter().find(|phone| phone.line() == line)?.codecs.as_ref();
+        trunk.or_else(phone).unwrap_or(&self.media.codecs)
     }
 
     /// What the RTP sockets are bound to: as `media.bind` says, or the address of `sip.listen`. Where those are of both families it

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::agent::agent;
+use super::codecs::{codecs, opus};
 use super::dialect::dialects;
 use super::extension::extension;
 use super::file::{Mistake, Section};
@@ -80,6 +81,8 @@ fn media(s: Section, default: Media) -> Media {
         interface: s.text("interface"),
         rtcp_mux: s.flag("rtcp_mux", default.rtcp_mux),
         hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
+        codecs: codecs(&s).unwrap_or(default.codecs),
+        opus: opus(s.section("opus"), default.opus),
     };
     // The system's own bound, IFNAMSIZ less its zero.
     if media.interface.as_ref().is_some_and(|name| name.is_empty() || name.len() > 15 || name.contains('/')) {

@@ -8,6 +8,7 @@ use sip::Transport;
 
 use super::Secret;
 use super::carrier::{Carrier, carrier};
+use super::codecs::codecs;
 use super::file::Section;
 use super::read::{SIP_URI, secret, size};
 use super::signalling::file;
@@ -41,6 +42,8 @@ pub struct Trunk {
     pub identity: Identity,
     /// Calls at once, in and out; absent: as many as limits.max_calls.
     pub max_calls: Option<usize>,
+    /// The best first; absent: those of `media.codecs`.
+    pub codecs: Option<Vec<media::sdp::Codec>>,
     /// How calls of this trunk are transferred where the client does not say it.
     pub transfer: TransferMode,
     /// Whether its peers may send our calls on by REFER, and take a leg's place by Replaces.
@@ -168,6 +171,7 @@ pub(super) fn trunk(s: Section) -> Trunk {
         ca: file(&s, "ca"),
         identity: identity(s.section("identity")),
         max_calls: s.has("max_calls").then(|| size(s.count("max_calls", 1, 1, 10_000))),
+        codecs: codecs(&s),
         transfer: transfer(&s),
         take_refers: s.flag("take_refers", false),
         messages: carrier(s.section("messages"), s.has("messages")),

@@ -38,7 +38,7 @@ impl Phone {
         let path = self.resolve(to).await?;
         let (line, sounds) = self.open()?;
         let local = local_media(path.local, &line)?;
-        let capabilities = Capabilities::default();
+        let capabilities = self.capabilities();
         let invite = Invite {
             to: to.clone(),
             from: self.identity(path.local)?,
@@ -110,6 +110,10 @@ impl Phone {
         }
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { codecs: self.settings.codecs.clone(), ..Capabilities::default() }
+    }
+
     fn open(&self) -> Result<(media::net::Line, mpsc::Receiver<media::Event>), PhoneError> {
         let echo = self.settings.echo;
         let config = SessionConfig { ssrc_seed: chance()?, returns: echo, ..SessionConfig::default() };
@@ -153,7 +157,7 @@ impl Call {
             stack: phone.stack.clone(),
             line,
             local,
-            capabilities: Capabilities::default(),
+            capabilities: phone.capabilities(),
             agreed: None,
             runner: Runner::new(script.steps.clone()),
             ear: Ear::new(phone.settings.ear),

@@ -41,6 +41,8 @@ pub struct Settings {
     pub account: Option<Account>,
     /// Where requests are sent instead of straight to their target.
     pub proxy: Option<Uri>,
+    /// What it speaks, the best first.
+    pub codecs: Vec<media::sdp::Codec>,
     /// Stereo WAV: what is heard left, what is said right.
     pub record: Option<PathBuf>,
     /// A call ends after this time, whatever the script says.
@@ -61,6 +63,7 @@ impl Default for Settings {
             display: None,
             account: None,
             proxy: None,
+            codecs: media::sdp::Capabilities::default().codecs,
             record: None,
             longest: Duration::from_secs(600),
             ring_for: Duration::ZERO,

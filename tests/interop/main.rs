@@ -8,6 +8,7 @@ mod support;
 mod webhook;
 
 mod a_phone_calls_the_number_and_is_answered;
+mod a_phone_speaks_any_of_our_codecs;
 mod a_phone_that_holds_and_comes_back_is_heard;
 mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;
@@ -20,6 +21,7 @@ mod malformed_messages_are_survived;
 mod one_data_folder_has_one_gateway;
 mod our_own_phone_meets_a_real_one;
 mod sipp_places_two_hundred_calls;
+mod somebody_listens_to_a_call;
 mod sound_and_digits_arrive_as_they_were_sent;
 mod the_gateway_calls_the_phone;
 mod the_peers_work_without_us;

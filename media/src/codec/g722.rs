@@ -91,10 +91,10 @@ impl Band {
 
     /// A quantized difference is known: adapts the scale and foretells the next sample.
     fn adapt(&mut self, difference: i32, step: i32) {
-        self.log_scale = ((self.log_scale * 127 >> 7) + step).clamp(0, self.most);
+        self.log_scale = (((self.log_scale * 127) >> 7) + step).clamp(0, self.most);
         let part = OCTAVE[(self.log_scale >> 6 & 31) as usize];
         let down = self.octaves - (self.log_scale >> 11);
-        self.scale = if down < 0 { part << -down } else { part >> down } << 2;
+        self.scale = (if down < 0 { part << -down } else { part >> down }) << 2;
         self.foretell(difference);
     }
 
@@ -105,10 +105,10 @@ impl Band {
         // The second pole (UPPOL2), then the first within what it leaves stable (UPPOL1).
         let first = saturate(self.poles[0] << 2);
         let first = if alike(partial, before) { (-first).min(32_767) } else { first };
-        let kept = self.poles[1] * 32_512 >> 15;
+        let kept = (self.poles[1] * 32_512) >> 15;
         let second = (first >> 7) + if alike(partial, earlier) { 128 } else { -128 } + kept;
         let second = second.clamp(-12_288, 12_288);
-        let kept = self.poles[0] * 32_640 >> 15;
+        let kept = (self.poles[0] * 32_640) >> 15;
         let first = saturate(if alike(partial, before) { 192 } else { -192 } + kept);
         let limit = saturate(15_360 - second);
         self.poles = [first.clamp(-limit, limit), second];
@@ -116,18 +116,19 @@ impl Band {
         let nudge = if difference == 0 { 0 } else { 128 };
         for (zero, &past) in self.zeros.iter_mut().zip(&self.differences) {
             let by = if alike(difference, past) { nudge } else { -nudge };
-            *zero = saturate(by + (*zero * 32_640 >> 15));
+            *zero = saturate(by + ((*zero * 32_640) >> 15));
         }
         self.differences.copy_within(..5, 1);
         self.differences[0] = difference;
         self.samples = [sample, self.samples[0]];
         self.partial = [partial, before];
         // FILTEP, FILTEZ, PREDIC.
-        let poles = self.poles.iter().zip(&self.samples).map(|(pole, &past)| pole * saturate(2 * past) >> 15);
+        let poles =
+            self.poles.iter().zip(&self.samples).map(|(pole, &past)| (pole * saturate(2 * past)) >> 15);
         let from_samples = saturate(poles.sum());
         let zeros = self.zeros.iter().zip(&self.differences).rev();
         self.from_differences =
-            zeros.fold(0, |sum, (zero, &past)| saturate(sum + (zero * saturate(2 * past) >> 15)));
+            zeros.fold(0, |sum, (zero, &past)| saturate(sum + ((zero * saturate(2 * past)) >> 15)));
         self.predicted = saturate(from_samples + self.from_differences);
     }
 }
@@ -154,7 +155,7 @@ impl Encoder {
             }
             for index in 0..pairs {
                 let (first, second) = self.split.sums(index);
-                let code = self.code(first + second >> 14, second - first >> 14);
+                let code = self.code((first + second) >> 14, (second - first) >> 14);
                 out.push(code);
             }
             self.split.keep(pairs);
@@ -166,7 +167,7 @@ impl Encoder {
         let off = saturate(low - self.lower.predicted);
         let size = if off < 0 { !off } else { off };
         // As the levels rise, the first that is not reached is found by halving.
-        let level = LEVELS.partition_point(|level| level * self.lower.scale >> 12 <= size) as i32;
+        let level = LEVELS.partition_point(|level| (level * self.lower.scale) >> 12 <= size) as i32;
         // Of 30 levels on each side, two codes less on the negative one (table 14).
         let code = match (off < 0, level) {
             (true, 0 | 1) => 63 - level,
@@ -174,18 +175,18 @@ impl Encoder {
             (false, _) => 61 - level,
         };
         let coarse = (code >> 2) as usize;
-        self.lower.adapt(self.lower.scale * LOWER_4[coarse] >> 15, LOWER_STEP[coarse]);
+        self.lower.adapt((self.lower.scale * LOWER_4[coarse]) >> 15, LOWER_STEP[coarse]);
 
         let off = saturate(high - self.upper.predicted);
         let size = if off < 0 { !off } else { off };
-        let outer = size >= UPPER_LEVEL * self.upper.scale >> 12;
+        let outer = size >= (UPPER_LEVEL * self.upper.scale) >> 12;
         let bits = match (off < 0, outer) {
             (true, false) => 1,
             (true, true) => 0,
             (false, false) => 3,
             (false, true) => 2,
         };
-        self.upper.adapt(self.upper.scale * UPPER_2[bits] >> 15, UPPER_STEP[bits]);
+        self.upper.adapt((self.upper.scale * UPPER_2[bits]) >> 15, UPPER_STEP[bits]);
         (bits << 6) as u8 | code as u8
     }
 }
@@ -222,10 +223,10 @@ impl Decoder {
     /// One sample of each half of the band, 15 bits each.
     fn halves(&mut self, byte: u8) -> (i32, i32) {
         let code = usize::from(byte & 63);
-        let low = self.lower.predicted + (self.lower.scale * LOWER_6[code] >> 15);
-        self.lower.adapt(self.lower.scale * LOWER_4[code >> 2] >> 15, LOWER_STEP[code >> 2]);
+        let low = self.lower.predicted + ((self.lower.scale * LOWER_6[code]) >> 15);
+        self.lower.adapt((self.lower.scale * LOWER_4[code >> 2]) >> 15, LOWER_STEP[code >> 2]);
         let bits = usize::from(byte >> 6);
-        let difference = self.upper.scale * UPPER_2[bits] >> 15;
+        let difference = (self.upper.scale * UPPER_2[bits]) >> 15;
         let high = self.upper.predicted + difference;
         self.upper.adapt(difference, UPPER_STEP[bits]);
         (low.clamp(-16_384, 16_383), high.clamp(-16_384, 16_383))

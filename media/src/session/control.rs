@@ -28,7 +28,7 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(seed: u64, now: Instant, most: Duration) -> Self {
-        let high = mix(seed ^ 0x636e_616d_65);
+        let high = mix(seed ^ 0x0063_6e61_6d65);
         Control {
             cname: Cname::new(high, mix(high)),
             next: now,

@@ -175,15 +175,14 @@ impl Running {
 
     /// Calls these places for a further side of the call.
     pub(super) async fn call_places(&self, waves: Waves) -> Result<Side, EndReason> {
-        let remote = waves.iter().flatten().next().map(|place| place.invite.path.remote);
-        let remote = remote.ok_or(EndReason::Unreachable)?;
+        let first = waves.iter().flatten().next().ok_or(EndReason::Unreachable)?;
         let call = &self.ledger.call.id;
-        let media = self.exchange.open(remote, None).map_err(|error| {
+        let media = self.exchange.open(first.invite.path.remote, &first.trunk, None).map_err(|error| {
             warn!(%call, error, "no line for a further leg");
             EndReason::NoCapacity
         })?;
-        let (capabilities, local) = (media.capabilities.clone(), media.local);
-        match self.switchboard.dial(Further { call: call.clone(), waves, capabilities, local }).await {
+        let further = Further { call: call.clone(), waves, local: media.local };
+        match self.switchboard.dial(further).await {
             Ok(Dialled { side, trunk }) => {
                 Ok(Side::new(side, trunk, media, None, self.exchange.stack.clone()))
             }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use media::sdp::LocalMedia;
+use media::sdp::{self, LocalMedia};
 use sip::{Body, LegId, ReferRequest};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -72,7 +72,7 @@ pub(super) enum Signal {
     /// Nobody was there; this one is tried now.
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
-    Taken { leg: LegId, trunk: String, local: LocalMedia },
+    Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
     /// The far end rings; with something to be heard, perhaps.
     Ringing { body: Option<Body> },
     /// Our INVITE was answered.
@@ -447,7 +447,9 @@ impl Running {
                     side.leg = leg;
                 }
             }
-            Signal::Taken { leg, trunk, local } => self.taken(role, leg, trunk, local),
+            Signal::Taken { leg, trunk, capabilities, local } => {
+                self.taken(role, leg, trunk, capabilities, local);
+            }
             Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
@@ -498,12 +500,19 @@ impl Running {
         }
     }
 
-    fn taken(&mut self, role: Role, leg: LegId, trunk: String, local: LocalMedia) {
+    fn taken(
+        &mut self,
+        role: Role,
+        leg: LegId,
+        trunk: String,
+        capabilities: sdp::Capabilities,
+        local: LocalMedia,
+    ) {
         if role == Role::Near {
             self.ledger.call.trunk.clone_from(&trunk);
         }
         if let Some(side) = self.side(role) {
-            side.taken(leg, trunk, local);
+            side.taken(leg, trunk, capabilities, local);
         }
     }
 

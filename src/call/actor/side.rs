@@ -82,8 +82,14 @@ impl Side {
     }
 
     /// Of the places that were called for this side, this one has answered.
-    pub(super) fn taken(&mut self, leg: LegId, trunk: String, local: LocalMedia) {
-        (self.leg, self.trunk, self.local) = (leg, trunk, local);
+    pub(super) fn taken(
+        &mut self,
+        leg: LegId,
+        trunk: String,
+        capabilities: sdp::Capabilities,
+        local: LocalMedia,
+    ) {
+        (self.leg, self.trunk, self.capabilities, self.local) = (leg, trunk, capabilities, local);
     }
 
     /// Lets media flow as agreed so far. False where the line is gone.

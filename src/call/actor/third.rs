@@ -98,7 +98,9 @@ impl Running {
         let Some(third) = &mut self.third else { return };
         match signal {
             Signal::Tried { leg } => third.side.leg = leg,
-            Signal::Taken { leg, trunk, local } => third.side.taken(leg, trunk, local),
+            Signal::Taken { leg, trunk, capabilities, local } => {
+                third.side.taken(leg, trunk, capabilities, local);
+            }
             Signal::Answered { body } | Signal::Established { body } => self.third_answers(body).await,
             Signal::Reoffer { body } => {
                 third.side.reoffer(body).await;

@@ -107,7 +107,7 @@ impl Desk {
         let id = self.new_id();
         let record = who.as_ref().map_or(exchange.config.recording.enabled, |who| who.record);
         let recording = record.then(|| exchange.store.tape(&id, 0));
-        let Some((media, description)) = self.describe(leg, &request, recording).await else {
+        let Some((media, description)) = self.describe(leg, &request, &trunk, recording).await else {
             return;
         };
         if !record {
@@ -145,9 +145,10 @@ impl Desk {
         &self,
         leg: LegId,
         request: &IncomingCall,
+        trunk: &str,
         recording: Option<Tape>,
     ) -> Option<(Media, Body)> {
-        let mut media = match self.exchange.open(request.path.remote, recording) {
+        let mut media = match self.exchange.open(request.path.remote, trunk, recording) {
             Ok(media) => media,
             Err(error) => {
                 self.refuse(leg, EndReason::NoCapacity, &error).await;
@@ -183,7 +184,7 @@ impl Desk {
         self.takeovers += 1;
         let recorded = !self.unrecorded.contains(&call);
         let recording = recorded.then(|| self.exchange.store.tape(&call, self.takeovers));
-        let Some((media, description)) = self.describe(leg, request, recording).await else { return };
+        let Some((media, description)) = self.describe(leg, request, &line, recording).await else { return };
         info!(%call, line, "another phone takes over the call");
         self.legs.insert(leg, Attached { call: call.clone(), side: SideId(leg), outbound: false });
         let request = TakeOver { place: side, leg, trunk: line, media, description };

@@ -15,7 +15,6 @@ pub(super) struct Prospect {
     call: CallId,
     hunt: Hunt<Place>,
     calling: Vec<Calling>,
-    capabilities: sdp::Capabilities,
     local: LocalMedia,
 }
 
@@ -25,18 +24,19 @@ struct Calling {
     trunk: String,
     server: Option<usize>,
     path: sip::Path,
+    capabilities: sdp::Capabilities,
     local: LocalMedia,
 }
 
 impl Desk {
     /// Calls the places of a further side.
     pub(super) async fn dial(&mut self, further: Further) -> Result<Dialled, PlaceError> {
-        let Further { call, waves, capabilities, local } = further;
+        let Further { call, waves, local } = further;
         if !self.live.contains_key(&call) {
             return Err(PlaceError::SetUp("the call is not up".into()));
         }
         let (hunt, first) = self.hunt(waves)?;
-        let mut prospect = Prospect { call, hunt, calling: Vec::new(), capabilities, local };
+        let mut prospect = Prospect { call, hunt, calling: Vec::new(), local };
         self.call_places(&mut prospect, first).await;
         let (leg, trunk) = prospect.first()?;
         self.trunk_of.insert(SideId(leg), trunk.clone());
@@ -66,11 +66,13 @@ impl Desk {
             if let Ok(ip) = self.exchange.told_ip(path.remote) {
                 local.ip = ip;
             }
-            let offer = sdp::offer(&prospect.capabilities, &local, sdp::Direction::SendRecv);
+            let capabilities = self.exchange.capabilities(&place.trunk);
+            let offer = sdp::offer(&capabilities, &local, sdp::Direction::SendRecv);
             invite.body = Some(Body::sdp(offer));
             let Ok(leg) = self.exchange.stack.invite(invite).await else { return };
             prospect.hunt.is_calling(leg);
-            prospect.calling.push(Calling { leg, trunk: place.trunk, server: place.server, path, local });
+            let Place { trunk, server, .. } = place;
+            prospect.calling.push(Calling { leg, trunk, server, path, capabilities, local });
         }
     }
 
@@ -101,12 +103,13 @@ impl Desk {
         let winner = prospect.calling.iter().position(|calling| calling.leg == leg);
         self.stop(prospect.hunt.answered(leg)).await;
         if let Some(winner) = winner {
-            let Calling { trunk, server, path, local, .. } = prospect.calling.swap_remove(winner);
+            let Calling { trunk, server, path, capabilities, local, .. } =
+                prospect.calling.swap_remove(winner);
             if let Some(server) = server {
                 self.exchange.trunks.called(server, path, true);
             }
             self.trunk_of.insert(side, trunk.clone());
-            self.tell_of(leg, Signal::Taken { leg, trunk, local }).await;
+            self.tell_of(leg, Signal::Taken { leg, trunk, capabilities, local }).await;
         }
     }
 
@@ -172,8 +175,7 @@ impl Desk {
 impl Prospect {
     /// Of a call that goes out on this line.
     pub(super) fn new(call: CallId, hunt: Hunt<Place>, media: &Media) -> Self {
-        let (capabilities, local) = (media.capabilities.clone(), media.local);
-        Self { call, hunt, calling: Vec::new(), capabilities, local }
+        Self { call, hunt, calling: Vec::new(), local: media.local }
     }
 
     /// Of those that are being called.

@@ -194,7 +194,8 @@ impl Desk {
         let company = self.agent(who)?;
         let (hunt, first) = self.hunt(waves)?;
         let recording = who.record.then(|| self.exchange.store.tape(id, 0));
-        let media = self.exchange.open(first[0].invite.path.remote, recording).map_err(PlaceError::NoLine)?;
+        let (remote, line) = (first[0].invite.path.remote, &first[0].trunk);
+        let media = self.exchange.open(remote, line, recording).map_err(PlaceError::NoLine)?;
         let mut prospect = Prospect::new(id.clone(), hunt, &media);
         self.call_places(&mut prospect, first).await;
         let (leg, trunk) = prospect.first()?;

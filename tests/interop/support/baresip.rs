@@ -18,6 +18,8 @@ use super::process::Process;
 use super::speech::Wav;
 use super::watch::Watch;
 
+/// What it speaks where nothing else is said.
+const G711: &str = "PCMU/8000/1,PCMA/8000/1";
 const READY: Duration = Duration::from_secs(20);
 /// A call's WAV must outlast the call: baresip hangs up when it ends.
 const LONGEST_CALL: Duration = Duration::from_secs(180);
@@ -46,20 +48,31 @@ pub(crate) struct Baresip {
 impl Baresip {
     /// Starts a phone for `user` of the registrar and waits until it is registered.
     pub(crate) fn start(user: &str, password: &str, registrar: &Kamailio, answer: Answer) -> Baresip {
-        let phone = Baresip::start_at(user, password, registrar.address, answer);
+        Baresip::speaking(G711, user, password, registrar, answer)
+    }
+
+    /// The same with codecs of its own, by baresip's names.
+    pub(crate) fn speaking(
+        codecs: &str,
+        user: &str,
+        password: &str,
+        registrar: &Kamailio,
+        answer: Answer,
+    ) -> Baresip {
+        let phone = Baresip::start_at(codecs, user, password, registrar.address, answer);
         registrar.wait_registered(user, 1, READY);
         phone
     }
 
     /// The same at any registrar; the phone itself says when it is registered.
     pub(crate) fn register_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
-        let phone = Baresip::start_at(user, password, registrar, answer);
+        let phone = Baresip::start_at(G711, user, password, registrar, answer);
         // Its event may be older than our connection to the control socket.
         phone.process.wait_for_line("200 OK", READY);
         phone
     }
 
-    fn start_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
+    fn start_at(codecs: &str, user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
         let folder = Folder::new(&format!("baresip-{user}"));
         let ip = own_address();
         let address = free_port(ip);
@@ -71,7 +84,7 @@ impl Baresip {
             "accounts",
             &format!(
                 "<sip:{user}@{};transport=udp>;auth_user={user};auth_pass={password};regint=60;\
-                 audio_codecs=PCMU/8000/1,PCMA/8000/1;answermode={}\n",
+                 audio_codecs={codecs};answermode={}\n",
                 registrar,
                 if answer == Answer::AtOnce { "auto" } else { "manual" },
             ),
@@ -239,6 +252,8 @@ rtp_ports {first_port}-{last_port}
 rtp_stats yes
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
+module opus.so
 module sndfile.so
 snd_path {folder}/heard
 module aufile.so

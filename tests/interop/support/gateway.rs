@@ -312,6 +312,11 @@ impl Gateway {
         self.order(&format!("/v1/calls/{call}/transfer"), &json!({ "to": to }));
     }
 
+    /// Has somebody attend a call or, without `to`, attend it in another way.
+    pub(crate) fn supervise(&self, call: &str, to: Option<&str>, mode: &str) {
+        self.order(&format!("/v1/calls/{call}/supervise"), &json!({ "to": to, "mode": mode }));
+    }
+
     /// The answer to a POST that goes well.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Value {
         let response = http::post(self.http, path, Some(&self.key), body)
