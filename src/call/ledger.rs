@@ -287,6 +287,15 @@ impl Ledger {
         self.later(EventKind::Dtmf { digit: Private::new(digit), duration_ms });
     }
 
+    /// The recording is paused, or goes on.
+    pub(super) fn recording(&mut self, now: Instant, on: bool) {
+        let at_ms = self.since_answer(now);
+        self.later(match on {
+            true => EventKind::RecordingResumed { at_ms },
+            false => EventKind::RecordingPaused { at_ms },
+        });
+    }
+
     /// How the line was, all in all.
     pub(super) fn line(&mut self, stats: &media::Stats) {
         line::note(self.call.line.get_or_insert_default(), stats);

@@ -50,6 +50,6 @@ pub use music::Music;
 pub use queue::{Full, Hold, Limits, Pace};
 pub use route::{Place, RouteError, Waves};
 pub use speaker::Unspoken;
-pub use switchboard::{PlaceError, Placement, Switchboard, TransferError, Unsent};
+pub use switchboard::{PlaceError, Placement, Switchboard, TransferError, Unrecorded, Unsent};
 pub use trunks::{Reach, ServerReport, Standing, TrunkReport, Trunks};
 pub use turn::{HANG_UP_MARK, Mouth};

@@ -6,7 +6,7 @@ mod outgoing;
 mod steer;
 mod waiting;
 
-pub use steer::Unsent;
+pub use steer::{Unrecorded, Unsent};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -397,7 +397,7 @@ impl Desk {
                 if status != 180 && status != 183 {
                     return;
                 }
-                (leg, Signal::Ringing { body })
+                (leg, Signal::Ringing { body, offered: self.offered_to(leg) })
             }
             Event::Answered { leg, body, .. } => {
                 self.taken(leg).await;

@@ -3,7 +3,8 @@
 use super::codecs::codecs;
 use super::file::Section;
 use super::signalling::contacts;
-use super::trunk::{Login, login};
+use super::srtp::{Srtp, srtp};
+use super::trunk::{Login, dtmf, login};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Extension {
@@ -17,10 +18,14 @@ pub struct Extension {
     pub max_contacts: usize,
     /// Agents, numbers and extensions that it may dial; empty: all.
     pub may_dial: Vec<String>,
+    /// How keys travel in calls of its phones.
+    pub dtmf: media::dtmf::Mode,
     /// The best first; absent: those of `media.codecs`.
     pub codecs: Option<Vec<media::sdp::Codec>>,
     /// Whether its phones may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Who answers what is nobody's name or number here; absent: 404.
     pub agent: Option<String>,
 }
@@ -45,8 +50,10 @@ pub(super) fn extension(s: Section) -> Extension {
         login,
         max_contacts: contacts(&s),
         may_dial: s.texts("may_dial", &[]),
+        dtmf: dtmf(&s),
         codecs: codecs(&s),
         take_refers: s.flag("take_refers", true),
+        srtp: srtp(&s),
         agent: s.text("agent"),
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);

@@ -12,6 +12,7 @@ use super::codecs::codecs;
 use super::file::Section;
 use super::read::{SIP_URI, secret, size};
 use super::signalling::file;
+use super::srtp::{Srtp, srtp};
 use crate::domain::TransferMode;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -42,12 +43,16 @@ pub struct Trunk {
     pub identity: Identity,
     /// Calls at once, in and out; absent: as many as limits.max_calls.
     pub max_calls: Option<usize>,
+    /// How keys travel in calls of this trunk.
+    pub dtmf: media::dtmf::Mode,
     /// The best first; absent: those of `media.codecs`.
     pub codecs: Option<Vec<media::sdp::Codec>>,
     /// How calls of this trunk are transferred where the client does not say it.
     pub transfer: TransferMode,
     /// Whether its peers may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Text messages by HTTP; absent: by SIP MESSAGE.
     pub messages: Option<Carrier>,
 }
@@ -171,9 +176,11 @@ pub(super) fn trunk(s: Section) -> Trunk {
         ca: file(&s, "ca"),
         identity: identity(s.section("identity")),
         max_calls: s.has("max_calls").then(|| size(s.count("max_calls", 1, 1, 10_000))),
+        dtmf: dtmf(&s),
         codecs: codecs(&s),
         transfer: transfer(&s),
         take_refers: s.flag("take_refers", false),
+        srtp: srtp(&s),
         messages: carrier(s.section("messages"), s.has("messages")),
     };
     if trunk.registrar.is_some() && trunk.username.is_empty() {
@@ -198,6 +205,21 @@ pub(super) fn trunk(s: Section) -> Trunk {
 
 /// A trunk with more is a list that nobody keeps.
 const MOST_SERVERS: usize = 8;
+
+pub(super) fn dtmf(s: &Section) -> media::dtmf::Mode {
+    use media::dtmf::Mode;
+    match s.text("dtmf").as_deref() {
+        None | Some("auto") => Mode::Auto,
+        Some("rfc4733") => Mode::Rfc4733,
+        Some("info") => Mode::Info,
+        Some("inband") => Mode::Inband,
+        Some(other) => {
+            let allowed = "\"auto\", \"rfc4733\", \"info\" or \"inband\"";
+            s.wrong("dtmf", format!("is {other:?}, and must be {allowed}"));
+            Mode::Auto
+        }
+    }
+}
 
 fn transfer(s: &Section) -> TransferMode {
     match s.text("transfer").as_deref() {

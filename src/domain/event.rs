@@ -101,6 +101,11 @@ pub enum EventKind {
     /// The agent did something besides talking, or tried to.
     #[serde(rename = "call.tool")]
     Tool(ToolUse),
+    /// Nothing is written to the call's recording from here on: it holds silence.
+    #[serde(rename = "call.recording.paused")]
+    RecordingPaused { at_ms: u64 },
+    #[serde(rename = "call.recording.resumed")]
+    RecordingResumed { at_ms: u64 },
     /// The call is being handed on.
     #[serde(rename = "call.transferring")]
     Transferring { to: Private<String>, mode: TransferMode },
@@ -193,6 +198,8 @@ impl EventKind {
         "call.barge_in",
         "call.voicemail",
         "call.tool",
+        "call.recording.paused",
+        "call.recording.resumed",
         "call.transferring",
         "call.transferred",
         "call.transfer_failed",
@@ -270,6 +277,8 @@ impl EventKind {
             EventKind::BargeIn { .. } => "call.barge_in",
             EventKind::Voicemail { .. } => "call.voicemail",
             EventKind::Tool(_) => "call.tool",
+            EventKind::RecordingPaused { .. } => "call.recording.paused",
+            EventKind::RecordingResumed { .. } => "call.recording.resumed",
             EventKind::Transferring { .. } => "call.transferring",
             EventKind::Transferred { .. } => "call.transferred",
             EventKind::TransferFailed { .. } => "call.transfer_failed",

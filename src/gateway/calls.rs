@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::settings::{At, check_metadata};
 use super::{Error, Gateway, Kind};
 use crate::call::{
-    Errand, Full, Hold, PlaceError, Placement, Resolved, Transfer, TransferError, Unsaid, Unsent, Wanted,
-    Waves, note_line,
+    Errand, Full, Hold, PlaceError, Placement, Resolved, Transfer, TransferError, Unrecorded, Unsaid, Unsent,
+    Wanted, Waves, note_line,
 };
 use crate::domain::{
     AgentId, Call, CallId, Direction, Metadata, Number, NumberId, Principal, Private, Scope, Settings,
@@ -237,6 +237,15 @@ impl Gateway {
         self.switchboard.press(id, request.digits).await.map_err(|error| match error {
             Unsent::NotUp => not_up(),
             Unsent::Keys(error) => Error::coded(Kind::Busy, "keys_waiting", error.to_string()),
+        })
+    }
+
+    /// Pauses the recording of a call that lasts, or lets it go on.
+    pub async fn record(&self, who: &Principal, id: CallId, on: bool) -> Result<(), Error> {
+        self.call_to_steer(who, &id).await?;
+        self.switchboard.record(id, on).await.map_err(|error| match error {
+            Unrecorded::NotUp => not_up(),
+            Unrecorded::NoTape => Error::coded(Kind::Conflict, "not_recorded", error.to_string()),
         })
     }
 

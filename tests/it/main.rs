@@ -36,6 +36,7 @@ mod extensions_call_one_another;
 mod extensions_send_and_get_messages;
 mod http_clients_have_bounds;
 mod keys_open_what_their_scopes_allow;
+mod keys_travel_as_the_trunk_says;
 mod laws_of_the_house;
 mod messages_come_and_go;
 mod numbers_are_taken_and_given_back;

@@ -230,3 +230,40 @@ fn captures_of_another_implementation_are_understood() {
     });
     assert!(all_280, "its sender counts from its first packet on, at which no time has passed");
 }
+
+#[test]
+fn keys_are_hidden_on_their_side_however_they_travel() {
+    for (how, events) in [(Mode::Auto, true), (Mode::Inband, true), (Mode::Inband, false)] {
+        let began = start();
+        let config = SessionConfig {
+            ssrc_seed: 2,
+            hide_digits: Some(Duration::from_secs(1)),
+            ..SessionConfig::default()
+        };
+        let (mut a, mut b) = (Party::new(began, 1), Party::with(began, config));
+        a.session.configure(began, &agreement(5_000, how, events));
+        b.session.configure(began, &agreement(4_000, Mode::Auto, events));
+        let mut hidden = [Vec::new(), Vec::new()];
+        for tick in 0..250 {
+            match tick {
+                50 => a.session.send_digits("5").expect("a key"),
+                150 => b.session.send_digits("6").expect("a key"),
+                _ => {}
+            }
+            talk(tick..tick + 1, began, &mut a, &mut b);
+            for (side, is_hidden) in b.session.hides().into_iter().enumerate() {
+                if is_hidden {
+                    hidden[side].push(tick);
+                }
+            }
+        }
+        let span = |side: usize| (hidden[side][0], hidden[side][hidden[side].len() - 1]);
+        let ((first, last), (ours, ours_last)) = (span(0), span(1));
+        // 100 ms before belong to it as well, which the recorder sees to.
+        assert!((50..=55).contains(&first), "{how:?}: hidden from tick {first} on");
+        assert!((105..=115).contains(&last), "{how:?}: hidden until tick {last}");
+        assert_eq!((ours, hidden[0].len() as u32), (150, last - first + 1), "{how:?}");
+        assert!((205..=220).contains(&ours_last), "{how:?}: ours until tick {ours_last}");
+        assert_eq!(b.digits(), if how == Mode::Inband && events { "" } else { "5" });
+    }
+}

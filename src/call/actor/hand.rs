@@ -138,6 +138,7 @@ impl Running {
                 if !side.configure().await {
                     self.end = Some(EndReason::Internal);
                 }
+                side.line.record(!self.tape_paused);
                 self.tapes.extend(recording);
                 self.new = Some(side);
             }
@@ -198,9 +199,14 @@ impl Running {
         self.bridge.handle(Instant::now(), Input::Ended(Role::New, reason));
     }
 
-    pub(super) async fn new_rings(&mut self, now: Instant, body: Option<Body>) {
+    pub(super) async fn new_rings(
+        &mut self,
+        now: Instant,
+        body: Option<Body>,
+        offered: Option<Box<media::sdp::Capabilities>>,
+    ) {
         if let (Some(body), Some(new)) = (&body, &self.new) {
-            new.listen_early(body).await;
+            new.listen_early(body, offered.as_deref()).await;
         }
         self.bridge.handle(now, Input::Ringing { sound: false });
     }
@@ -221,17 +227,6 @@ impl Running {
         if let (Some(side), Some(body)) = (self.side(role), body) {
             // What is no answer leaves that side silent, and who is there will hang up.
             let _ = side.accept(Some(&body)).await;
-        }
-    }
-
-    /// A key that came by INFO goes on as one that was pressed; those in RTP go across by themselves.
-    pub(super) async fn pass_digit(&mut self, from: Role, digit: char) {
-        let to = match from {
-            Role::Near => self.far.as_ref(),
-            Role::Far | Role::New => Some(&self.near),
-        };
-        if let Some(to) = to.filter(|_| self.bridge.is_joined()) {
-            let _ = to.line.send_digits(digit.encode_utf8(&mut [0; 4])).await;
         }
     }
 

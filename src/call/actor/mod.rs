@@ -22,7 +22,7 @@ use super::bridge::{self, Bridge, NotNow, Role};
 use super::exchange::Exchange;
 use super::ledger::Ledger;
 use super::route::{RouteError, Waves};
-use super::switchboard::{SideId, Switchboard, Unsent};
+use super::switchboard::{SideId, Switchboard, Unrecorded, Unsent};
 use super::tools::Kit;
 use super::{Input, Unsaid};
 use crate::domain::{
@@ -60,6 +60,8 @@ pub(super) enum Command {
     },
     /// Send keys to the near side.
     Press(Private<String>, oneshot::Sender<Result<(), Unsent>>),
+    /// Go on recording, or do not for a while.
+    Record(bool, oneshot::Sender<Result<(), Unrecorded>>),
     /// A call that has come in wants the place of one of our legs (RFC 3891).
     TakeOver(Box<TakeOver>),
     /// Whoever has this leg wants the one that it is joined with to go to another call of theirs.
@@ -73,8 +75,8 @@ pub(super) enum Signal {
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
     Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
-    /// The far end rings; with something to be heard, perhaps.
-    Ringing { body: Option<Body> },
+    /// The far end rings; with something to be heard, perhaps, in answer to what that place was offered.
+    Ringing { body: Option<Body>, offered: Option<Box<sdp::Capabilities>> },
     /// Our INVITE was answered.
     Answered { body: Option<Body> },
     /// Our 200 was acknowledged.
@@ -185,6 +187,7 @@ impl Actor {
         let (mind, bridge, target) = match self.company {
             Company::Agent { mut persona, session } => {
                 persona.manners.is_outbound = self.ledger.call.direction == Direction::Outbound;
+                persona.manners.keeps_digits = self.exchange.config.recording.keep_digits;
                 let kit = Kit { exchange: self.exchange.clone(), switchboard: self.switchboard.clone() };
                 let mind = Mind::new(*persona, session, kit, self.ledger.call.clone());
                 (Some(mind), Bridge::with_agent().with_music(has_music), None)
@@ -211,6 +214,8 @@ impl Actor {
             target,
             routing: None,
             ringback: None,
+            presses: Vec::new(),
+            tape_paused: false,
             answered_at: None,
             end: None,
             status: None,
@@ -260,8 +265,12 @@ struct Running {
     /// Finds the way to a target that a peer has named.
     routing: Option<JoinHandle<Result<Way, RouteError>>>,
     ringback: Option<(Role, JoinHandle<()>)>,
+    /// Keys to be sent by INFO.
+    presses: Vec<(LegId, char, Duration)>,
     /// One for each line that the call was recorded on.
     tapes: Vec<Tape>,
+    /// A client does not want to have this part recorded.
+    tape_paused: bool,
     answered_at: Option<Instant>,
     end: Option<EndReason>,
     /// What the near end said when it ended.
@@ -328,10 +337,14 @@ impl Running {
         let now = Instant::now();
         match event {
             media::Event::Digit { digit, duration_ms } => self.digit(now, digit, duration_ms),
+            media::Event::Press { digit, duration_ms } => self.press(Role::Near, digit, duration_ms),
             media::Event::Silence { for_ms } => self.silent(now, Role::Near, for_ms),
             media::Event::Latched { remote } => debug!(call = %self.ledger.call.id, %remote, "sound flows"),
             media::Event::RecordingFailed { reason } => {
                 warn!(call = %self.ledger.call.id, reason, "the recording stopped; the call goes on");
+            }
+            media::Event::RecordingResumed { lost_ms } => {
+                info!(call = %self.ledger.call.id, lost_ms, "the recording goes on; what is lost is silence in it");
             }
             event => {
                 if let Some(mind) = &mut self.mind {
@@ -341,7 +354,7 @@ impl Running {
         }
     }
 
-    /// Of a far line nothing matters here but that there is none, and of a new one that there is; their sound and their keys go across below us.
+    /// Of a far line nothing matters here but that there is none, of a new one that there is, and of both what only SIP can send; their sound and their keys go across below us.
     fn far_told(&mut self, role: Role, event: media::Event) {
         match (role, event) {
             (Role::Far, media::Event::Silence { for_ms }) => self.silent(Instant::now(), Role::Far, for_ms),
@@ -349,8 +362,15 @@ impl Running {
             (Role::New, media::Event::Frame { level_dbfs, .. }) if level_dbfs > AUDIBLE_DBFS => {
                 self.bridge.handle(Instant::now(), bridge::Input::Ringing { sound: true });
             }
+            (role, media::Event::Press { digit, duration_ms }) => self.press(role, digit, duration_ms),
             _ => {}
         }
+    }
+
+    /// A key of ours has its turn that goes by INFO.
+    fn press(&mut self, role: Role, digit: char, duration_ms: u32) {
+        let Some(leg) = self.side(role).map(|side| side.leg) else { return };
+        self.presses.push((leg, digit, Duration::from_millis(duration_ms.into())));
     }
 
     fn silent(&mut self, now: Instant, role: Role, for_ms: u32) {
@@ -366,7 +386,9 @@ impl Running {
     }
 
     fn digit(&mut self, now: Instant, digit: char, duration_ms: u32) {
-        self.ledger.digit(digit, duration_ms);
+        if self.exchange.config.recording.keep_digits {
+            self.ledger.digit(digit, duration_ms);
+        }
         self.converse(now, Input::Digit(digit));
     }
 
@@ -409,6 +431,9 @@ impl Running {
                 };
                 let _ = reply.send(sent);
             }
+            Command::Record(on, reply) => {
+                let _ = reply.send(self.record(now, on));
+            }
             Command::TakeOver(request) => self.take_over(*request).await,
             Command::Give(asked_by, reply) => self.give(asked_by, reply).await,
         }
@@ -419,6 +444,21 @@ impl Running {
         let conversation = &mut self.mind.as_mut().ok_or(Unsaid::Away)?.conversation;
         conversation.may_say()?;
         conversation.handle(now, Input::Say { text: text.reveal().clone(), interrupt });
+        Ok(())
+    }
+
+    /// Pausing twice is pausing once.
+    fn record(&mut self, now: Instant, on: bool) -> Result<(), Unrecorded> {
+        if self.tapes.is_empty() {
+            return Err(Unrecorded::NoTape);
+        }
+        if self.tape_paused == on {
+            self.tape_paused = !on;
+            for side in std::iter::once(&self.near).chain(&self.far).chain(&self.new) {
+                side.line.record(on);
+            }
+            self.ledger.recording(now, on);
+        }
         Ok(())
     }
 
@@ -450,7 +490,9 @@ impl Running {
             Signal::Taken { leg, trunk, capabilities, local } => {
                 self.taken(role, leg, trunk, capabilities, local);
             }
-            Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
+            Signal::Ringing { body, offered } if role == Role::New => {
+                self.new_rings(now, body, offered).await;
+            }
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
                 self.ledger.call.rang_at = Some(Utc::now());
@@ -474,11 +516,11 @@ impl Running {
                 self.note_codec();
                 self.note_hold(now, role);
             }
+            // The line tells it as any other key, once, and lets it cross a bridge.
             Signal::Digit(digit, duration) => {
-                if role == Role::Near {
-                    self.digit(now, digit, u32::try_from(duration.as_millis()).unwrap_or(u32::MAX));
+                if let Some(side) = self.side(role) {
+                    let _ = side.line.key_by_info(digit, duration).await;
                 }
-                self.pass_digit(role, digit).await;
             }
             Signal::Refer(refer) => self.referred(role, *refer).await,
             Signal::Progress { status, over } => {
@@ -548,7 +590,9 @@ impl Running {
 
     fn note_codec(&mut self) {
         if let Some(codec) = self.near.codec() {
-            self.ledger.call.line = Some(LineReport { codec: codec.to_owned(), ..LineReport::default() });
+            let encryption = self.near.encryption().map(str::to_owned);
+            let report = LineReport { codec: codec.to_owned(), encryption, ..LineReport::default() };
+            self.ledger.call.line = Some(report);
             self.ledger.on_line(self.near.line.view());
         }
     }
@@ -575,6 +619,9 @@ impl Running {
                     }
                 },
             }
+        }
+        for (leg, digit, duration) in std::mem::take(&mut self.presses) {
+            let _ = self.exchange.stack.send_dtmf(leg, digit, duration).await;
         }
         self.ledger.flush().await;
     }

@@ -228,6 +228,11 @@ impl Conversation {
             digits => format!("(The caller pressed {} on the keypad.)", spaced(digits)),
         };
         let text = words::join(&spoken, &keypad);
+        // What is written down of it.
+        let kept = match self.manners.keeps_digits || pressed.is_empty() {
+            true => text.clone(),
+            false => words::join(&spoken, "(The caller pressed keys.)"),
+        };
         let quiet_since = self.hearing.quiet_since();
         if text.is_empty() {
             return self.forget();
@@ -239,9 +244,9 @@ impl Conversation {
         let probability = self.hearing.probability();
         self.unsaid.clear();
         self.quiet_until = None;
-        self.note(Note::Heard { text: text.clone(), is_final: true });
+        self.note(Note::Heard { text: kept.clone(), is_final: true });
         let speech = self.answer(now, &text);
-        speech.record.heard = Private::new(text.clone());
+        speech.record.heard = Private::new(kept);
         speech.record.stt_ms = stt.map(millis);
         speech.answers = quiet_since;
         let turn = speech.turn;

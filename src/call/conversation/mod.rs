@@ -94,6 +94,8 @@ pub struct Manners {
     pub time_warning: String,
     /// What a machine that answers gets.
     pub voicemail: Voicemail,
+    /// Keys of the caller may stand in the transcript.
+    pub keeps_digits: bool,
 }
 
 impl Manners {
@@ -115,6 +117,7 @@ impl Manners {
             disclosure: String::new(),
             time_warning: agent.time_warning.clone(),
             voicemail: agent.voicemail.clone(),
+            keeps_digits: true,
         }
     }
 

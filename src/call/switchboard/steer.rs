@@ -16,6 +16,15 @@ pub enum Unsent {
     Keys(#[from] media::DigitsError),
 }
 
+/// Why a recording is not paused, or does not go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unrecorded {
+    #[error("the call is not up, or it is ending")]
+    NotUp,
+    #[error("the call is not recorded")]
+    NoTape,
+}
+
 impl Switchboard {
     /// Has the agent say something: when whoever speaks has finished or, with `interrupt`, instead of what the agent is saying.
     /// Returns when that is taken, not when it is said.
@@ -30,6 +39,13 @@ impl Switchboard {
         let (reply, answer) = oneshot::channel();
         self.tell(id, Command::Press(keys, reply)).await;
         answer.await.unwrap_or(Err(Unsent::NotUp))
+    }
+
+    /// Pauses the recording of a call, or lets it go on; it holds silence meanwhile. Returns when that is in force.
+    pub async fn record(&self, id: CallId, on: bool) -> Result<(), Unrecorded> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(id, Command::Record(on, reply)).await;
+        answer.await.unwrap_or(Err(Unrecorded::NotUp))
     }
 
     /// Has somebody attend the call, or attend it in another way. Returns when they are being called; the rest is told by events.

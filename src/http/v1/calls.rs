@@ -294,7 +294,7 @@ async fn say_in_call(
 
 /// Press keys in a call
 ///
-/// They are sent as telephone events (RFC 4733), for menus at the other side.
+/// For menus at the other side. They are sent as the trunk's `dtmf` says: as telephone events (RFC 4733), by INFO or as tones.
 #[utoipa::path(
     post,
     path = "/calls/{id}/digits",

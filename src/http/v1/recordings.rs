@@ -24,6 +24,7 @@ use crate::gateway::{Pieces, Sound, SoundFormat, Transcript, WantLink};
 use crate::http::App;
 use crate::http::ask::{Body, Path, Query};
 use crate::http::auth::Who;
+use crate::http::idempotency::idempotent;
 use crate::http::problem::Problem;
 
 /// Of a recording, read at once.
@@ -34,6 +35,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_transcript))
         .routes(routes!(get_recording))
         .routes(routes!(link_recording))
+        .routes(idempotent(routes!(pause_recording)))
+        .routes(idempotent(routes!(resume_recording)))
 }
 
 /// What needs no key.
@@ -164,6 +167,53 @@ async fn link_recording(
     let link = app.gateway.link(&who, id, want).await?;
     let url = format!("{}/v1/recordings/{}", app.base(&headers), link.token);
     Ok((StatusCode::CREATED, Json(LinkView { url, expires_at: link.expires_at })))
+}
+
+/// Pause a recording
+///
+/// From here on the recording of the call holds silence, on both sides, until it is resumed: for what must not be kept. It stays as long as the
+/// call. Pausing what is paused changes nothing.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/recording/pause",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    responses(
+        (status = 202, description = "Nothing is recorded from here on; `call.recording.paused` tells the moment"),
+        (status = 409, description = "`call_over`, `call_not_up`; `not_recorded`: there is no recording to be paused"),
+    ),
+)]
+async fn pause_recording(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.record(&who, id, false).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Resume a recording
+///
+/// The recording of the call goes on, at its place in time.
+#[utoipa::path(
+    post,
+    path = "/calls/{id}/recording/resume",
+    tag = "calls",
+    security(("key" = ["calls:write"])),
+    params(("id" = CallId, Path, description = "The call")),
+    responses(
+        (status = 202, description = "It goes on; `call.recording.resumed` tells the moment"),
+        (status = 409, description = "`call_over`, `call_not_up`; `not_recorded`: there is no recording to go on"),
+    ),
+)]
+async fn resume_recording(
+    State(app): State<App>,
+    Who(who): Who,
+    Path(id): Path<CallId>,
+) -> Result<StatusCode, Problem> {
+    app.gateway.record(&who, id, true).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Hear a linked recording

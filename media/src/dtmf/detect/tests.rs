@@ -95,10 +95,9 @@ fn a_short_break_is_none_and_a_pause_is_one() {
 
 #[test]
 fn tones_may_be_a_little_off_but_not_much() {
-    for code in 0..16 {
-        let (row, column) = PLACES[code];
+    for (&(row, column), key) in PLACES.iter().zip(KEYS.chars()) {
         let (row, column) = (f64::from(ROWS[row]), f64::from(COLUMNS[column]));
-        let key = KEYS.chars().nth(code).expect("16 keys").to_string();
+        let key = key.to_string();
         for sign in [-1.0, 1.0] {
             for (row_off, column_off, expected) in
                 [(0.015, 0.015, key.as_str()), (0.015, -0.015, &key), (0.035, 0.0, ""), (0.0, 0.035, "")]
