@@ -22,7 +22,7 @@ MODELS := -p models --features fake
 APPLIANCE := -p offhook --lib --test it
 ENGINES := -p offhook-whisper -p offhook-turn -p offhook-llama -p offhook-piper
 
-.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-jitter bench-api bench-quality fuzz-smoke fuzz clean logs
+.PHONY: help setup setup-test engines build models demo run check test test-quick bench-turn bench-bargein bench-compare bench-sip bench-jitter bench-api bench-media soak bench-quality fuzz-smoke fuzz clean logs
 
 help:
 	@printf 'offhook, a self-hosted voice gateway. Targets:\n'
@@ -116,6 +116,18 @@ bench-api: setup-test
 	@$(PHASE) -q 'build of bench-api' cargo bench --no-run -p offhook --bench api
 	printf '==> bench-api\n'
 	cargo bench --quiet -p offhook --bench api
+
+## bench-media: measure what a call's sound costs, beside a process that only sends packets back (about 5 minutes)
+bench-media: setup-test
+	@$(PHASE) -q 'build of bench-media' cargo bench --no-run -p media --bench media
+	printf '==> bench-media\n'
+	cargo bench --quiet -p media --bench media
+
+## soak: an hour of 100 calls that come and go; memory and descriptors stay what they were (MINUTES=… for less)
+soak: setup-test
+	@$(PHASE) -q 'build of soak' cargo bench --no-run -p media --bench media
+	printf '==> soak\n'
+	cargo bench --quiet -p media --bench media -- soak --minutes $(or $(MINUTES),60)
 
 ## bench-quality: measure how speech sounds behind a bad line (PESQ), ours beside a real phone's (about 4 minutes a codec; QUALITY='--ours' for options)
 bench-quality: setup-test

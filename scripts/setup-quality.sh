@@ -1,9 +1,11 @@
 #!/bin/sh
-# What bench-quality needs beside the test peers: PESQ, which is compiled here, and the same sentences in a wide band.
+# What bench-quality needs beside the test peers: another peer, and PESQ, which is compiled here.
 set -eu
 cd "$(dirname "$0")"
 
 ./install.sh setup-quality <<'LIST'
+asterisk-core-sounds-en-g722    the sentences in a wide band
+libmediastreamer-tools          mediastream, the sound of Linphone
 python3-venv                    a folder of its own for PESQ
 python3-dev                     PESQ is built for this Python
 gcc                             and with this compiler

@@ -125,6 +125,9 @@ impl Premises {
         let http = http::Server::bind(&config.http).await?;
         let (stack, sip_events) = bind_sip(&config).await?;
         let engine = start_media(&config)?;
+        for line in config.keys_in_clear() {
+            warn!(line, "the keys of its encrypted sound may travel in clear, as its SIP need not go by TLS");
+        }
         Ok(Self { config, store, keys, first_key, http, stack, sip_events, engine })
     }
 }
@@ -320,6 +323,7 @@ fn start_media(config: &Config) -> anyhow::Result<media::net::Engine> {
         bind: config.media_ip(),
         ports: config.media.ports.clone(),
         threads: config.media.threads,
+        max_load: config.media.max_load,
         dscp: config.media.dscp,
         interface: config.media.interface.clone(),
         ..media::net::EngineConfig::default()

@@ -1,11 +1,11 @@
 //! How speech sounds behind a bad line: PESQ of what our session makes of packets that were lost and delayed, beside
-//! what a real phone (baresip) makes of the same packets. `make bench-quality` runs it; baresip, its settings and the sentences are
-//! installed by `scripts/setup-test.sh`, PESQ by `scripts/setup-quality.sh`.
+//! what real ones (baresip, Linphone) make of the same packets. `make bench-quality` runs it; baresip and the sentences are
+//! installed by `scripts/setup-test.sh`, Linphone's engine and PESQ by `scripts/setup-quality.sh`.
 //!
 //! A person's sentences are encoded by our own sender, a packet every 20 ms, and each condition of the line decides by its seed which are lost
 //! and when the others come. Our session hears them on a virtual clock, the phones in real time, several at once. Then
 //! both recordings are judged against what was said. The delay is that of the buffers: from sending to playing on a line that takes no time.
-//! The phone's is known to some 20 ms.
+//! baresip's is known to some 20 ms, Linphone's is not: its recording does not begin with its first packet.
 //!
 //! | option | |
 //! |---|---|
@@ -20,6 +20,7 @@
 
 mod chart;
 mod link;
+mod linphone;
 mod ours;
 mod phone;
 mod score;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use link::{Arrival, Link};
+use linphone::Linphone;
 use media::sdp::Codec;
 use ours::Heard;
 use phone::{Format, Phone};
@@ -42,7 +44,8 @@ pub(crate) struct Point {
     pub(crate) codec: &'static str,
     pub(crate) link: Link,
     pub(crate) ours: Score,
-    pub(crate) theirs: Option<Score>,
+    /// In the order of [`PEERS`]; none if they were left out.
+    pub(crate) theirs: Vec<Score>,
 }
 
 struct Options {
@@ -55,9 +58,16 @@ struct Options {
     python: PathBuf,
 }
 
-/// What can be measured: our codec, and how the phone calls it.
-const CODECS: [(&str, Codec, &str); 2] =
-    [("pcmu", Codec::Pcmu, "PCMU/8000/1"), ("pcma", Codec::Pcma, "PCMA/8000/1")];
+/// Who hears the same packets.
+pub(crate) const PEERS: [&str; 2] = ["baresip", "linphone"];
+
+/// What can be measured: our codec, and how the peers call it.
+const CODECS: [(&str, Codec, Format); 4] = [
+    ("pcmu", Codec::Pcmu, Format { number: 0, name: "PCMU/8000/1", linphone: Some("#"), rate: 8_000 }),
+    ("pcma", Codec::Pcma, Format { number: 8, name: "PCMA/8000/1", linphone: Some("#"), rate: 8_000 }),
+    ("g722", Codec::G722, Format { number: 9, name: "G722/8000/1", linphone: Some("#"), rate: 16_000 }),
+    ("opus", Codec::Opus, Format { number: 96, name: "opus/48000/2", linphone: None, rate: 48_000 }),
+];
 
 fn main() -> ExitCode {
     match options().and_then(|options| measure(&options)) {
@@ -79,7 +89,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         losses: vec![0, 1, 3, 5, 10],
         jitters: vec![0, 20, 40, 60, 80],
         phones: true,
-        company: 15,
+        company: 30,
         folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quality"),
         python: cache.join("offhook/test-tools/quality/bin/python"),
     };
@@ -117,7 +127,7 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     for name in &options.codecs {
         let &(name, codec, format) =
             CODECS.iter().find(|(known, ..)| known == name).ok_or_else(|| format!("no codec {name}"))?;
-        let speech = Speech::narrow()?;
+        let speech = Speech::of(codec.rate())?;
         let packets = ours::packets(&speech, codec);
         let journeys: Vec<Vec<Arrival>> = links.iter().map(|link| link.journey(packets.len())).collect();
         println!(
@@ -131,11 +141,12 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
             journeys.iter().map(|journey| ours::listen(codec, &packets, journey)).collect();
         let ours = judge.scores(&format!("{name}-ours"), &speech, &ours)?;
         let theirs = if options.phones {
-            let format = Format { number: packets[0][1] & 0x7f, name: format };
+            let format = Format { number: packets[0][1] & 0x7f, ..format };
             let heard = with_phones(options, &format, &packets, &journeys)?;
-            judge.scores(&format!("{name}-theirs"), &speech, &heard)?.into_iter().map(Some).collect()
+            let scores = judge.scores(&format!("{name}-theirs"), &speech, &heard)?;
+            scores.chunks(format.peers().len()).map(<[Score]>::to_vec).collect()
         } else {
-            vec![None; ours.len()]
+            vec![Vec::new(); ours.len()]
         };
         let scored = links.iter().zip(ours).zip(theirs);
         let begins = points.len();
@@ -164,27 +175,38 @@ fn links(options: &Options) -> Vec<Link> {
     links
 }
 
-/// One call for each journey, so many at once as may be.
+enum Peer {
+    Baresip(Phone),
+    Linphone(Linphone),
+}
+
+/// One call to each peer for each journey, so many at once as may be. Gives what the peers heard of the first journey, of the second, …
 fn with_phones(
     options: &Options,
     format: &Format,
     packets: &[Vec<u8>],
     journeys: &[Vec<Arrival>],
 ) -> Result<Vec<Heard>, Box<dyn Error>> {
+    let calls: Vec<(&str, &Vec<Arrival>)> =
+        journeys.iter().flat_map(|journey| format.peers().iter().map(move |peer| (*peer, journey))).collect();
     let mut heard = Vec::new();
-    for company in journeys.chunks(options.company) {
-        let phones = (0..company.len())
-            .map(|seat| Phone::start(&options.folder, seat as u8, format))
-            .collect::<Result<Vec<_>, _>>()?;
+    for company in calls.chunks(options.company) {
+        let mut phones = Vec::new();
+        for (seat, (peer, journey)) in company.iter().enumerate() {
+            let phone = match *peer {
+                "baresip" => Peer::Baresip(Phone::start(&options.folder, seat as u8, format)?),
+                _ => Peer::Linphone(Linphone::start(&options.folder, seat as u8, format)?),
+            };
+            phones.push((phone, journey));
+        }
         let calls: Vec<Result<Heard, String>> = thread::scope(|scope| {
+            let call = |(phone, journey): (Peer, &&Vec<Arrival>)| match phone {
+                Peer::Baresip(phone) => phone.listen(format, packets, journey),
+                Peer::Linphone(phone) => phone.listen(packets, journey),
+            };
             let threads: Vec<_> = phones
-                .iter()
-                .zip(company)
-                .map(|(phone, journey)| {
-                    scope.spawn(move || {
-                        phone.listen(format, packets, journey).map_err(|error| error.to_string())
-                    })
-                })
+                .into_iter()
+                .map(|phone| scope.spawn(move || call(phone).map_err(|error| error.to_string())))
                 .collect();
             threads
                 .into_iter()
@@ -199,38 +221,44 @@ fn with_phones(
 }
 
 fn table(points: &[Point]) {
-    println!("\n| jitter ms | loss % | PESQ, ours | baresip | | delay ms, ours | baresip |");
-    println!("|---|---|---|---|---|---|---|");
+    println!("\n| jitter ms | loss % | PESQ, ours | {} | delay ms, ours | {} |", PEERS.join(" | "), PEERS[0]);
+    println!("|---|---|---|{}---|---|", "---|".repeat(PEERS.len()));
     for Point { link, ours, theirs, .. } in points {
         let bursts = if link.bursty { " in bursts" } else { "" };
-        print!("| {} | {}{bursts} | {:.2} | ", link.jitter_ms, link.loss, ours.pesq);
-        match theirs {
-            Some(theirs) => println!(
-                "{:.2} | {:+.2} | {:.0} | {:.0} |",
-                theirs.pesq,
-                ours.pesq - theirs.pesq,
-                ours.delay_ms,
-                theirs.delay_ms
-            ),
-            None => println!("| | {:.0} | |", ours.delay_ms),
-        }
+        let others: String = (0..PEERS.len())
+            .map(|peer| theirs.get(peer).map_or_else(|| " |".into(), |score| format!(" {:.2} |", score.pesq)))
+            .collect();
+        let delays: String = theirs.iter().take(1).map(|score| format!(" {:.0} |", score.delay_ms)).collect();
+        println!(
+            "| {} | {}{bursts} | {:.2} |{others} {:.0} |{delays}",
+            link.jitter_ms, link.loss, ours.pesq, ours.delay_ms
+        );
     }
 }
 
 fn json(points: &[Point]) -> String {
-    let both = points.iter().filter_map(|point| Some(point.ours.pesq - point.theirs?.pesq));
-    let below = both.clone().filter(|better| *better < 0.0).count();
-    let worst = both.reduce(f64::min).map_or_else(|| "null".into(), |worst| format!("{worst:.3}"));
+    let both: Vec<f64> = points
+        .iter()
+        .flat_map(|point| point.theirs.iter().map(|theirs| point.ours.pesq - theirs.pesq))
+        .collect();
+    let below = both.iter().filter(|better| **better < 0.0).count();
+    let worst =
+        both.into_iter().reduce(f64::min).map_or_else(|| "null".into(), |worst| format!("{worst:.3}"));
     let points: Vec<String> = points
         .iter()
         .map(|Point { codec, link, ours, theirs }| {
             let Link { loss, bursty, jitter_ms } = link;
-            let theirs = theirs.map_or_else(String::new, |theirs| {
-                format!(",\"theirs\":{:.3},\"theirs_delay_ms\":{:.0}", theirs.pesq, theirs.delay_ms)
-            });
+            let delay = theirs
+                .first()
+                .map_or_else(String::new, |first| format!(",\"{}_delay_ms\":{:.0}", PEERS[0], first.delay_ms));
+            let theirs: String = PEERS
+                .iter()
+                .zip(theirs)
+                .map(|(peer, score)| format!(",\"{peer}\":{:.3}", score.pesq))
+                .collect();
             format!(
                 "{{\"codec\":\"{codec}\",\"loss\":{loss},\"bursty\":{bursty},\"jitter_ms\":{jitter_ms},\"ours\":{:.3},\
-                 \"ours_delay_ms\":{:.0}{theirs}}}",
+                 \"ours_delay_ms\":{:.0}{theirs}{delay}}}",
                 ours.pesq, ours.delay_ms
             )
         })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::Point;
+use crate::{PEERS, Point};
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 220.0;
@@ -13,7 +13,7 @@ const GAP: f64 = 40.0;
 const LOW: f64 = 1.0;
 const HIGH: f64 = 4.6;
 /// Ours and theirs, dark enough on white and on print.
-const COLOURS: [(&str, &str); 2] = [("offhook", "#0b6e4f"), ("baresip", "#c1440e")];
+const COLOURS: [(&str, &str); 3] = [("offhook", "#0b6e4f"), (PEERS[0], "#c1440e"), (PEERS[1], "#5b5ea6")];
 
 pub(crate) fn draw(points: &[Point]) -> String {
     let mut codecs: Vec<&str> = Vec::new();
@@ -83,7 +83,8 @@ fn panel(
         );
     }
     for (index, (name, colour)) in COLOURS.into_iter().enumerate() {
-        let score = |point: &Point| if index == 0 { Some(point.ours) } else { point.theirs };
+        let score =
+            |point: &Point| if index == 0 { Some(point.ours) } else { point.theirs.get(index - 1).copied() };
         for dashed in [false, true] {
             let line: Vec<String> = placed
                 .iter()
@@ -104,7 +105,7 @@ fn panel(
             svg,
             "<text x=\"{}\" y=\"{}\" fill=\"{colour}\">{name}</text>",
             left + 10.0,
-            top + HEIGHT - 26.0 + 16.0 * index as f64
+            top + HEIGHT - 42.0 + 16.0 * index as f64
         );
     }
 }

@@ -71,3 +71,24 @@ pub(crate) fn listen(codec: Codec, packets: &[Vec<u8>], journey: &[Arrival]) -> 
     }
     Heard { rate, pcm, begins: PHASE }
 }
+
+/// G.722 as it lies in a file, at 16 kHz: a call without a fault.
+pub(crate) fn decoded(bytes: &[u8]) -> Vec<i16> {
+    let packets: Vec<Vec<u8>> = (0u16..)
+        .zip(bytes.chunks(160))
+        .map(|(number, payload)| {
+            let mut packet = vec![0x80, Codec::G722.payload_type()];
+            packet.extend(number.to_be_bytes());
+            packet.extend((u32::from(number) * 160).to_be_bytes());
+            packet.extend(7u32.to_be_bytes());
+            packet.extend(payload);
+            packet
+        })
+        .collect();
+    let journey: Vec<Arrival> =
+        (0..packets.len()).map(|sent| Arrival { at: TICK * sent as u32, sent }).collect();
+    let mut pcm = listen(Codec::G722, &packets, &journey).pcm;
+    // What came after the last packet is made up.
+    pcm.truncate(bytes.len() * 2);
+    pcm
+}

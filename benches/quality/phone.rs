@@ -4,6 +4,7 @@
 //! What it *plays* is taken, not what it decodes: its loudspeaker is joined to its microphone (`aubridge`), and what the microphone
 //! gives is written down before it is encoded. So holes that its buffers leave are heard, too.
 
+use std::cell::OnceCell;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
@@ -13,6 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::PEERS;
 use crate::link::Arrival;
 use crate::ours::Heard;
 
@@ -20,11 +22,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is heard after the last packet.
 const TAIL: Duration = Duration::from_secs(1);
 
-/// A codec as an SDP line says it.
+/// A codec as the peers call it.
+#[derive(Clone, Copy)]
 pub(crate) struct Format {
-    /// The payload type, and what `a=rtpmap` says of it.
+    /// The payload type.
     pub(crate) number: u8,
+    /// What `a=rtpmap` says of it.
     pub(crate) name: &'static str,
+    /// How `mediastream` wants it; `#` is the payload type. `None`: it does not take it on its own.
+    pub(crate) linphone: Option<&'static str>,
+    /// What it is played at, in Hz.
+    pub(crate) rate: u32,
+}
+
+impl Format {
+    /// Who speaks it.
+    pub(crate) fn peers(&self) -> &'static [&'static str] {
+        if self.linphone.is_some() { &PEERS } else { &PEERS[..1] }
+    }
 }
 
 /// One phone, and the folder that it lives in. It ends with the value.
@@ -80,37 +95,79 @@ impl Phone {
 
     /// Calls it, sends it the packets when their time has come, and gives what it played.
     pub(crate) fn listen(
-        &self,
+        self,
         format: &Format,
         packets: &[Vec<u8>],
         journey: &[Arrival],
     ) -> Result<Heard, Box<dyn Error>> {
         let sound = UdpSocket::bind(("127.0.0.1", 0))?;
         let call = Dialog::open(self.address, sound.local_addr()?, format)?;
-        let back = sound.try_clone()?;
-        back.set_read_timeout(Some(Duration::from_secs(2)))?;
-        // Its microphone's first packet says when the recording begins.
-        let first = thread::spawn(move || {
-            let mut first = None;
+        let way = Way::new(sound, call.media)?;
+        way.wait_for_first()?;
+        let began = way.send(packets, journey)?;
+        call.close()?;
+        way.heard(&recorded(&self.folder)?, began)
+    }
+}
+
+/// The way of the packets to a peer in real time, and when its own began to come back.
+pub(crate) struct Way {
+    socket: UdpSocket,
+    to: SocketAddr,
+    first: mpsc::Receiver<Instant>,
+    /// When its first packet came, once it has.
+    begun: OnceCell<Instant>,
+}
+
+impl Way {
+    pub(crate) fn new(socket: UdpSocket, to: SocketAddr) -> Result<Way, Box<dyn Error>> {
+        let back = socket.try_clone()?;
+        back.set_read_timeout(Some(PATIENCE))?;
+        let (tell, first) = mpsc::channel();
+        thread::spawn(move || {
+            let mut tell = Some(tell);
+            // What comes back is of no interest but for its beginning; it is taken, so that nothing is full.
             while back.recv_from(&mut [0; 2_048]).is_ok() {
-                first.get_or_insert_with(Instant::now);
+                if let Some(tell) = tell.take() {
+                    let _ = tell.send(Instant::now());
+                }
             }
-            first
         });
-        // It has sent the first packets of its own, and its loudspeaker runs.
+        Ok(Way { socket, to, first, begun: OnceCell::new() })
+    }
+
+    /// Waits until the peer sends, and a little longer: its loudspeaker runs.
+    pub(crate) fn wait_for_first(&self) -> Result<(), Box<dyn Error>> {
+        let first = self.first.recv_timeout(PATIENCE).map_err(|_| "the peer sends nothing")?;
+        let _ = self.begun.set(first);
         thread::sleep(Duration::from_millis(500));
+        Ok(())
+    }
+
+    /// Sends each packet when it is to come, waits for the tail, and says when the first one left.
+    pub(crate) fn send(&self, packets: &[Vec<u8>], journey: &[Arrival]) -> Result<Instant, Box<dyn Error>> {
         let began = Instant::now();
         for arrival in journey {
             thread::sleep((began + arrival.at).saturating_duration_since(Instant::now()));
-            sound.send_to(&packets[arrival.sent], call.media)?;
+            self.socket.send_to(&packets[arrival.sent], self.to)?;
         }
         let end = began + Duration::from_millis(20) * packets.len() as u32 + TAIL;
         thread::sleep(end.saturating_duration_since(Instant::now()));
-        call.close()?;
-        let first = first.join().map_err(|_| "the reader broke")?.ok_or("the phone sent nothing")?;
-        let file = recorded(&self.folder)?;
-        let wav = media::wav::read(&file)?;
-        // The packet holds 20 ms that were over when it left. The recording begins before the first packet that is heard.
+        Ok(began)
+    }
+
+    /// The peer's recording, from the first packet on. Its first packet held 20 ms that were over when it left.
+    pub(crate) fn heard(&self, file: &Path, began: Instant) -> Result<Heard, Box<dyn Error>> {
+        let deadline = Instant::now() + PATIENCE;
+        let wav = loop {
+            let wav = media::wav::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+            // Until the peer has closed it, its head says that it is empty.
+            if !wav.samples.is_empty() || Instant::now() > deadline {
+                break wav;
+            }
+            thread::sleep(Duration::from_millis(100));
+        };
+        let first = *self.begun.get().ok_or("the peer was not waited for")?;
         let before = (began + Duration::from_millis(20)).saturating_duration_since(first);
         let skipped = (before.as_secs_f64() * f64::from(wav.rate)) as usize;
         let mono = wav.mono();

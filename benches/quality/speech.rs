@@ -1,8 +1,12 @@
-//! What is said: sentences of a person out of Debian's `asterisk-core-sounds-en-wav`, a few seconds to a piece.
+//! What is said: sentences of a person out of Debian's `asterisk-core-sounds-en-wav` and `-g722`, a few seconds to a piece.
 
 use std::error::Error;
 use std::ops::Range;
 use std::path::Path;
+
+use media::Rate;
+
+use crate::ours;
 
 const FOLDER: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
 
@@ -31,9 +35,9 @@ pub(crate) struct Speech {
 }
 
 impl Speech {
-    pub(crate) fn narrow() -> Result<Speech, Box<dyn Error>> {
-        let rate = media::LINE_RATE;
-        let silence = |ms: u32| vec![0; (rate * ms / 1_000) as usize];
+    /// The sentences at the rate that the codec carries: from 8 kHz files, or from those of 16 kHz, which are in G.722.
+    pub(crate) fn of(rate: Rate) -> Result<Speech, Box<dyn Error>> {
+        let silence = |ms: u32| vec![0; (rate.hz() * ms / 1_000) as usize];
         let mut pcm = silence(LEAD_MS);
         let mut pieces = Vec::new();
         for names in PIECES {
@@ -42,18 +46,29 @@ impl Speech {
                 if index > 0 {
                     pcm.extend(silence(BREATH_MS));
                 }
-                let path = Path::new(FOLDER).join(format!("{name}.wav"));
-                let wav = media::wav::read(&path).map_err(|error| {
-                    format!("{}: {error} (scripts/setup-test.sh installs the sentences)", path.display())
-                })?;
-                if wav.rate != rate {
-                    return Err(format!("{} has {} Hz, not {rate}", path.display(), wav.rate).into());
-                }
-                pcm.extend(wav.mono());
+                pcm.extend(sentence(name, rate)?);
             }
             pieces.push(start..pcm.len());
             pcm.extend(silence(PAUSE_MS));
         }
-        Ok(Speech { rate, pcm, pieces })
+        Ok(Speech { rate: rate.hz(), pcm, pieces })
+    }
+}
+
+fn sentence(name: &str, rate: Rate) -> Result<Vec<i16>, Box<dyn Error>> {
+    let missing = |path: &Path, error: &dyn std::fmt::Display| {
+        format!("{}: {error} (`make bench-quality` installs the sentences)", path.display())
+    };
+    match rate {
+        Rate::Narrow => {
+            let path = Path::new(FOLDER).join(format!("{name}.wav"));
+            let wav = media::wav::read(&path).map_err(|error| missing(&path, &error))?;
+            Ok(wav.mono())
+        }
+        Rate::Wide => {
+            let path = Path::new(FOLDER).join(format!("{name}.g722"));
+            let bytes = std::fs::read(&path).map_err(|error| missing(&path, &error))?;
+            Ok(ours::decoded(&bytes))
+        }
     }
 }

@@ -25,6 +25,8 @@ const LONGEST: usize = 24 * TICK;
 const ORDER: usize = 8;
 const HEARD: usize = WINDOW + ORDER;
 const SENT: usize = HEARD + LONGEST;
+/// Room for so many ticks more.
+const SPARE: usize = 16 * TICK;
 /// Samples beside the peak that belong to it: 2 ms.
 const BESIDE: usize = 8;
 /// Share of the energy that must be explained where nothing is known of an echo yet, where it must be beyond doubt, and where all else speaks
@@ -36,17 +38,27 @@ const HINT: f32 = 0.08;
 const ABOVE: f32 = 2.5;
 /// For so many ticks a path counts as known: 2 s of voice.
 const MEMORY: u32 = 100;
+/// After so many searches without a find it is somebody's voice, and one search in so many does: most of what a tick takes while both speak.
+const SURE: u32 = 8;
+const NOW_AND_THEN: u32 = 4;
+/// A voice is another one after so many ticks without.
+const NEW: u32 = 10;
 /// Energy of a window below which nothing was sent: about −66 dBFS.
 const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
 
 pub(crate) struct Echo {
-    sent: Box<[f32; SENT]>,
+    /// What was sent; the last [`SENT`] before `end` count. It is moved to the front when the end is reached, and not before.
+    sent: Box<[f32; SENT + SPARE]>,
+    end: usize,
     heard: [f32; HEARD],
     halve_sent: Halve,
     halve_heard: Halve,
     /// Ticks for which something sent is still in view.
     sounding: u32,
     path: Option<Path>,
+    /// Searches at all delays in a row that found nothing, those left out counted too; and ticks since it was asked last.
+    misses: u32,
+    unasked: u32,
 }
 
 /// An echo that was found.
@@ -63,12 +75,15 @@ struct Path {
 impl Echo {
     pub(crate) fn new() -> Self {
         Echo {
-            sent: Box::new([0.0; SENT]),
+            sent: Box::new([0.0; SENT + SPARE]),
+            end: SENT,
             heard: [0.0; HEARD],
             halve_sent: Halve::default(),
             halve_heard: Halve::default(),
             sounding: 0,
             path: None,
+            misses: 0,
+            unasked: 0,
         }
     }
 
@@ -78,18 +93,27 @@ impl Echo {
             true => (SENT / TICK) as u32 + 1,
             false => self.sounding.saturating_sub(1),
         };
-        self.sent.copy_within(TICK.., 0);
-        self.halve_sent.push(pcm, &mut self.sent[SENT - TICK..]);
+        if self.end == self.sent.len() {
+            self.sent.copy_within(SPARE + TICK.., 0);
+            self.end = SENT - TICK;
+        }
+        self.halve_sent.push(pcm, &mut self.sent[self.end..self.end + TICK]);
+        self.end += TICK;
     }
 
     /// Takes what was heard in a tick.
     pub(crate) fn heard(&mut self, pcm: &Sound) {
+        self.unasked = self.unasked.saturating_add(1);
         self.heard.copy_within(TICK.., 0);
         self.halve_heard.push(pcm, &mut self.heard[HEARD - TICK..]);
     }
 
     /// Whether what was heard last is what was sent before. Worth asking only where it sounds like voice.
     pub(crate) fn explains(&mut self) -> bool {
+        let is_new = std::mem::take(&mut self.unasked) > NEW;
+        if is_new {
+            self.misses = 0;
+        }
         if self.sounding == 0 {
             return false;
         }
@@ -118,10 +142,13 @@ impl Echo {
                 least = CERTAIN;
             }
         }
-        let found = self.search(&filter, &heard, energy, 0, LONGEST);
-        let is_echo = found.explained >= least;
-        if is_echo {
-            self.found(found.delay);
+        let is_left_out = self.misses >= SURE && !self.misses.is_multiple_of(NOW_AND_THEN);
+        let found = (!is_left_out).then(|| self.search(&filter, &heard, energy, 0, LONGEST));
+        let echo = found.filter(|found| found.explained >= least);
+        let is_echo = echo.is_some();
+        self.misses = if is_echo { 0 } else { self.misses.saturating_add(1) };
+        if let Some(echo) = echo {
+            self.found(echo.delay);
         } else if let Some(path) = &mut self.path {
             path.left -= 1;
             self.path = Some(*path).filter(|path| path.left > 0);
@@ -153,7 +180,7 @@ impl Echo {
     }
 
     fn window(&self, delay: usize) -> &[f32] {
-        &self.sent[SENT - delay - WINDOW..SENT - delay]
+        &self.sent[self.end - delay - WINDOW..self.end - delay]
     }
 
     /// The delay between `from` and `to` at which what was sent explains the most of `heard`.
@@ -168,7 +195,8 @@ impl Echo {
         // White from the oldest sample that the longest delay reaches to the newest that the shortest does.
         let (oldest, newest) = (SENT - to - WINDOW, SENT - from);
         let mut white = [0.0f32; SENT];
-        whiten(filter, &self.sent[oldest - ORDER..newest], &mut white[oldest..newest]);
+        let before = self.end - SENT;
+        whiten(filter, &self.sent[before + oldest - ORDER..before + newest], &mut white[oldest..newest]);
         let mut shares = [0.0f32; LONGEST + 1];
         let mut sent = energy(&white[SENT - to - WINDOW..SENT - to]);
         let mut best = (0.0, to);
@@ -230,12 +258,15 @@ fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
 
 /// What the prediction does not foresee of `pcm[ORDER..]`.
 fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
-    for (past, out) in pcm.windows(ORDER + 1).zip(out) {
-        let mut rest = past[ORDER];
-        for (index, value) in filter.iter().enumerate() {
-            rest -= value * past[ORDER - 1 - index];
+    let length = out.len().min(pcm.len() - ORDER);
+    let out = &mut out[..length];
+    out.copy_from_slice(&pcm[ORDER..ORDER + length]);
+    // A term for all samples, then the next: so the compiler may take four samples at a time.
+    for (index, value) in filter.iter().enumerate() {
+        let past = &pcm[ORDER - 1 - index..ORDER - 1 - index + length];
+        for (out, past) in out.iter_mut().zip(past) {
+            *out -= value * past;
         }
-        *out = rest;
     }
 }
 

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bank;
 mod beep;
 mod bridge;
 mod codec;

@@ -1,4 +1,5 @@
-//! Changing the sampling rate of a stream: 8 ↔ 16 kHz by a short half-band filter of our own, everything else by `rubato`'s sinc.
+//! Changing the sampling rate of a stream: 8 ↔ 16 kHz by a short half-band filter, what else has a simple ratio by a [bank](crate::bank) of filters that
+//! all streams share, and the rest by `rubato`'s sinc.
 //!
 //! A stream is [pushed](Resampler::push) in pieces of any size and [finished](Resampler::finish). What comes out does not depend on how it was
 //! cut into pieces, begins without the filter's delay, and has exactly ⌊input · to / from⌋ samples: so marks, recordings and "how much was
@@ -6,6 +7,7 @@
 //!
 //! Nothing allocates after construction, except that the caller's output vector may grow.
 
+use crate::bank::{self, Bank};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
     Async, FixedAsync, Indexing, SincInterpolationParameters, SincInterpolationType, WindowFunction,
@@ -30,6 +32,7 @@ enum Kind {
     Same,
     Double(Box<Double>),
     Halve(Box<Halve>),
+    Bank(Box<bank::Stream>),
     Sinc(Box<Sinc>),
 }
 
@@ -44,6 +47,8 @@ impl Resampler {
             Kind::Double(Box::new(Double::new()))
         } else if from == 2 * to {
             Kind::Halve(Box::new(Halve::new()))
+        } else if let Some(bank) = Bank::of(from, to) {
+            Kind::Bank(Box::new(bank::Stream::new(bank)))
         } else {
             Kind::Sinc(Box::new(Sinc::new(from, to)))
         };
@@ -85,6 +90,7 @@ impl Resampler {
             Kind::Same => {}
             Kind::Double(filter) => **filter = Double::new(),
             Kind::Halve(filter) => **filter = Halve::new(),
+            Kind::Bank(stream) => stream.reset(),
             Kind::Sinc(sinc) => sinc.reset(),
         }
         self.taken = 0;
@@ -99,7 +105,7 @@ impl Resampler {
     /// The filter's delay in samples of the output.
     fn delay(&self) -> usize {
         match &self.kind {
-            Kind::Same => 0,
+            Kind::Same | Kind::Bank(_) => 0,
             Kind::Double(_) => Double::DELAY,
             Kind::Halve(_) => Halve::DELAY,
             Kind::Sinc(sinc) => sinc.delay(),
@@ -112,6 +118,7 @@ impl Resampler {
             Kind::Same => out.extend_from_slice(input),
             Kind::Double(filter) => filter.process(input, out),
             Kind::Halve(filter) => filter.process(input, out),
+            Kind::Bank(stream) => stream.process(input, out),
             Kind::Sinc(sinc) => sinc.process(input, out),
         }
         let skipped = self.skip.min(out.len() - start);
@@ -259,9 +266,10 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
-fn round(value: f32) -> i16 {
-    // The cast saturates.
-    value.round() as i16
+/// To the nearest, and within bounds: the cast saturates. `f32::round` is a call on processors that we must run on.
+#[inline]
+pub(crate) fn round(value: f32) -> i16 {
+    (value + 0.5f32.copysign(value)) as i16
 }
 
 /// `rubato`, fed in small fixed pieces.
@@ -276,19 +284,13 @@ impl Sinc {
     const PIECE: usize = 64;
     /// Taps per output sample.
     const TAPS: usize = 128;
-    /// Ratios with a numerator up to this get a filter for every phase that occurs, and need no interpolation between filters.
-    const EXACT: u32 = 512;
+    /// Filters between which is interpolated.
+    const PHASES: usize = 256;
 
     fn new(from: u32, to: u32) -> Self {
-        let phases = to / gcd(from, to);
-        let (phases, interpolation) = if phases <= Self::EXACT {
-            (phases, SincInterpolationType::Nearest)
-        } else {
-            (256, SincInterpolationType::Cubic)
-        };
         let parameters = SincInterpolationParameters::new(Self::TAPS, WindowFunction::Blackman)
-            .oversampling_factor(phases as usize)
-            .interpolation(interpolation);
+            .oversampling_factor(Self::PHASES)
+            .interpolation(SincInterpolationType::Cubic);
         let ratio = f64::from(to) / f64::from(from);
         let resampler = Async::new_sinc(ratio, 1.0, &parameters, Self::PIECE, 1, FixedAsync::Input)
             .expect("the ratio is positive and finite, as both rates are within RATES");
@@ -333,10 +335,6 @@ impl Sinc {
             self.input.clear();
         }
     }
-}
-
-fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::guards::Guards;
 use super::ledger::Journal;
 use super::music::Music;
 use super::{Cast, Directory, trunks::Trunks};
-use crate::config::Config;
+use crate::config::{Config, Srtp};
 use crate::outside::Outside;
 use crate::store::{Store, Tape};
 
@@ -47,6 +47,7 @@ impl Exchange {
     }
 
     /// What calls of this line are offered and may have: a trunk's name, or an extension as [`line`](crate::config::Extension::line) writes it.
+    /// Each time with keys of its own.
     pub(super) fn capabilities(&self, line: &str) -> sdp::Capabilities {
         let trunk = self.config.trunk(line).map(|trunk| trunk.dtmf);
         let extension = || self.config.extensions.iter().find(|extension| extension.line() == line);
@@ -55,9 +56,27 @@ impl Exchange {
             codecs: self.config.codecs(line).to_vec(),
             opus: self.config.media.opus,
             rtcp_mux: self.config.media.rtcp_mux,
+            encryption: self.encryption(line),
             ..sdp::Capabilities::default()
         };
         capabilities.with_keys(keys)
+    }
+
+    fn encryption(&self, line: &str) -> sdp::Encryption {
+        let number = line.strip_prefix("extension ");
+        let extension = number.and_then(|number| self.config.extension(number)).map(|of| of.srtp);
+        match extension.or_else(|| self.config.trunk(line).map(|trunk| trunk.srtp)).unwrap_or_default() {
+            Srtp::Off => sdp::Encryption::Off,
+            wanted @ (Srtp::Optional | Srtp::Required) => {
+                let mut seed = [0; 32];
+                seed.chunks_exact_mut(16).for_each(|half| half.copy_from_slice(&(self.chance)()));
+                sdp::Encryption::On {
+                    required: wanted == Srtp::Required,
+                    suites: self.config.media.srtp_suites.clone(),
+                    seed: media::srtp::KeySeed::new(seed),
+                }
+            }
+        }
     }
 
     /// A line towards `peer`, with what our side of the SDP says of it there; recorded, if it is to be recorded.

@@ -9,6 +9,7 @@ pub fn note(report: &mut LineReport, stats: &media::Stats) {
     report.packets_lost = stats.lost;
     report.packets_late = stats.late;
     report.packets_from_strangers = stats.strangers;
+    report.packets_refused = stats.srtp_refused + stats.srtp_replayed;
     report.streams_refused = stats.hijacks;
     report.jitter_ms = stats.jitter_ms;
     report.concealed_frames = stats.concealed_frames;

@@ -397,7 +397,7 @@ impl Desk {
                 if status != 180 && status != 183 {
                     return;
                 }
-                (leg, Signal::Ringing { body })
+                (leg, Signal::Ringing { body, offered: self.offered_to(leg) })
             }
             Event::Answered { leg, body, .. } => {
                 self.taken(leg).await;

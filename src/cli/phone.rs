@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::local::{self, VoiceArgs};
 use super::rehearsal::stop_at_signal;
+use crate::config::Srtp;
 use crate::phone::script::{Line, Script, Step, duration};
 use crate::phone::{Account, Outcome, Phone, Settings, Stamped, Stop, clip};
 
@@ -106,6 +107,9 @@ struct Set {
     /// Send requests here instead of straight to their target
     #[arg(long, value_name = "URI")]
     proxy: Option<sip::Uri>,
+    /// Encrypt the sound, with keys in the SDP: off, optional or required
+    #[arg(long, value_name = "MODE", default_value = "off", value_parser = srtp)]
+    srtp: Srtp,
     /// Speak this codec: pcmu, pcma, g722 or opus; again for others that will do [default: all]
     #[arg(long = "codec", value_name = "NAME")]
     codecs: Vec<media::sdp::Codec>,
@@ -210,6 +214,7 @@ fn settings(set: &Set, ring_for: Duration) -> anyhow::Result<Settings> {
         record: set.record.clone(),
         longest: set.max_duration,
         ring_for,
+        srtp: set.srtp,
         ..Settings::default()
     };
     settings.ear.pause = set.pause;
@@ -244,6 +249,10 @@ fn uri(target: &str, set: &Set) -> anyhow::Result<sip::Uri> {
 
 fn time(text: &str) -> Result<Duration, String> {
     duration(text).map_err(|error| error.to_string())
+}
+
+fn srtp(text: &str) -> Result<Srtp, String> {
+    text.parse().map_err(|()| format!("{text} is none of off, optional and required"))
 }
 
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {

@@ -3,6 +3,7 @@
 use super::codecs::codecs;
 use super::file::Section;
 use super::signalling::contacts;
+use super::srtp::{Srtp, srtp};
 use super::trunk::{Login, dtmf, login};
 
 #[derive(Clone, PartialEq, Debug)]
@@ -23,6 +24,8 @@ pub struct Extension {
     pub codecs: Option<Vec<media::sdp::Codec>>,
     /// Whether its phones may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Who answers what is nobody's name or number here; absent: 404.
     pub agent: Option<String>,
 }
@@ -50,6 +53,7 @@ pub(super) fn extension(s: Section) -> Extension {
         dtmf: dtmf(&s),
         codecs: codecs(&s),
         take_refers: s.flag("take_refers", true),
+        srtp: srtp(&s),
         agent: s.text("agent"),
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);

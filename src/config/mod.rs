@@ -16,6 +16,7 @@ mod outside;
 mod rates;
 mod read;
 mod signalling;
+mod srtp;
 mod trunk;
 mod webhooks;
 
@@ -40,6 +41,7 @@ pub use messages::Messages;
 pub use outside::Outside;
 pub use rates::{CreditMode, Credits};
 pub use signalling::{Guard, Sip, Strangers, Tls};
+pub use srtp::Srtp;
 pub use trunk::{Format, Identity, Login, Style, Trunk};
 pub use webhooks::Webhooks;
 
@@ -80,6 +82,8 @@ pub struct Media {
     pub ports: RangeInclusive<u16>,
     /// Threads that tick the calls.
     pub threads: usize,
+    /// Per cent of a thread's time that its calls may take.
+    pub max_load: u8,
     /// No packet for so long ends the call; zero: never.
     pub timeout: Duration,
     /// RFC 2474: what our packets are marked with.
@@ -88,6 +92,8 @@ pub struct Media {
     pub interface: Option<String>,
     /// RFC 5761: one port for RTP and RTCP, where the peer likes it too.
     pub rtcp_mux: bool,
+    /// What sound is encrypted with, where it is; the best first.
+    pub srtp_suites: Vec<media::srtp::Suite>,
     /// A WAV file for who waits.
     pub hold_music: Option<PathBuf>,
     /// Of lines that do not name their own, the best first.
@@ -242,10 +248,12 @@ impl Default for Config {
                 advertise: None,
                 ports: 20000..=20999,
                 threads: 1,
+                max_load: 80,
                 timeout: Duration::from_secs(60),
                 dscp: 46,
                 interface: None,
                 rtcp_mux: true,
+                srtp_suites: media::srtp::Suite::ALL.to_vec(),
                 hold_music: None,
                 codecs: codecs::DEFAULT.to_vec(),
                 opus: OpusSettings::default(),

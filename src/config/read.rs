@@ -76,10 +76,13 @@ fn media(s: Section, default: Media) -> Media {
         advertise: s.maybe("advertise", IP),
         ports,
         threads: size(s.count("threads", default.threads as u64, 1, 64)),
+        max_load: u8::try_from(s.count("max_load", default.max_load.into(), 1, 100))
+            .unwrap_or(default.max_load),
         timeout: s.seconds("timeout_s", default.timeout, 0, 3600),
         dscp: s.count("dscp", default.dscp.into(), 0, 63).try_into().unwrap_or(default.dscp),
         interface: s.text("interface"),
         rtcp_mux: s.flag("rtcp_mux", default.rtcp_mux),
+        srtp_suites: super::srtp::suites(&s, default.srtp_suites),
         hold_music: file(&s, "hold_music").filter(|path| is_music(&s, path)),
         codecs: codecs(&s).unwrap_or(default.codecs),
         opus: opus(s.section("opus"), default.opus),

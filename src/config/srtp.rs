@@ -108,7 +108,7 @@ mod tests {
             keys_in_clear(&trunk("srtp='required'\ntransport='tls'\nservers=['sip:a.example']")),
             open
         );
-        let tls = "[sip.tls]\nlisten='0.0.0.0:5061'\ncertificate='c'\nkey='k'\n";
+        let tls = "[sip.tls]\nlisten='0.0.0.0:5061'\ncertificate='Cargo.toml'\nkey='Cargo.toml'\n";
         let phone = "[[extension]]\nnumber='201'\npassword='p'\nsrtp='required'\n";
         assert_eq!(keys_in_clear(&format!("{}\n{phone}", trunk(""))), ["extension 201"]);
         assert_eq!(keys_in_clear(&format!("{tls}{}\n{phone}", trunk("srtp='optional'"))), open);

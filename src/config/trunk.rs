@@ -12,6 +12,7 @@ use super::codecs::codecs;
 use super::file::Section;
 use super::read::{SIP_URI, secret, size};
 use super::signalling::file;
+use super::srtp::{Srtp, srtp};
 use crate::domain::TransferMode;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -50,6 +51,8 @@ pub struct Trunk {
     pub transfer: TransferMode,
     /// Whether its peers may send our calls on by REFER, and take a leg's place by Replaces.
     pub take_refers: bool,
+    /// Whether sound is encrypted.
+    pub srtp: Srtp,
     /// Text messages by HTTP; absent: by SIP MESSAGE.
     pub messages: Option<Carrier>,
 }
@@ -177,6 +180,7 @@ pub(super) fn trunk(s: Section) -> Trunk {
         codecs: codecs(&s),
         transfer: transfer(&s),
         take_refers: s.flag("take_refers", false),
+        srtp: srtp(&s),
         messages: carrier(s.section("messages"), s.has("messages")),
     };
     if trunk.registrar.is_some() && trunk.username.is_empty() {

@@ -44,6 +44,19 @@ fn fail(name: &str, detail: impl Into<String>, advice: impl Into<String>) -> Che
     Check { name: name.into(), status: Status::Fail, detail: detail.into(), advice: Some(advice.into()) }
 }
 
+/// Encryption whose keys anybody can read on the way is none. Nothing to be said where all is well, or none is asked for.
+pub(super) fn keys(config: &Config) -> Option<Check> {
+    let open = config.keys_in_clear();
+    (!open.is_empty()).then(|| {
+        let detail = format!("the keys of encrypted sound may travel in clear: {}", open.join(", "));
+        warn(
+            "encryption",
+            detail,
+            "let SIP go by TLS there (transport = \"tls\", [sip.tls]), or do without srtp",
+        )
+    })
+}
+
 pub(super) fn configuration(path: &Path, config: &Config) -> Check {
     let detail = format!(
         "{}: {} trunk(s), {} number(s), {} agent(s)",

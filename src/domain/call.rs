@@ -118,6 +118,9 @@ pub struct Fragment {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct LineReport {
     pub codec: String,
+    /// What its sound is encrypted with, as in `AES_CM_128_HMAC_SHA1_80`; absent: nothing (SRTP, RFC 4568).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<String>,
     pub packets_sent: u64,
     pub packets_received: u64,
     pub packets_lost: u64,
@@ -126,6 +129,9 @@ pub struct LineReport {
     /// Whole streams among these: attempts to take the call's place.
     #[serde(default)]
     pub streams_refused: u64,
+    /// Encrypted packets that were forged, damaged, or came twice: nothing of them was heard.
+    #[serde(default)]
+    pub packets_refused: u64,
     pub jitter_ms: f32,
     pub concealed_frames: u64,
     /// Absent until a second of sound has come.

@@ -55,6 +55,7 @@ pub(super) struct Metrics {
     engine_queues: Family<Labels, Gauged>,
     sip: Family<Labels, Counter>,
     late_ticks: Counter,
+    media: Family<Labels, Counter>,
     backlog: Gauged,
     store_bytes: Gauged,
     store_healthy: Gauged,
@@ -83,6 +84,7 @@ impl Metrics {
             engine_queues: Family::default(),
             sip: Family::default(),
             late_ticks: Counter::default(),
+            media: Family::default(),
             backlog: Gauge::default(),
             store_bytes: Gauge::default(),
             store_healthy: Gauge::default(),
@@ -164,6 +166,11 @@ impl Metrics {
             "Ticks of the media clock that came too late",
             metrics.late_ticks.clone(),
         );
+        registry.register(
+            "media_troubles",
+            "Ticks skipped after a stall, packets that the system did not take, calls refused for the load, calls that ended in a panic",
+            metrics.media.clone(),
+        );
         registry.register("webhook_backlog", "Deliveries that are still to be made", metrics.backlog.clone());
         registry.register_with_unit(
             "store_size",
@@ -238,6 +245,7 @@ impl Metrics {
             ("lost", line.packets_lost),
             ("late", line.packets_late),
             ("from_strangers", line.packets_from_strangers),
+            ("refused", line.packets_refused),
         ] {
             self.packets.get_or_create(&vec![("what", what.to_owned())]).inc_by(count);
         }
@@ -277,6 +285,7 @@ impl Metrics {
         set(&self.now, "what", "sip_transactions", report.sip.transactions);
         set(&self.now, "what", "media_sessions", report.media.sessions);
         set(&self.now, "what", "media_ports_free", report.media.ports_free);
+        set(&self.now, "what", "media_load_percent", report.media.load as usize);
         let count = |counter: &Counter, value: u64| counter.inner().store(value, Ordering::Relaxed);
         for (what, value) in [
             ("received", report.sip.received),
@@ -288,6 +297,14 @@ impl Metrics {
             count(&self.sip.get_or_create(&vec![("what", what.to_owned())]), value);
         }
         count(&self.late_ticks, report.media.late_ticks);
+        for (what, value) in [
+            ("skipped_ticks", report.media.skipped_ticks),
+            ("send_errors", report.media.send_errors),
+            ("overloaded", report.media.overloaded),
+            ("panics", report.media.panics),
+        ] {
+            count(&self.media.get_or_create(&vec![("what", what.to_owned())]), value);
+        }
         self.backlog.set(backlog as f64);
         self.store_bytes.set(bytes as f64);
         self.store_healthy.set(if report.store_healthy { 1.0 } else { 0.0 });

@@ -107,7 +107,15 @@ pub struct MediaReport {
     pub ports_free: usize,
     pub ports_resting: usize,
     pub late_ticks: u64,
+    /// Ticks that were never made, because a thread stood still for too long.
+    pub skipped_ticks: u64,
     pub longest_tick_us: u64,
+    /// How much of its time the busiest media thread works, per cent.
+    pub load: u32,
+    /// Calls that were refused because one more would have made the others' ticks late.
+    pub overloaded: u64,
+    /// Packets that the operating system did not take.
+    pub send_errors: u64,
     pub panics: u64,
 }
 
@@ -197,7 +205,11 @@ impl Gateway {
                 ports_free: media.ports_free,
                 ports_resting: media.ports_resting,
                 late_ticks: media.late_ticks,
+                skipped_ticks: media.skipped_ticks,
                 longest_tick_us: media.longest_tick_us,
+                load: media.load,
+                overloaded: media.overloaded,
+                send_errors: media.send_errors,
                 panics: media.panics,
             },
             trunks: self.exchange.trunks.report(),

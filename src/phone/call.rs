@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use media::sdp::{self, Capabilities, Direction, LocalMedia, Negotiated};
+use media::srtp::{KeySeed, Suite};
 use media::{Mark, PlayChunk, SessionConfig};
 use sip::{Body, Cause, CauseKind, EndedBy, IncomingCall, Invite, LegId, Reject, Uri};
 use tokio::sync::mpsc;
@@ -15,6 +16,7 @@ use super::outcome::{Journal, Outcome};
 use super::runner::{Act, Input, Runner};
 use super::script::Script;
 use super::{Event, Phone, PhoneError, Stop, Teller};
+use crate::config::Srtp;
 use crate::domain::millis;
 
 /// A digit and the pause behind it, and what the network may add.
@@ -38,7 +40,7 @@ impl Phone {
         let path = self.resolve(to).await?;
         let (line, sounds) = self.open()?;
         let local = local_media(path.local, &line)?;
-        let capabilities = self.capabilities();
+        let capabilities = self.capabilities()?;
         let invite = Invite {
             to: to.clone(),
             from: self.identity(path.local)?,
@@ -51,7 +53,7 @@ impl Phone {
         };
         let leg = self.stack.invite(invite).await?;
         self.teller.tell(Event::Calling { to: to.to_string() }).await;
-        let call = Call::new(self, leg, line, local, script, clips);
+        let call = Call::new(self, leg, line, local, capabilities, script, clips);
         call.run(&mut self.signals, sounds, stop).await
     }
 
@@ -76,7 +78,7 @@ impl Phone {
         }
         let (line, sounds) = self.open()?;
         let local = local_media(request.path.local, &line)?;
-        let mut call = Call::new(self, leg, line, local, script, clips);
+        let mut call = Call::new(self, leg, line, local, self.capabilities()?, script, clips);
         let body = match &request.body {
             None => sdp::offer(&call.capabilities, &local, Direction::SendRecv),
             Some(offer) => match sdp::answer(&offer.bytes, &call.capabilities, &local) {
@@ -110,8 +112,21 @@ impl Phone {
         }
     }
 
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { codecs: self.settings.codecs.clone(), ..Capabilities::default() }
+    /// What one call may agree on, with keys of its own.
+    fn capabilities(&self) -> Result<Capabilities, PhoneError> {
+        let encryption = match self.settings.srtp {
+            Srtp::Off => sdp::Encryption::Off,
+            wanted @ (Srtp::Optional | Srtp::Required) => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).map_err(|_| PhoneError::Chance)?;
+                sdp::Encryption::On {
+                    required: wanted == Srtp::Required,
+                    suites: Suite::ALL.to_vec(),
+                    seed: KeySeed::new(seed),
+                }
+            }
+        };
+        Ok(Capabilities { codecs: self.settings.codecs.clone(), encryption, ..Capabilities::default() })
     }
 
     fn open(&self) -> Result<(media::net::Line, mpsc::Receiver<media::Event>), PhoneError> {
@@ -149,6 +164,7 @@ impl Call {
         leg: LegId,
         line: media::net::Line,
         local: LocalMedia,
+        capabilities: Capabilities,
         script: &Script,
         clips: Vec<Clip>,
     ) -> Call {
@@ -157,7 +173,7 @@ impl Call {
             stack: phone.stack.clone(),
             line,
             local,
-            capabilities: phone.capabilities(),
+            capabilities,
             agreed: None,
             runner: Runner::new(script.steps.clone()),
             ear: Ear::new(phone.settings.ear),

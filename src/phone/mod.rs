@@ -22,6 +22,7 @@ use sip::{Credentials, NameAddr, RegistrationId, RegistrationState, Uri};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Srtp;
 use crate::domain::millis;
 
 pub use clip::Clip;
@@ -50,6 +51,8 @@ pub struct Settings {
     /// An inbound call rings for so long before it is answered.
     pub ring_for: Duration,
     pub ear: ear::EarConfig,
+    /// Whether sound is encrypted, and whether it must be.
+    pub srtp: Srtp,
     /// What the other side says comes back to it, as from a bad line.
     pub echo: Option<media::Returns>,
 }
@@ -68,6 +71,7 @@ impl Default for Settings {
             longest: Duration::from_secs(600),
             ring_for: Duration::ZERO,
             ear: ear::EarConfig::default(),
+            srtp: Srtp::Off,
             echo: None,
         }
     }

@@ -23,6 +23,7 @@ mod our_own_phone_meets_a_real_one;
 mod sipp_places_two_hundred_calls;
 mod somebody_listens_to_a_call;
 mod sound_and_digits_arrive_as_they_were_sent;
+mod sound_is_encrypted;
 mod the_gateway_calls_the_phone;
 mod the_peers_work_without_us;
 mod the_record_says_how_the_line_was;

@@ -10,7 +10,8 @@ use crate::support::process::Process;
 use crate::support::speech::{CHECK_NUMBER, NOBODY_IN, PLEASE_HOLD, Wav, assert_same_sound, assert_words};
 use crate::support::{A_TURN, SOON, alone};
 
-const MANDATORY: &str = "mediaenc=srtp-mand";
+const MANDATORY: &str = "PCMU/8000/1,PCMA/8000/1;mediaenc=srtp-mand";
+const WISHED: &str = "PCMU/8000/1,PCMA/8000/1;mediaenc=srtp";
 const SEALED_PHONES: &str = "[[extension]]\nnumber = \"201\"\npassword = \"201\"\nsrtp = \"required\"\n[[extension]]\nnumber = \"202\"\npassword = \"202\"\nsrtp = \"optional\"\n";
 
 fn office(brain: &Brain) -> Gateway {
@@ -23,12 +24,10 @@ fn office(brain: &Brain) -> Gateway {
 #[test]
 fn our_own_phone_and_a_real_one_hear_each_other_sealed() {
     let _alone = alone();
-    for (phone_asks, we_ask) in
-        [(MANDATORY, "required"), (MANDATORY, "optional"), ("mediaenc=srtp", "required")]
-    {
+    for (phone_asks, we_ask) in [(MANDATORY, "required"), (MANDATORY, "optional"), (WISHED, "required")] {
         let folder = Folder::new("own-phone");
         let carrier = Kamailio::start(Challenge::Md5, Target::Number);
-        let phone = Baresip::start_with("phone", "phone-pw", &carrier, Answer::AtOnce, phone_asks);
+        let phone = Baresip::speaking(phone_asks, "phone", "phone-pw", &carrier, Answer::AtOnce);
         PLEASE_HOLD.wav().write(&folder.join("speech.wav"));
         let password = folder.write("password", "gw-pw").display().to_string();
         let (target, registrar) = (carrier.uri(PHONE_NUMBER), format!("sip:{}", carrier.address));
@@ -82,7 +81,7 @@ fn an_agent_understands_a_phone_that_insists_on_it() {
     let _alone = alone();
     let brain = Brain::that_says(&["Good that you are back."]);
     let gateway = office(&brain);
-    let phone = Baresip::register_with("201", "201", gateway.sip, Answer::ByHand, MANDATORY);
+    let phone = Baresip::register_speaking(MANDATORY, "201", "201", gateway.sip, Answer::ByHand);
     let before = phone.now();
     phone.dial(&format!("sip:front-desk@{}", gateway.sip));
     phone.wait_established(SOON);
@@ -107,7 +106,7 @@ fn the_gateway_calls_sealed_and_puts_through_to_a_phone_that_is_not() {
     let _alone = alone();
     let brain = Brain::that_says(&["Good that you are back."]);
     let gateway = office(&brain);
-    let one = Baresip::register_with("201", "201", gateway.sip, Answer::AtOnce, MANDATORY);
+    let one = Baresip::register_speaking(MANDATORY, "201", "201", gateway.sip, Answer::AtOnce);
     let other = Baresip::register_at("202", "202", gateway.sip, Answer::AtOnce);
     let before = one.now();
     let call = gateway.place_call(DID, "201");

@@ -17,7 +17,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is where time and threads come from")]
 
+mod clock;
+mod intake;
 mod joint;
+mod load;
 mod port;
 mod recorder;
 mod worker;
@@ -31,8 +34,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use mio::Waker;
 use mio::net::UdpSocket;
-use mio::{Poll, Waker};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
@@ -41,10 +44,12 @@ use crate::sdp::Negotiated;
 use crate::session::{MediaSession, SessionConfig};
 use crate::wav::{Recording, Writer};
 use crate::{DigitsError, Event, Hushed, LINE_RATE, PlayChunk, Stats, Tap};
+use clock::Clock;
 pub use joint::Attendance;
 use joint::{Joint, Joints};
+use load::Load;
 use recorder::{Job, Recorder, Tape, Trouble};
-use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, WAKE, Worker};
+use worker::{CONTROL_ROOM, Command, FRAME_ROOM, Queued, Seat, Worker};
 
 /// Commands that may wait for a thread.
 const COMMANDS: usize = 1_024;
@@ -64,6 +69,10 @@ pub struct EngineConfig {
     pub quarantine: Duration,
     /// [`Line::play`] waits while more than this is queued.
     pub queue_ahead: Duration,
+    /// The share of a thread's time, in per cent, that its calls may take; a line that would take it beyond is refused. 100: none is.
+    pub max_load: u8,
+    /// The threads' priority, −20 to 19, the lower the better. To have it below 0 takes a right; without it, it stays as it was.
+    pub nice: i32,
     /// The code point that packets are marked with (RFC 2474), 0–63; 46 is Expedited Forwarding, which networks keep for speech.
     pub dscp: u8,
     /// Packets come and go by this network interface only.
@@ -78,6 +87,8 @@ impl Default for EngineConfig {
             threads: 1,
             quarantine: Duration::from_secs(5),
             queue_ahead: Duration::from_secs(10),
+            max_load: 80,
+            nice: -10,
             dscp: 46,
             interface: None,
         }
@@ -109,6 +120,9 @@ pub enum OpenError {
     /// Too many commands wait for the media thread: 503.
     #[error("the media engine is busy")]
     Busy,
+    /// One line more would make the others' ticks late: 503.
+    #[error("the media engine has no time for one more line: its threads work for {0} % of the time")]
+    Overloaded(u32),
     #[error("the media engine has stopped")]
     Closed,
 }
@@ -136,14 +150,20 @@ pub struct EngineStats {
     /// Pairs of ports.
     pub ports_free: usize,
     pub ports_resting: usize,
-    /// Ticks of the clocks of all threads.
+    /// Slots of the clocks of all threads: four in 20 ms, in each of which a quarter of the sessions tick.
     pub ticks: u64,
-    /// Ticks that began more than 5 ms late.
+    /// Slots that began more than 5 ms late.
     pub late_ticks: u64,
     /// Ticks that were never made, because a thread stood still for more than 200 ms.
     pub skipped_ticks: u64,
-    /// The longest that one tick of all of a thread's sessions took.
+    /// The longest that one slot took.
     pub longest_tick_us: u64,
+    /// How much of its time the busiest thread worked in the last seconds, per cent.
+    pub load: u32,
+    /// Lines that were refused for their thread's load.
+    pub overloaded: u64,
+    /// Threads that have the priority that was wished for.
+    pub raised: usize,
     /// Sessions that ended in a panic.
     pub panics: u64,
     /// Packets that the operating system did not take.
@@ -171,6 +191,7 @@ struct Running {
 struct Desk {
     commands: mpsc::Sender<Command>,
     waker: Arc<Waker>,
+    load: Arc<Load>,
 }
 
 struct Shared {
@@ -187,6 +208,8 @@ struct Counters {
     late_ticks: AtomicU64,
     skipped_ticks: AtomicU64,
     longest_tick_us: AtomicU64,
+    overloaded: AtomicU64,
+    raised: AtomicUsize,
     panics: AtomicU64,
     send_errors: AtomicU64,
 }
@@ -258,15 +281,16 @@ impl Engine {
         };
         let mut engine = running;
         for index in 0..count {
-            let poll = Poll::new().map_err(StartError::Thread)?;
-            let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(StartError::Thread)?);
+            let clock = Clock::new().map_err(StartError::Thread)?;
+            let waker = Arc::new(clock.waker().map_err(StartError::Thread)?);
             let (commands, inbox) = mpsc::channel(COMMANDS);
-            let worker = Worker::new(Arc::clone(&shared), inbox, poll);
+            let load = Arc::new(Load::default());
+            let worker = Worker::new(Arc::clone(&shared), inbox, clock, Arc::clone(&load));
             let thread = std::thread::Builder::new()
                 .name(format!("media-{index}"))
                 .spawn(move || worker.run())
                 .map_err(StartError::Thread)?;
-            engine.desks.push(Desk { commands, waker });
+            engine.desks.push(Desk { commands, waker, load });
             lock(&engine.threads).push(thread);
         }
         Ok(Engine { running: Arc::new(engine) })
@@ -285,6 +309,7 @@ impl Engine {
         if running.shared.stop.load(Ordering::Acquire) {
             return Err(OpenError::Closed);
         }
+        let desk = running.desk()?;
         let now = Instant::now();
         let key = running.next_key.fetch_add(1, Ordering::Relaxed);
         let pair = {
@@ -323,9 +348,13 @@ impl Engine {
             frames_dropped: 0,
             events_lost: 0,
             tape,
+            control_in: 0,
         });
-        let desk = running.desks[key as usize % running.desks.len()].clone();
+        intake::note_arrivals(&seat.rtp);
+        intake::note_arrivals(&seat.rtcp);
+        desk.load.lines.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = desk.commands.try_send(Command::Open(seat)) {
+            desk.load.lines.fetch_sub(1, Ordering::Relaxed);
             running.shared.give_back(port, None);
             let (command, why) = match error {
                 mpsc::error::TrySendError::Full(command) => (command, OpenError::Busy),
@@ -359,6 +388,9 @@ impl Engine {
             late_ticks: counters.late_ticks.load(Ordering::Relaxed),
             skipped_ticks: counters.skipped_ticks.load(Ordering::Relaxed),
             longest_tick_us: counters.longest_tick_us.load(Ordering::Relaxed),
+            load: self.running.desks.iter().map(|desk| desk.load.busy().div_ceil(10)).max().unwrap_or(0),
+            overloaded: counters.overloaded.load(Ordering::Relaxed),
+            raised: counters.raised.load(Ordering::Relaxed),
             panics: counters.panics.load(Ordering::Relaxed),
             send_errors: counters.send_errors.load(Ordering::Relaxed),
             unmarked_sockets,
@@ -372,6 +404,18 @@ impl Engine {
 }
 
 impl Running {
+    /// The thread with the fewest lines, if it has time for one more.
+    fn desk(&self) -> Result<Desk, OpenError> {
+        let fewest = self.desks.iter().min_by_key(|desk| desk.load.lines.load(Ordering::Relaxed));
+        let desk = fewest.ok_or(OpenError::Closed)?;
+        let limit = self.shared.config.max_load;
+        if limit < 100 && desk.load.with_one_more() > 10 * u32::from(limit) {
+            self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
+            return Err(OpenError::Overloaded(desk.load.busy().div_ceil(10)));
+        }
+        Ok(desk.clone())
+    }
+
     fn tape(&self, id: u64, recording: Recording) -> Result<Tape, OpenError> {
         let failed = |error| OpenError::Recording(recording.path.clone(), error);
         let mut slot = lock(&self.recorder);

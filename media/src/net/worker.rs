@@ -1,7 +1,8 @@
-//! One media thread: a poll, a clock of 20 ms, and the calls that it ticks.
+//! One media thread: a clock, and the calls that it ticks.
 //!
-//! Packets are taken as they come, so that their arrival times mean something to the jitter buffer. Between ticks the thread sleeps in
-//! the poll. It waits for nobody: what cannot be handed over at once is dropped and counted (frames), or kept for the next
+//! Each call ticks every 20 ms, in one of four slots 5 ms apart, so that neither the wire nor a command waits for all calls at once. A tick takes
+//! what has come to the call's socket since the last one, with the kernel's times of arrival; so a packet wakes nobody. Between
+//! slots the thread sleeps. It waits for nobody: what cannot be handed over at once is dropped and counted (frames), or kept for the next
 //! tick (control events, the end of a recording). Each call's work runs under `catch_unwind`, so a panic costs one call.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,10 +13,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token};
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::Clock;
+use super::intake::{Intake, Moment};
 use super::joint::{Joint, Joints};
+use super::load::{Load, Meter};
 use super::recorder::{Job, Tape, Trouble};
 use super::{LineState, Shared};
 use crate::resample::Resampler;
@@ -23,20 +26,24 @@ use crate::sdp::Negotiated;
 use crate::session::{Channel, MediaSession};
 use crate::{DigitsError, Event, Hushed, PlayChunk, Stats, TICK_MS};
 
-pub(super) const WAKE: Token = Token(usize::MAX);
 /// Room in a call's event channel that frames may take, and room that only control events may: 1 s, and 64.
 pub(super) const FRAME_ROOM: usize = 50;
 pub(super) const CONTROL_ROOM: usize = 64;
 /// Control events kept for an owner whose channel is full; beyond, they are lost and counted.
 const BACKLOG: usize = 1_024;
-/// Datagrams taken from one socket before the others have their turn.
-const BATCH: usize = 64;
-/// A tick that begins later than this counts as late.
+/// From one tick of a call to its next.
+const PERIOD: Duration = Duration::from_millis(TICK_MS as u64);
+/// Calls are spread over so many slots of a period.
+const SLOTS: usize = 4;
+const SLOT: Duration = Duration::from_millis(TICK_MS as u64 / SLOTS as u64);
+/// A slot that begins later than this counts as late.
 const LATE: Duration = Duration::from_millis(5);
-/// Ticks after which ports that have rested are looked for: a second.
-const PORTS_EVERY: u32 = 50;
+/// Slots after which ports that have rested are looked for: a second.
+const PORTS_EVERY: u32 = 200;
 /// Ticks that are made up for at once after a stall; the rest are skipped.
 pub(super) const CATCH_UP: u32 = 10;
+/// RTCP comes every few seconds: it is looked for in every tenth tick of a call.
+const CONTROL_EVERY: u32 = 10;
 
 pub(super) enum Command {
     Open(Box<Seat>),
@@ -94,78 +101,76 @@ pub(super) struct Seat {
     pub(super) frames_dropped: u64,
     pub(super) events_lost: u64,
     pub(super) tape: Option<Tape>,
+    /// Ticks until RTCP is looked for.
+    pub(super) control_in: u32,
 }
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
-    poll: Poll,
-    seats: HashMap<u64, Box<Seat>>,
-    /// Sockets that had more than a batch.
-    more: VecDeque<Token>,
+    clock: Clock,
+    load: Arc<Load>,
+    slots: [Vec<Box<Seat>>; SLOTS],
+    /// In which slot a call is. Only commands ask.
+    places: HashMap<u64, usize>,
     /// Ends of recordings that found the ring full.
     closing: VecDeque<(super::recorder::Recorder, Job)>,
-    buffer: Box<[u8; 2_048]>,
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, commands: mpsc::Receiver<Command>, poll: Poll) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        commands: mpsc::Receiver<Command>,
+        clock: Clock,
+        load: Arc<Load>,
+    ) -> Self {
         Worker {
             shared,
             commands,
-            poll,
-            seats: HashMap::new(),
-            more: VecDeque::new(),
+            clock,
+            load,
+            slots: Default::default(),
+            places: HashMap::new(),
             closing: VecDeque::new(),
-            buffer: Box::new([0; 2_048]),
         }
     }
 
     pub(super) fn run(mut self) {
-        const PERIOD: Duration = Duration::from_millis(TICK_MS as u64);
-        let mut events = Events::with_capacity(1_024);
-        let mut next = Instant::now() + PERIOD;
+        if rustix::process::setpriority_process(None, self.shared.config.nice).is_ok() {
+            self.shared.counters.raised.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut intake = Intake::new();
+        let began = Instant::now();
+        let mut meter = Meter::new(began);
+        let mut next = began + SLOT;
+        let mut slot = 0;
         let (mut made_up, mut beats) = (0, 0u32);
         while !self.shared.stop.load(Ordering::Acquire) {
-            let wait = if self.more.is_empty() {
-                next.saturating_duration_since(Instant::now())
-            } else {
-                Duration::ZERO
-            };
-            // Interrupted by a signal is the only failure; then there are no events.
-            if self.poll.poll(&mut events, Some(wait)).is_err() {
-                events.clear();
+            if self.clock.sleep(next) {
+                made_up = 0;
             }
             let now = Instant::now();
-            for _ in 0..self.more.len() {
-                if let Some(token) = self.more.pop_front() {
-                    self.receive(now, token);
-                }
-            }
-            for event in events.iter().filter(|event| event.token() != WAKE) {
-                self.receive(now, event.token());
-            }
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(now, command);
             }
-            // One tick, then the sockets again: what came while the thread stood still must be there for the ticks that are made up.
-            if now < next {
-                made_up = 0;
-                continue;
+            // One slot, then the commands again: they are not to wait for all that is made up.
+            if now >= next {
+                self.tick_slot(slot, next, &mut intake);
+                slot = (slot + 1) % SLOTS;
+                beats = beats.wrapping_add(1);
+                if beats.is_multiple_of(PORTS_EVERY) {
+                    self.shared.wake_ports(now);
+                }
+                next += SLOT;
+                made_up += 1;
+                if made_up == CATCH_UP * SLOTS as u32 {
+                    next += PERIOD * self.skip(next);
+                    made_up = 0;
+                }
             }
-            self.tick_all(next);
-            beats = beats.wrapping_add(1);
-            if beats.is_multiple_of(PORTS_EVERY) {
-                self.shared.wake_ports(now);
-            }
-            next += PERIOD;
-            made_up += 1;
-            if made_up == CATCH_UP {
-                next += PERIOD * self.skip(next, PERIOD);
-                made_up = 0;
-            }
+            meter.worked(now, Instant::now(), &self.load);
         }
-        for key in self.seats.keys().copied().collect::<Vec<_>>() {
+        for key in self.places.keys().copied().collect::<Vec<_>>() {
             self.end(key);
         }
         // The engine is going: now there is time to wait for the ring.
@@ -175,10 +180,10 @@ impl Worker {
     }
 
     /// Gives up the ticks that are still due; says how many.
-    fn skip(&mut self, next: Instant, period: Duration) -> u32 {
-        let behind = Instant::now().saturating_duration_since(next).as_nanos() / period.as_nanos();
+    fn skip(&mut self, next: Instant) -> u32 {
+        let behind = Instant::now().saturating_duration_since(next).as_nanos() / PERIOD.as_nanos();
         let ticks = u32::try_from(behind).unwrap_or(u32::MAX);
-        for seat in self.seats.values_mut() {
+        for seat in self.slots.iter_mut().flatten() {
             seat.session.skip(ticks);
             if let Some(tape) = &mut seat.tape {
                 // Silence in the file, so that it stays aligned with the clock.
@@ -190,119 +195,85 @@ impl Worker {
         ticks
     }
 
-    fn tick_all(&mut self, due: Instant) {
-        let began = Instant::now();
+    fn tick_slot(&mut self, slot: usize, due: Instant, intake: &mut Intake) {
+        let moment = Moment::now();
         let counters = &self.shared.counters;
         counters.ticks.fetch_add(1, Ordering::Relaxed);
-        if began.saturating_duration_since(due) > LATE {
+        if moment.now.saturating_duration_since(due) > LATE {
             counters.late_ticks.fetch_add(1, Ordering::Relaxed);
         }
         let mut gone = None;
-        for seat in self.seats.values_mut() {
+        for seat in &mut self.slots[slot] {
             if seat.state.closed.load(Ordering::Acquire) {
                 gone.get_or_insert_with(Vec::new).push(seat.key);
                 continue;
             }
             let shared = &self.shared;
-            if catch_unwind(AssertUnwindSafe(|| tick(seat, shared, began))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| tick(seat, shared, intake, &moment))).is_err() {
                 counters.panics.fetch_add(1, Ordering::Relaxed);
                 gone.get_or_insert_with(Vec::new).push(seat.key);
             }
+        }
+        // Who is told of a frame wakes up for it. All are told in one go: then one waking does for many.
+        for seat in &mut self.slots[slot] {
+            tell(seat);
         }
         for key in gone.into_iter().flatten() {
             self.end(key);
         }
         self.flush_closing();
-        let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = u64::try_from(moment.now.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shared.counters.longest_tick_us.fetch_max(took, Ordering::Relaxed);
     }
 
-    fn receive(&mut self, now: Instant, token: Token) {
-        let key = (token.0 / 2) as u64;
-        let Some(seat) = self.seats.get_mut(&key) else { return };
-        let channel = if token.0.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
-        let buffer = &mut self.buffer[..];
-        let work = AssertUnwindSafe(|| {
-            let socket = if channel == Channel::Rtp { &seat.rtp } else { &seat.rtcp };
-            for _ in 0..BATCH {
-                match socket.recv_from(buffer) {
-                    Ok((length, from)) => {
-                        let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-                        match channel {
-                            Channel::Rtp => seat.session.handle_packet(now, from, &buffer[..length]),
-                            Channel::Rtcp => seat.session.handle_rtcp(now, from, &buffer[..length]),
-                        }
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(_) => return false,
-                }
-            }
-            true
-        });
-        match catch_unwind(work) {
-            Ok(more) => {
-                if more {
-                    self.more.push_back(token);
-                }
-                tell(seat);
-            }
-            Err(_) => {
-                self.shared.counters.panics.fetch_add(1, Ordering::Relaxed);
-                self.end(key);
-            }
-        }
+    fn seat(&mut self, key: u64) -> Option<&mut Box<Seat>> {
+        let slot = *self.places.get(&key)?;
+        self.slots[slot].iter_mut().find(|seat| seat.key == key)
     }
 
     fn obey(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Open(mut seat) => {
-                let key = seat.key as usize;
-                let registry = self.poll.registry();
-                let registered = registry
-                    .register(&mut seat.rtp, Token(2 * key), Interest::READABLE)
-                    .and_then(|()| registry.register(&mut seat.rtcp, Token(2 * key + 1), Interest::READABLE));
-                self.seats.insert(seat.key, seat);
+            Command::Open(seat) => {
+                let fewest = (0..SLOTS).min_by_key(|&slot| self.slots[slot].len()).unwrap_or(0);
+                self.places.insert(seat.key, fewest);
+                self.slots[fewest].push(seat);
                 self.shared.counters.sessions.fetch_add(1, Ordering::Relaxed);
-                if registered.is_err() {
-                    // The owner sees its channel end.
-                    self.end(key as u64);
-                }
             }
             Command::Configure(key, agreed, reply) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
+                if let Some(seat) = self.seat(key) {
                     seat.session.configure(now, &agreed);
                     let _ = reply.send(());
                 }
             }
             Command::Hush(key, generation, reply) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
+                if let Some(seat) = self.seat(key) {
                     let _ = reply.send(hush(seat, generation));
                 }
             }
             Command::Digits(key, digits, reply) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
+                if let Some(seat) = self.seat(key) {
                     let _ = reply.send(seat.session.send_digits(&digits));
                 }
             }
             Command::Key(key, digit, duration, reply) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
+                if let Some(seat) = self.seat(key) {
                     seat.session.key_by_info(now, digit, duration);
                     let _ = reply.send(());
                 }
             }
             Command::Bridge(key, joint, reply) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
+                if let Some(seat) = self.seat(key) {
                     seat.joints.bridge(&mut seat.session, joint);
                     let _ = reply.send(());
                 }
             }
             Command::Attend(key, joint, reply) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
+                if let Some(seat) = self.seat(key) {
                     let _ = reply.send(seat.joints.attend(&mut seat.session, *joint));
                 }
             }
             Command::Stats(key, reply) => {
-                if let Some(seat) = self.seats.get(&key) {
+                if let Some(seat) = self.seat(key) {
                     let _ = reply.send(stats(seat));
                 }
             }
@@ -315,11 +286,11 @@ impl Worker {
     }
 
     fn end(&mut self, key: u64) -> Option<Ending> {
-        let mut seat = self.seats.remove(&key)?;
-        let registry = self.poll.registry();
-        let _ = registry.deregister(&mut seat.rtp);
-        let _ = registry.deregister(&mut seat.rtcp);
+        let slot = self.places.remove(&key)?;
+        let index = self.slots[slot].iter().position(|seat| seat.key == key)?;
+        let mut seat = self.slots[slot].swap_remove(index);
         self.shared.counters.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.load.lines.fetch_sub(1, Ordering::Relaxed);
         // It may be here because it panicked.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             seat.session.goodbye(Instant::now());
@@ -349,9 +320,10 @@ impl Worker {
     }
 }
 
-fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
+fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) {
     #[cfg(test)]
     assert!(!seat.state.panic.load(Ordering::Acquire), "asked for by a test");
+    receive(seat, intake, moment);
     let paused = seat.state.paused.load(Ordering::Acquire);
     if paused != seat.paused {
         seat.paused = paused;
@@ -379,7 +351,7 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
     if seat.joints.take(&mut seat.session) {
         seat.backlog.push_back(Event::Unbridged);
     }
-    seat.session.tick(now);
+    seat.session.tick(moment.now);
     seat.joints.pass(&mut seat.session);
     transmit(seat, shared);
     if let (Some(tape), Some(block)) = (&mut seat.tape, seat.session.poll_recording()) {
@@ -388,7 +360,17 @@ fn tick(seat: &mut Seat, shared: &Shared, now: Instant) {
         tape.block(block);
         seat.backlog.extend(tape.news());
     }
-    tell(seat);
+}
+
+/// What has come since the last tick.
+fn receive(seat: &mut Seat, intake: &mut Intake, moment: &Moment) {
+    let Seat { session, rtp, rtcp, control_in, .. } = seat;
+    intake.take(rtp, moment, |at, from, bytes| session.handle_packet(at, from, bytes));
+    *control_in = control_in.saturating_sub(1);
+    if *control_in == 0 {
+        *control_in = CONTROL_EVERY;
+        intake.take(rtcp, moment, |at, from, bytes| session.handle_rtcp(at, from, bytes));
+    }
 }
 
 /// Sends what waits.

@@ -136,7 +136,7 @@ fn keys_in_descriptions() {
         let mut bytes = corpus[chance.below(corpus.len())].clone();
         mutate(&mut chance, &mut bytes);
         media::fuzzing::crypto(&bytes);
-        let mut value = line[9..].as_bytes().to_vec();
+        let mut value = line.as_bytes()[9..].to_vec();
         mutate(&mut chance, &mut value);
         media::fuzzing::crypto(&value);
     }

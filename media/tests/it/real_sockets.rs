@@ -305,6 +305,33 @@ async fn two_calls_are_bridged_across_threads_and_a_closed_line_frees_the_other(
 }
 
 #[tokio::test]
+async fn who_would_make_the_others_late_is_refused_and_they_go_on() {
+    // As good as no time at all: the second that the first lines take of it is too much.
+    let config = EngineConfig { ports: 29_760..=29_799, max_load: 0, ..EngineConfig::default() };
+    let engine = Engine::start(config).expect("an engine");
+    let first = engine.open(SessionConfig::default(), None).expect("nothing is being done yet");
+    let mut others = Vec::new();
+    let refused = loop {
+        match engine.open(SessionConfig::default(), None) {
+            Ok(line) => others.push(line),
+            Err(OpenError::NoPorts { .. }) => {}
+            Err(error) => break error,
+        }
+        let before = first.0.stats().await.expect("open").ticks;
+        while first.0.stats().await.expect("open").ticks < before + 5 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(matches!(refused, OpenError::Overloaded(percent) if percent > 0), "{refused}");
+    let before = first.0.stats().await.expect("open").ticks;
+    while first.0.stats().await.expect("open").ticks < before + 5 {
+        tokio::task::yield_now().await;
+    }
+    let stats = engine.stats();
+    assert!(stats.overloaded == 1 && stats.load > 0 && stats.sessions == others.len() + 1, "{stats:?}");
+}
+
+#[tokio::test]
 async fn who_attends_hears_until_it_is_told_to_leave() {
     let config = EngineConfig { ports: 29_260..=29_299, threads: 2, ..EngineConfig::default() };
     let engine = Engine::start(config).expect("an engine");

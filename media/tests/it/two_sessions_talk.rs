@@ -65,9 +65,13 @@ fn the_voice_of_a_synthesizer_comes_through_at_its_own_pitch() {
         a.session.play(chunk(7, 22_050, piece.to_vec(), index == said.len() / 3_001)).expect("room");
     }
     talk(&mut a, &mut b, began, 0, 150);
-    let at_line_rate = media::resample::convert(&said, 22_050, 8_000);
+    // What the law leaves of it, to the sample: so nothing else has changed it, and there is no seam.
+    let at_line_rate: Vec<i16> = media::resample::convert(&said, 22_050, 8_000)
+        .into_iter()
+        .map(|sample| media::g711::decode_ulaw(media::g711::encode_ulaw(sample)))
+        .collect();
     let (_, snr) = best_fit(&at_line_rate, &b.heard);
-    assert!(snr >= 37.0, "{snr:.1} dB: there are seams");
+    assert!(snr >= 80.0, "{snr:.1} dB: there are seams");
     let played: Vec<_> = a
         .events
         .iter()

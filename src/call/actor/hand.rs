@@ -199,9 +199,14 @@ impl Running {
         self.bridge.handle(Instant::now(), Input::Ended(Role::New, reason));
     }
 
-    pub(super) async fn new_rings(&mut self, now: Instant, body: Option<Body>) {
+    pub(super) async fn new_rings(
+        &mut self,
+        now: Instant,
+        body: Option<Body>,
+        offered: Option<Box<media::sdp::Capabilities>>,
+    ) {
         if let (Some(body), Some(new)) = (&body, &self.new) {
-            new.listen_early(body).await;
+            new.listen_early(body, offered.as_deref()).await;
         }
         self.bridge.handle(now, Input::Ringing { sound: false });
     }

@@ -75,8 +75,8 @@ pub(super) enum Signal {
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
     Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
-    /// The far end rings; with something to be heard, perhaps.
-    Ringing { body: Option<Body> },
+    /// The far end rings; with something to be heard, perhaps, in answer to what that place was offered.
+    Ringing { body: Option<Body>, offered: Option<Box<sdp::Capabilities>> },
     /// Our INVITE was answered.
     Answered { body: Option<Body> },
     /// Our 200 was acknowledged.
@@ -490,7 +490,9 @@ impl Running {
             Signal::Taken { leg, trunk, capabilities, local } => {
                 self.taken(role, leg, trunk, capabilities, local);
             }
-            Signal::Ringing { body } if role == Role::New => self.new_rings(now, body).await,
+            Signal::Ringing { body, offered } if role == Role::New => {
+                self.new_rings(now, body, offered).await;
+            }
             Signal::Ringing { .. } if self.ledger.call.status == Status::Dialing => {
                 self.ledger.call.status = Status::Ringing;
                 self.ledger.call.rang_at = Some(Utc::now());
@@ -588,7 +590,9 @@ impl Running {
 
     fn note_codec(&mut self) {
         if let Some(codec) = self.near.codec() {
-            self.ledger.call.line = Some(LineReport { codec: codec.to_owned(), ..LineReport::default() });
+            let encryption = self.near.encryption().map(str::to_owned);
+            let report = LineReport { codec: codec.to_owned(), encryption, ..LineReport::default() };
+            self.ledger.call.line = Some(report);
             self.ledger.on_line(self.near.line.view());
         }
     }

@@ -112,8 +112,8 @@ impl Side {
     }
 
     /// What the peer lets be heard before it answers. It may be another one that answers then.
-    pub(super) async fn listen_early(&self, body: &Body) -> bool {
-        match sdp::accept(&body.bytes, &self.capabilities) {
+    pub(super) async fn listen_early(&self, body: &Body, capabilities: Option<&sdp::Capabilities>) -> bool {
+        match sdp::accept(&body.bytes, capabilities.unwrap_or(&self.capabilities)) {
             Ok(agreed) => self.line.configure(agreed).await.is_ok(),
             Err(_) => false,
         }
@@ -124,6 +124,11 @@ impl Side {
     pub(super) async fn reoffer(&mut self, body: Option<Body>) -> bool {
         let local = self.local.bumped();
         let Some(body) = body else {
+            if self.encryption().is_some() {
+                // The answer in the ACK would bring other keys, or expect others of us, and it is not looked at.
+                let _ = self.stack.refuse_offer(self.leg, 488).await;
+                return true;
+            }
             // It wants our offer; its answer comes in the ACK and changes nothing that we do not offer.
             let offer = sdp::offer(&self.capabilities, &local, sdp::Direction::SendRecv);
             self.local = local;
@@ -169,6 +174,11 @@ impl Side {
             Some(_) => self.stack.reject(self.leg, Reject::new(status)).await,
             None => self.stack.hangup(self.leg, None).await,
         };
+    }
+
+    /// What its sound is encrypted with.
+    pub(super) fn encryption(&self) -> Option<&'static str> {
+        self.agreed.as_ref()?.srtp.as_ref().map(|keys| keys.suite.name())
     }
 
     /// Whether the peer wants to hear nothing for now (RFC 3264 §8.4).

@@ -24,8 +24,9 @@ struct Calling {
     trunk: String,
     server: Option<usize>,
     path: sip::Path,
-    capabilities: sdp::Capabilities,
     local: LocalMedia,
+    /// What it was offered: the trunk's own, with keys that nobody else was told.
+    capabilities: sdp::Capabilities,
 }
 
 impl Desk {
@@ -94,6 +95,13 @@ impl Desk {
         if let Some((calling, server)) = calling.and_then(|calling| Some((calling, calling.server?))) {
             self.exchange.trunks.called(server, calling.path, true);
         }
+    }
+
+    /// What one of the places was offered that are being called.
+    pub(super) fn offered_to(&self, leg: LegId) -> Option<Box<sdp::Capabilities>> {
+        let prospect = self.prospects.get(&self.legs.get(&leg)?.side)?;
+        let calling = prospect.calling.iter().find(|calling| calling.leg == leg)?;
+        Some(Box::new(calling.capabilities.clone()))
     }
 
     /// Somebody has taken it: the others stop ringing.

@@ -66,7 +66,18 @@ impl Baresip {
 
     /// The same at any registrar; the phone itself says when it is registered.
     pub(crate) fn register_at(user: &str, password: &str, registrar: SocketAddr, answer: Answer) -> Baresip {
-        let phone = Baresip::start_at(G711, user, password, registrar, answer);
+        Baresip::register_speaking(G711, user, password, registrar, answer)
+    }
+
+    /// The same with codecs of its own, and with whatever else its account says behind them, as in `;mediaenc=srtp-mand`.
+    pub(crate) fn register_speaking(
+        codecs: &str,
+        user: &str,
+        password: &str,
+        registrar: SocketAddr,
+        answer: Answer,
+    ) -> Baresip {
+        let phone = Baresip::start_at(codecs, user, password, registrar, answer);
         // Its event may be older than our connection to the control socket.
         phone.process.wait_for_line("200 OK", READY);
         phone
@@ -252,6 +263,7 @@ rtp_ports {first_port}-{last_port}
 rtp_stats yes
 module_path /usr/lib/baresip/modules
 module g711.so
+module srtp.so
 module g722.so
 module opus.so
 module sndfile.so

@@ -1,0 +1,180 @@
+//! Filters for one change of the sampling rate, shared by all streams that make it.
+//!
+//! Where `to / from` is a fraction of small numbers, L / M, only L positions between two input samples ever occur. For each there is a filter: a
+//! sinc under a Blackman window around that very position. A bank of them has some hundred kilobytes and takes a millisecond to make; so it is made
+//! once and kept for whoever comes next, and a stream has nothing but its past.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::resample::round;
+
+/// Taps of each filter.
+pub(crate) const TAPS: usize = 128;
+/// Positions up to which there is a filter for each; beyond, others interpolate.
+const MOST: u32 = 512;
+/// The middle of the transition, as a share of the lower of the two bands: the window is so wide that the stop band begins at its edge, nearly.
+const EDGE: f64 = 0.97;
+/// Banks that are kept, the one used last first. Speech has one rate or two, so there is seldom a third.
+const KEPT: usize = 8;
+/// Input that is taken at a time.
+const PIECE: usize = 512;
+
+static BANKS: Mutex<Vec<Arc<Bank>>> = Mutex::new(Vec::new());
+
+pub(crate) struct Bank {
+    from: u32,
+    to: u32,
+    /// From one output to the next: whole input samples, and positions.
+    step: (usize, usize),
+    filters: Box<[[f32; TAPS]]>,
+}
+
+impl Bank {
+    /// `None` where it would need too many filters. Looks among those made before; may take a millisecond.
+    pub(crate) fn of(from: u32, to: u32) -> Option<Arc<Bank>> {
+        if to / gcd(from, to) > MOST {
+            return None;
+        }
+        // Nothing panics under this lock; if something did, the banks would still be whole.
+        Some(Bank::among(&mut BANKS.lock().unwrap_or_else(PoisonError::into_inner), from, to))
+    }
+
+    fn among(banks: &mut Vec<Arc<Bank>>, from: u32, to: u32) -> Arc<Bank> {
+        let bank = match banks.iter().position(|bank| (bank.from, bank.to) == (from, to)) {
+            Some(index) => banks.remove(index),
+            None => Arc::new(Bank::new(from, to)),
+        };
+        banks.insert(0, Arc::clone(&bank));
+        banks.truncate(KEPT);
+        bank
+    }
+
+    fn new(from: u32, to: u32) -> Bank {
+        let common = gcd(from, to);
+        let (positions, stride) = ((to / common) as usize, (from / common) as usize);
+        let band = EDGE * (f64::from(to) / f64::from(from)).min(1.0);
+        let filters =
+            (0..positions).map(|position| filter(position as f64 / positions as f64, band)).collect();
+        Bank { from, to, step: (stride / positions, stride % positions), filters }
+    }
+}
+
+/// The filter for what lies so far (0 to 1) behind the middle tap.
+fn filter(position: f64, band: f64) -> [f32; TAPS] {
+    let mut taps = [0.0; TAPS];
+    for (index, tap) in taps.iter_mut().enumerate() {
+        let offset = index as f64 - (TAPS / 2 - 1) as f64 - position;
+        let x = std::f64::consts::PI * band * offset;
+        let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };
+        let turn = std::f64::consts::TAU * offset / TAPS as f64;
+        *tap = sinc * (0.42 + 0.5 * turn.cos() + 0.08 * (2.0 * turn).cos());
+    }
+    let sum: f64 = taps.iter().sum();
+    taps.map(|tap| (tap / sum) as f32)
+}
+
+pub(crate) fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// One stream that goes through a bank.
+pub(crate) struct Stream {
+    bank: Arc<Bank>,
+    samples: [f32; TAPS + PIECE],
+    filled: usize,
+    /// Where the next output's window begins, possibly beyond what is there, and its position.
+    start: usize,
+    position: usize,
+}
+
+impl Stream {
+    pub(crate) fn new(bank: Arc<Bank>) -> Stream {
+        let mut stream = Stream { bank, samples: [0.0; TAPS + PIECE], filled: 0, start: 0, position: 0 };
+        stream.reset();
+        stream
+    }
+
+    /// Silence stands before the first sample, so that the first output is of that very moment.
+    pub(crate) fn reset(&mut self) {
+        self.samples[..TAPS].fill(0.0);
+        self.filled = TAPS / 2 - 1;
+        self.start = 0;
+        self.position = 0;
+    }
+
+    pub(crate) fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
+        let (whole, part) = self.bank.step;
+        while !input.is_empty() {
+            let taken = input.len().min(self.samples.len() - self.filled);
+            let (now, later) = input.split_at(taken);
+            input = later;
+            for (sample, &fresh) in self.samples[self.filled..].iter_mut().zip(now) {
+                *sample = f32::from(fresh);
+            }
+            self.filled += taken;
+            while let Some(window) = self.samples[..self.filled].get(self.start..self.start + TAPS) {
+                out.push(round(dot(window, &self.bank.filters[self.position])));
+                self.start += whole;
+                self.position += part;
+                if self.position >= self.bank.filters.len() {
+                    self.position -= self.bank.filters.len();
+                    self.start += 1;
+                }
+            }
+            let gone = self.start.min(self.filled);
+            self.samples.copy_within(gone..self.filled, 0);
+            self.filled -= gone;
+            self.start -= gone;
+        }
+    }
+}
+
+/// In sixteen sums that do not wait for one another.
+fn dot(window: &[f32], filter: &[f32; TAPS]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    for (window, filter) in window.chunks_exact(16).zip(filter.chunks_exact(16)) {
+        for lane in 0..16 {
+            lanes[lane] += window[lane] * filter[lane];
+        }
+    }
+    lanes.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bank_is_made_once_and_the_oldest_gives_way() {
+        let mut banks = Vec::new();
+        let first = Bank::among(&mut banks, 22_050, 8_000);
+        assert_eq!((first.filters.len(), first.step), (160, (2, 121)));
+        for from in 12..12 + KEPT as u32 {
+            assert!(Arc::ptr_eq(&first, &Bank::among(&mut banks, 22_050, 8_000)));
+            Bank::among(&mut banks, from * 1_000, 8_000);
+        }
+        assert_eq!((banks.len(), banks[0].from, banks[KEPT - 1].from), (KEPT, 19_000, 13_000));
+        assert!(Bank::of(8_000, 7_999).is_none(), "a filter for each of 7,999 positions");
+    }
+
+    #[test]
+    fn what_is_constant_stays_so_wherever_it_is_cut() {
+        for (from, to) in
+            [(22_050, 8_000), (192_000, 4_000), (8_000, 22_050), (24_000, 16_000), (4_000, 192_000)]
+        {
+            let mut stream = Stream::new(Bank::of(from, to).expect("few positions"));
+            let mut out = Vec::new();
+            for length in [1, 700, 3, 64, 1_000, 0, 2_000] {
+                stream.process(&vec![1_000; length], &mut out);
+            }
+            let expected = (3_768 - TAPS / 2) * to as usize / from as usize;
+            assert!(
+                out.len().abs_diff(expected) <= 1 + to as usize / from as usize,
+                "{from} → {to}: {}",
+                out.len()
+            );
+            let settled = TAPS * to as usize / from as usize + 1;
+            assert!(out[settled..].iter().all(|&sample| sample == 1_000), "{from} → {to}");
+        }
+    }
+}
