@@ -99,9 +99,8 @@ pub fn main() -> ExitCode {
 fn end_with_the_reader() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let read_enough = panic
-            .payload_as_str()
-            .is_some_and(|why| why.starts_with("failed printing to stdout") && why.contains("Broken pipe"));
+        let why = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        let read_enough = why.starts_with("failed printing to stdout") && why.contains("Broken pipe");
         if read_enough {
             std::process::exit(0);
         }
