@@ -1,9 +1,8 @@
 //! With real sockets, too, nothing is allocated in steady state: not by the thread that takes packets, ticks and sends, nor by the one that writes
 //! recordings. The owner here takes what it is told without allocating, so that whatever is counted was the engine's.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use media::net::{Engine, EngineConfig, Line};
@@ -12,29 +11,10 @@ use media::wav::Recording;
 use media::{Event, Mark, PlayChunk, SessionConfig};
 use tokio::sync::mpsc::Receiver;
 
-struct Counting;
+#[path = "support/counting.rs"]
+mod counting;
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: everything is handed to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use counting::ALLOCATIONS;
 
 /// Frames of each line that pass before it counts, and that count.
 const WARM: u32 = 150;
