@@ -24,7 +24,6 @@ use crate::gateway::{Pieces, Sound, SoundFormat, Transcript, WantLink};
 use crate::http::App;
 use crate::http::ask::{Body, Path, Query};
 use crate::http::auth::Who;
-use crate::http::idempotency::idempotent;
 use crate::http::problem::Problem;
 
 /// Of a recording, read at once.
@@ -35,8 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(get_transcript))
         .routes(routes!(get_recording))
         .routes(routes!(link_recording))
-        .routes(idempotent(routes!(pause_recording)))
-        .routes(idempotent(routes!(resume_recording)))
+        .routes(routes!(pause_recording))
+        .routes(routes!(resume_recording))
 }
 
 /// What needs no key.
