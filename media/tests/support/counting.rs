@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 struct Counting;
 
-pub static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+pub(crate) static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 // SAFETY: everything is handed to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
