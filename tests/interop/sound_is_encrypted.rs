@@ -1,12 +1,12 @@
 //! SRTP with keys in the SDP, against baresip's own: sound goes both ways sealed, and who does not seal is refused where that must be.
 
+use crate::our_own_phone_meets_a_real_one::own_phone;
 use crate::support::baresip::{Answer, Baresip};
 use crate::support::brain::Brain;
-use crate::support::gateway::{Gateway, Plan, binary};
+use crate::support::gateway::{Gateway, Plan};
 use crate::support::kamailio::{Challenge, DID, Kamailio, PHONE_NUMBER, Target};
 use crate::support::line::Line;
 use crate::support::place::Folder;
-use crate::support::process::Process;
 use crate::support::speech::{CHECK_NUMBER, NOBODY_IN, PLEASE_HOLD, Wav, assert_same_sound, assert_words};
 use crate::support::{A_TURN, SOON, alone};
 
@@ -28,41 +28,11 @@ fn our_own_phone_and_a_real_one_hear_each_other_sealed() {
         let folder = Folder::new("own-phone");
         let carrier = Kamailio::start(Challenge::Md5, Target::Number);
         let phone = Baresip::speaking(phone_asks, "phone", "phone-pw", &carrier, Answer::AtOnce);
-        PLEASE_HOLD.wav().write(&folder.join("speech.wav"));
-        let password = folder.write("password", "gw-pw").display().to_string();
-        let (target, registrar) = (carrier.uri(PHONE_NUMBER), format!("sip:{}", carrier.address));
+        let target = carrier.uri(PHONE_NUMBER);
         let before = phone.now();
-        let ours = Process::spawn(
-            "offhook phone",
-            binary(),
-            &[
-                "phone",
-                "call",
-                &target,
-                "--srtp",
-                we_ask,
-                "--do",
-                "play speech.wav",
-                "--do",
-                "listen",
-                "--do",
-                "stay",
-                "--register",
-                &registrar,
-                "--username",
-                "gw",
-                "--password-file",
-                &password,
-                "--listen",
-                "127.0.0.1:0",
-                "--record",
-                "heard.wav",
-                "--mono",
-            ],
-            |command| {
-                command.current_dir(folder.path());
-            },
-        );
+        let call = ["call", &target, "--srtp", we_ask];
+        let then = ["--do", "play speech.wav", "--do", "listen", "--do", "stay"];
+        let ours = own_phone(&folder, &carrier, &[call.as_slice(), &then].concat());
         phone.wait_established(SOON);
         phone.wait_sound_and_quiet(before, SOON);
         phone.say(&CHECK_NUMBER.wav());
