@@ -19,7 +19,7 @@ const PITCH_MIN: usize = 24;
 /// How much of the past is matched: 10 ms, half as much as in the Appendix, so that what was before does not outvote what is now.
 const MATCH: usize = 80;
 /// How much of the past is kept: three periods are repeated, and a quarter before them is blended in.
-const HISTORY: usize = PITCH_MAX * 3 + PITCH_MAX / 4;
+pub(crate) const HISTORY: usize = PITCH_MAX * 3 + PITCH_MAX / 4;
 /// After so many samples one more period is taken in turn, and the sound begins to fade.
 const STEP: usize = 80;
 /// After so many there is silence: twice the time of the Appendix, which sounds better in bursts of loss.
@@ -32,6 +32,8 @@ const BRIDGE: usize = 32;
 /// The longest gap that is filled from both sides, and how far the past may be stretched for it.
 pub(crate) const BETWEEN: usize = 160;
 const SHIFT: usize = 24;
+/// The same with what G.722's filters spoil behind a gap, rounded up.
+const LONGEST: usize = BETWEEN + 16;
 /// How much more alike past and future must be for that.
 const FAR: f32 = 0.5;
 /// How much of past and future is compared to bring them in phase.
@@ -64,7 +66,7 @@ impl Concealer {
             scale,
             history: vec![0; HISTORY * scale],
             made: Vec::with_capacity(HISTORY * scale),
-            ahead: Vec::with_capacity((BETWEEN + SHIFT + PHASE) * scale),
+            ahead: Vec::with_capacity((LONGEST + SHIFT + PHASE) * scale),
             lost: 0,
             period: PITCH_MIN * scale,
             position: 0,
@@ -96,13 +98,43 @@ impl Concealer {
         self.keep(pcm);
     }
 
-    /// Fills the gap before `after`, which is real. Gaps longer than [`BETWEEN`] (at 8 kHz) are filled from the past alone.
+    /// Fills the gap before `after`, which is real. Gaps longer than [`LONGEST`] (at 8 kHz) are filled from the past alone.
     pub(crate) fn between(&mut self, gap: &mut [i16], after: &mut [i16]) {
-        if gap.len() > BETWEEN * self.scale || after.len() < PITCH_MIN * self.scale || gap.is_empty() {
+        if !self.has_two_sides(gap, after) {
             self.lost(gap);
             return self.received(after);
         }
+        self.fill(gap, after);
+        self.keep(gap);
+        self.settle();
+        remember(&mut self.history, after);
+    }
+
+    /// Appends what was made up since the last real sound, and what would be made up next, so many samples: nothing is changed by it.
+    pub(crate) fn guess(&mut self, next: usize, out: &mut Vec<i16>) {
         self.begin();
+        out.extend_from_slice(&self.made);
+        let kept = (self.lost, self.position, self.periods);
+        out.extend((0..next).map(|_| self.synthesize() as i16));
+        (self.lost, self.position, self.periods) = kept;
+    }
+
+    /// What [`between`](Self::between) would put into a gap that it fills from both sides; says whether it would. Nothing is changed by it.
+    pub(crate) fn try_between(&mut self, gap: &mut [i16], after: &[i16]) -> bool {
+        let both = self.has_two_sides(gap, after);
+        if both {
+            self.fill(gap, after);
+        }
+        both
+    }
+
+    fn has_two_sides(&self, gap: &[i16], after: &[i16]) -> bool {
+        !gap.is_empty() && gap.len() <= LONGEST * self.scale && after.len() >= PITCH_MIN * self.scale
+    }
+
+    fn fill(&mut self, gap: &mut [i16], after: &[i16]) {
+        self.begin();
+        let kept = (self.lost, self.position, self.periods);
         let shift = SHIFT * self.scale;
         let phase = (PHASE * self.scale).min(after.len());
         let mut ahead = std::mem::take(&mut self.ahead);
@@ -130,9 +162,7 @@ impl Concealer {
             *sample = value.clamp(-32_768.0, 32_767.0) as i16;
         }
         self.ahead = ahead;
-        self.keep(gap);
-        self.settle();
-        remember(&mut self.history, after);
+        (self.lost, self.position, self.periods) = kept;
     }
 
     /// Makes one period more of what was received last, behind it, so that delay is gained and no hole. Gives the number of samples: 0

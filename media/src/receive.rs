@@ -5,7 +5,7 @@
 
 use crate::codec::{self, Decoder};
 use crate::comfort::Comfort;
-use crate::conceal::Concealer;
+use crate::conceal::{BETWEEN, Concealer, HISTORY};
 use crate::jitter::{Inserted, Jitter, JitterConfig, Next, Packet};
 use crate::rate::Sound;
 use crate::rtp::{Arrival, Header, Sequence, Timeline};
@@ -26,6 +26,9 @@ const URGENT: i64 = 320;
 /// The longest payload that is taken: 200 ms.
 const MAX_UNITS: usize = 1_600;
 
+/// What is lost beyond this is not followed: 120 ms, at the end of which what is made up is silent.
+const LONGEST_LOSS: i64 = 960;
+
 pub(crate) struct Receiver {
     stream: Option<Stream>,
     codec: Codec,
@@ -40,6 +43,10 @@ pub(crate) struct Receiver {
     /// Decoded, not yet played, at the codec's rate.
     pcm: Vec<i16>,
     scratch: Vec<i16>,
+    /// Where what was decoded last ends, and its number; `None` before anything was.
+    decoded: Option<(i64, i64)>,
+    /// What may have been lost, for a decoder that must follow it.
+    guess: Vec<i16>,
     late_run: u32,
     excess_ticks: u32,
     /// The least that was held while there was too much delay: what can be taken away without running dry.
@@ -88,6 +95,8 @@ impl Receiver {
             gap: 0,
             pcm: Vec::with_capacity(2 * MAX_UNITS),
             scratch: Vec::with_capacity(MAX_UNITS),
+            decoded: None,
+            guess: Vec::new(),
             late_run: 0,
             excess_ticks: 0,
             spare: 0,
@@ -109,7 +118,9 @@ impl Receiver {
             self.concealer = Concealer::new(rate.hz());
             self.pcm = Vec::with_capacity(2 * MAX_UNITS * rate.scale());
             self.scratch = Vec::with_capacity(MAX_UNITS * rate.scale());
+            self.guess = Vec::with_capacity((HISTORY + BETWEEN) * rate.scale() + codec::LAG);
         }
+        self.decoded = None;
         self.codec = codec;
         self.decoder = Decoder::new(codec);
     }
@@ -137,6 +148,7 @@ impl Receiver {
         self.reported = (0, 0);
         self.late_run = 0;
         self.comforted = false;
+        self.decoded = None;
         self.jitter.restart();
     }
 
@@ -332,18 +344,69 @@ impl Receiver {
         if self.gap > 0 && self.decoder.conceal(self.gap, next, &mut self.pcm) {
             self.gap = 0;
         }
-        self.scratch.clear();
-        self.decoder.decode(packet.codec, &packet.payload, &mut self.scratch);
+        let skip = skip * self.scale();
+        let missing = self.missing(&packet) * self.scale();
+        // What is spoiled at the packet's beginning belongs to the gap.
+        let spoiled = if missing > 0 && self.decoder.follows(packet.codec) {
+            self.decode_behind_loss(&packet, missing, skip)
+        } else {
+            self.scratch.clear();
+            self.decoder.decode(packet.codec, &packet.payload, &mut self.scratch);
+            0
+        };
+        self.decoded = Some((packet.timestamp + packet.samples as i64, packet.sequence));
         self.jitter.recycle(packet);
-        let fresh = self.scratch.len().min(skip * self.scale());
+        let fresh = self.scratch.len().min(skip + spoiled);
         let start = self.pcm.len();
-        self.pcm.resize(start + std::mem::take(&mut self.gap) * self.scale(), 0);
+        self.pcm.resize(start + std::mem::take(&mut self.gap) * self.scale() + spoiled, 0);
         if self.pcm.len() > start {
             self.concealer.between(&mut self.pcm[start..], &mut self.scratch[fresh..]);
         } else {
             self.concealer.received(&mut self.scratch[fresh..]);
         }
         self.pcm.extend_from_slice(&self.scratch[fresh..]);
+    }
+
+    /// How much line time was lost between what was decoded last and this packet.
+    fn missing(&self, packet: &Packet) -> usize {
+        let Some((end, sequence)) = self.decoded.filter(|_| self.muted == 0) else { return 0 };
+        // Without a number missing it is silence that was not sent.
+        if packet.sequence <= sequence + 1 {
+            0
+        } else {
+            (packet.timestamp - end).clamp(0, LONGEST_LOSS) as usize
+        }
+    }
+
+    /// Decodes the first packet behind a loss of `missing` samples, of a codec whose coder changed with what we did not get. The decoder is
+    /// led through what was made up instead: first through what the past foretells. With what is decoded then the gap can be filled from
+    /// both sides, and that is nearer to what was lost, so the decoder is led through it and decodes once more.
+    ///
+    /// Gives how many of the samples behind `skip` are of the loss yet, as the codec's filters have a delay.
+    fn decode_behind_loss(&mut self, packet: &Packet, missing: usize, skip: usize) -> usize {
+        let gap = self.gap * self.scale();
+        self.guess.clear();
+        self.concealer.guess(gap + codec::LAG, &mut self.guess);
+        let filled = self.guess.len() - codec::LAG;
+        // Where the packet begins. A part of its time may have been made up already.
+        let begin = filled.saturating_sub(skip);
+        // Whole pairs of samples, as they are coded.
+        let start = if missing > begin { begin % 2 } else { begin - missing };
+        self.decoder.mark();
+        self.decode_behind_guess(packet, start, begin);
+        let spoiled = codec::LAG.saturating_sub(skip).min(self.scratch.len());
+        let known = self.scratch.len().min(skip + spoiled);
+        if self.concealer.try_between(&mut self.guess[filled - gap..filled + spoiled], &self.scratch[known..])
+        {
+            self.decode_behind_guess(packet, start, begin);
+        }
+        spoiled
+    }
+
+    fn decode_behind_guess(&mut self, packet: &Packet, start: usize, begin: usize) {
+        self.decoder.follow(&self.guess[start..begin + codec::LAG]);
+        self.scratch.clear();
+        self.decoder.decode(packet.codec, &packet.payload, &mut self.scratch);
     }
 
     fn conceal(&mut self, units: usize) {

@@ -7,6 +7,8 @@ pub mod g711;
 mod g722;
 mod opus;
 
+pub(crate) use g722::LAG;
+
 use crate::rate::{Converter, Rate};
 use crate::sdp::{Codec, OpusSettings};
 
@@ -92,6 +94,8 @@ impl Encoder {
 pub(crate) struct Decoder {
     rate: Rate,
     g722: Option<Box<g722::Decoder>>,
+    /// Its state where [`mark`](Self::mark) was called.
+    marked: Option<Box<g722::Decoder>>,
     opus: Option<Box<opus::Decoder>>,
     /// Lifts G.711 to the rate of a wide session.
     up: Option<Box<(Converter, Vec<i16>)>>,
@@ -103,6 +107,7 @@ impl Decoder {
         Decoder {
             rate,
             g722: (codec == Codec::G722).then(|| Box::new(g722::Decoder::new())),
+            marked: (codec == Codec::G722).then(|| Box::new(g722::Decoder::new())),
             opus: (codec == Codec::Opus).then(opus::Decoder::new).flatten().map(Box::new),
             up: (rate == Rate::Wide).then(|| Box::new((Converter::new(), Vec::with_capacity(1_600)))),
         }
@@ -137,6 +142,26 @@ impl Decoder {
             _ => decoder.conceal(units, out),
         }
         true
+    }
+
+    /// Whether a codec's decoder must [`follow`](Self::follow) what was lost.
+    pub(crate) fn follows(&self, codec: Codec) -> bool {
+        codec == Codec::G722 && self.g722.is_some()
+    }
+
+    /// The state that [`follow`](Self::follow) begins with, as often as it is asked.
+    pub(crate) fn mark(&mut self) {
+        if let (Some(marked), Some(decoder)) = (&mut self.marked, &self.g722) {
+            marked.clone_from(decoder);
+        }
+    }
+
+    /// Behind the mark `pcm` was lost, in which [`LAG`] samples are of what follows the loss: what comes next is decoded as behind that.
+    pub(crate) fn follow(&mut self, pcm: &[i16]) {
+        if let (Some(marked), Some(decoder)) = (&self.marked, &mut self.g722) {
+            decoder.clone_from(marked);
+            decoder.follow(pcm);
+        }
     }
 
     /// Appends the noise of a silent peer, where the codec knows it; says whether it does.
