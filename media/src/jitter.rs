@@ -69,6 +69,8 @@ const MANY: f32 = 0.0045;
 const FEW: f32 = 0.00125;
 /// That packet counts for 40 ms at most.
 const MOST_AHEAD: i64 = 320;
+/// A target beyond which that packet is not added: 50 ms.
+const SPREAD: i64 = 400;
 /// Packets that come within 2 ms come together.
 const TOGETHER: i64 = 16;
 /// One tick.
@@ -405,9 +407,14 @@ impl Jitter {
         self.arrived = now;
         self.delays.observe(transit - base, if together { 0.25 } else { 1.0 });
         let clean = if self.delays.seen < MEMORY { self.initial } else { self.min };
+        self.target = self.delays.cheapest(clean, self.max);
         // Where packets are lost, one more shall be here: a gap whose other side is known is mended much better.
-        let least = if self.losses.many { self.min + samples.min(MOST_AHEAD) } else { clean };
-        self.target = self.delays.cheapest(least.max(clean).min(self.max), self.max);
+        if self.losses.many {
+            // Where delays are spread widely, most of what follows is here in any case, and what is overtaken looks like a loss for a while.
+            let spread = self.delays.cheapest(self.min, self.max);
+            let before = if spread <= SPREAD { spread } else { self.min };
+            self.target = self.target.max(before + samples.min(MOST_AHEAD)).min(self.max);
+        }
     }
 }
 
