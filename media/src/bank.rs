@@ -140,9 +140,14 @@ impl Stream {
 /// The sum of products, rounded, and within bounds.
 fn filtered(window: &[i16; TAPS], filter: &[i16; TAPS]) -> i16 {
     let mut sum = ONE / 2;
-    for (sample, tap) in window.iter().zip(filter) {
-        // It cannot wrap, and where that is checked at each step there are no steps of eight.
-        sum = sum.wrapping_add(i32::from(*sample) * i32::from(*tap));
+    // In rows of 32, which is what the compiler makes the fewest instructions of.
+    for (samples, taps) in window.as_chunks::<32>().0.iter().zip(filter.as_chunks::<32>().0) {
+        let mut row = 0i32;
+        for lane in 0..32 {
+            // It cannot wrap, and where that is checked at each step there are no steps of eight.
+            row = row.wrapping_add(i32::from(samples[lane]) * i32::from(taps[lane]));
+        }
+        sum = sum.wrapping_add(row);
     }
     (sum >> ONE.trailing_zeros()).clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }

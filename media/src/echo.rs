@@ -16,6 +16,7 @@ mod products;
 
 use crate::LINE_FRAME;
 use crate::rate::{Rate, Sound};
+use crate::resample::round;
 use products::Transforms;
 
 /// Samples of one tick at 4 kHz.
@@ -50,8 +51,8 @@ const NEW: u32 = 10;
 const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
 
 pub(crate) struct Echo {
-    /// What was sent; the last [`SENT`] before `end` count. It is moved to the front when the end is reached, and not before.
-    sent: Box<[f32; SENT + SPARE]>,
+    /// What was sent; the last [`SENT`] before `end` count. Whole numbers, for that is half as much to fetch from memory. It is moved to the front when the end is reached, and not before.
+    sent: Box<[i16; SENT + SPARE]>,
     end: usize,
     heard: [f32; HEARD],
     halve_sent: Halve,
@@ -79,7 +80,7 @@ struct Path {
 impl Echo {
     pub(crate) fn new() -> Self {
         Echo {
-            sent: Box::new([0.0; SENT + SPARE]),
+            sent: Box::new([0; SENT + SPARE]),
             end: SENT,
             heard: [0.0; HEARD],
             halve_sent: Halve::default(),
@@ -102,7 +103,11 @@ impl Echo {
             self.sent.copy_within(SPARE + TICK.., 0);
             self.end = SENT - TICK;
         }
-        self.halve_sent.push(pcm, &mut self.sent[self.end..self.end + TICK]);
+        let mut fresh = [0.0; TICK];
+        self.halve_sent.push(pcm, &mut fresh);
+        for (sent, fresh) in self.sent[self.end..].iter_mut().zip(&fresh) {
+            *sent = round(*fresh);
+        }
         self.end += TICK;
     }
 
@@ -160,7 +165,7 @@ impl Echo {
     }
 
     fn found(&mut self, delay: usize) {
-        let sent = energy(self.window(delay)).max(SOUND);
+        let sent = energy(&self.window(delay)).max(SOUND);
         let now = energy(&self.heard[ORDER..]) / sent;
         let gain = match self.path {
             Some(path) if path.delay.abs_diff(delay) <= BESIDE => path.gain + (now - path.gain) / 8.0,
@@ -182,8 +187,12 @@ impl Echo {
         energy(&window[end - TICK..]).max(energy(&window[end - 2 * TICK..end - TICK]) / 4.0) * path.gain
     }
 
-    fn window(&self, delay: usize) -> &[f32] {
-        &self.sent[self.end - delay - WINDOW..self.end - delay]
+    fn window(&self, delay: usize) -> [f32; WINDOW] {
+        let mut window = [0.0; WINDOW];
+        for (sample, sent) in window.iter_mut().zip(&self.sent[self.end - delay - WINDOW..]) {
+            *sample = f32::from(*sent);
+        }
+        window
     }
 
     /// The delay at which what was sent explains the most of `heard`.
@@ -313,15 +322,19 @@ fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
 }
 
 /// What the prediction does not foresee of `pcm[ORDER..]`.
-fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
+fn whiten<T: Copy + Into<f32>>(filter: &[f32; ORDER], pcm: &[T], out: &mut [f32]) {
     const ROW: usize = 16;
     let (mut rows, mut windows) = (out.chunks_exact_mut(ROW), pcm.windows(ORDER + ROW).step_by(ROW));
     for (row, window) in rows.by_ref().zip(windows.by_ref()) {
         // A term for all of a row, then the next: sixteen sums that do not wait for one another.
+        let mut samples = [0.0f32; ORDER + ROW];
+        for (sample, value) in samples.iter_mut().zip(window) {
+            *sample = (*value).into();
+        }
         let mut left = [0.0f32; ROW];
-        left.copy_from_slice(&window[ORDER..]);
+        left.copy_from_slice(&samples[ORDER..]);
         for (index, value) in filter.iter().enumerate() {
-            let past = &window[ORDER - 1 - index..ORDER - 1 - index + ROW];
+            let past = &samples[ORDER - 1 - index..ORDER - 1 - index + ROW];
             for lane in 0..ROW {
                 left[lane] -= value * past[lane];
             }
@@ -331,8 +344,9 @@ fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
     let rest = rows.into_remainder();
     let start = pcm.len() - rest.len() - ORDER;
     for (out, window) in rest.iter_mut().zip(pcm[start..].windows(ORDER + 1)) {
-        let foreseen: f32 = filter.iter().zip(window[..ORDER].iter().rev()).map(|(a, b)| a * b).sum();
-        *out = window[ORDER] - foreseen;
+        let foreseen: f32 =
+            filter.iter().zip(window[..ORDER].iter().rev()).map(|(a, b)| a * (*b).into()).sum();
+        *out = window[ORDER].into() - foreseen;
     }
 }
 
