@@ -10,6 +10,7 @@ mod keys_come_once;
 mod link;
 mod lossy_lines_sound_right;
 mod no_bytes_make_it_panic;
+mod opus_files_hold_the_sound;
 #[cfg(feature = "net")]
 mod real_sockets;
 mod recordings_survive;
