@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no public face")]
 
+#[cfg(feature = "net")]
+mod a_disk_may_be_full;
 mod delay_adapts;
 mod digits_cross_a_line;
 mod echo_is_no_voice;
