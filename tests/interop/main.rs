@@ -17,6 +17,7 @@ mod an_agent_serves_the_phones_of_the_house;
 mod an_extension_holds_and_hands_on_its_call;
 mod an_interrupt_says_goodbye;
 mod digits_pressed_on_the_phone_arrive;
+mod keys_that_sipp_has_captured_arrive;
 mod malformed_messages_are_survived;
 mod one_data_folder_has_one_gateway;
 mod our_own_phone_meets_a_real_one;
