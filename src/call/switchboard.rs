@@ -405,6 +405,7 @@ impl Desk {
             }
             Event::Established { leg, body } => (leg, Signal::Established { body }),
             Event::Reoffer { leg, body } => (leg, Signal::Reoffer { body }),
+            Event::Reanswer { leg, status, body } => (leg, Signal::Reanswer { status, body }),
             Event::Dtmf { leg, digit, duration } => (leg, Signal::Digit(digit, duration)),
             Event::Refer { leg, refer } => (leg, Signal::Refer(refer)),
             Event::ReferProgress { leg, status, over } => (leg, Signal::Progress { status, over }),

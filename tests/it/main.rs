@@ -16,6 +16,7 @@ mod a_brain_or_an_engine_that_fails;
 mod a_call_from_ring_to_record;
 mod a_full_disk_ends_no_call;
 mod a_killed_process_loses_nothing;
+mod a_peer_asks_for_our_offer;
 mod a_reader_may_have_read_enough;
 mod a_real_phone_is_an_extension;
 mod a_real_voicemail_gets_its_message;
