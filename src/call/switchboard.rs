@@ -2,6 +2,7 @@
 //! may call at all. It carries words between the SIP stack and the actors, and holds no call's state.
 
 mod incoming;
+mod otherwise;
 mod outgoing;
 mod steer;
 mod waiting;

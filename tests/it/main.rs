@@ -47,6 +47,7 @@ mod real_engines;
 mod real_engines_and_brains;
 mod real_engines_and_tools;
 mod reports_are_written;
+mod sealed_or_not_as_the_trunk_says;
 mod somebody_attends_a_call;
 mod strangers_ask_the_api_anything;
 mod texts_are_spoken;
