@@ -4,8 +4,8 @@
 //!
 //! | order | answer |
 //! |---|---|
-//! | `open ADDRESS KIND RECORDED` | the number of the line and its port |
-//! | `offer KIND` | the number of the line, and what it offers (SDP, with tabs for its ends of line) |
+//! | `open ADDRESS KIND RECORDED` | the number of the line and its port, or `refused` where the engine has no time for one more |
+//! | `offer KIND` | the number of the line, and what it offers (SDP, with tabs for its ends of line), or `refused` |
 //! | `answer KIND OFFER` | the number of the line, and its answer |
 //! | `accept NUMBER ANSWER` | `ok` |
 //! | `close NUMBER` | the line's figures |
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use media::net::{Engine, EngineConfig, Line};
+use media::net::{Engine, EngineConfig, Line, OpenError};
 use media::sdp::{self, Capabilities, Codec, Direction, Encryption, LocalMedia, Negotiated};
 use media::srtp::{KeySeed, Suite};
 use media::wav::Recording;
@@ -44,6 +44,8 @@ pub(crate) enum Pattern {
     Turns,
 }
 
+pub(crate) const REFUSED: &str = "refused";
+
 pub(crate) const TURN: Duration = Duration::from_secs(4);
 
 struct Call {
@@ -66,7 +68,9 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
         .collect();
     let folder = std::env::temp_dir().join(format!("offhook-bench-media-{}", std::process::id()));
     let mut calls: HashMap<u64, Call> = HashMap::new();
-    let mut number = 0;
+    // Where each agent begins to speak follows from its number. Those of two processes that call one another must not say the same at the same time:
+    // each would hear its own words, and take them for its echo.
+    let mut number = u64::from(first_port);
     // Tasks are spawned from here, too.
     let _guard = runtime.enter();
     let mut answers = std::io::stdout();
@@ -79,22 +83,31 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
                 let recording = (recorded == "recorded").then(|| folder.join(format!("{number}.wav")));
                 let capabilities = capabilities_named(kind, number)?;
                 let agreed = Negotiated::plain(capabilities.codecs[0], address.parse()?);
-                let call = open(&engine, capabilities, recording, &said, number, pattern)?;
-                runtime.block_on(call.line.configure(agreed))?;
-                let port = call.line.local_port();
-                calls.insert(number, call);
-                format!("{number} {port}")
+                match open(&engine, capabilities, recording, &said, number, pattern)? {
+                    None => REFUSED.to_owned(),
+                    Some(call) => {
+                        runtime.block_on(call.line.configure(agreed))?;
+                        let port = call.line.local_port();
+                        calls.insert(number, call);
+                        format!("{number} {port}")
+                    }
+                }
             }
             ["offer", kind] => {
                 number += 1;
-                let call = open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)?;
-                let offer = sdp::offer(&call.capabilities, &here(&call.line), Direction::SendRecv);
-                calls.insert(number, call);
-                format!("{number} {}", in_one_line(&offer))
+                match open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)? {
+                    None => REFUSED.to_owned(),
+                    Some(call) => {
+                        let offer = sdp::offer(&call.capabilities, &here(&call.line), Direction::SendRecv);
+                        calls.insert(number, call);
+                        format!("{number} {}", in_one_line(&offer))
+                    }
+                }
             }
             ["answer", kind, ..] => {
                 number += 1;
-                let call = open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)?;
+                let call = open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)?
+                    .ok_or("the engine of the peers is too busy")?;
                 let (answer, agreed) = sdp::answer(&sdp_in(&order), &call.capabilities, &here(&call.line))?;
                 runtime.block_on(call.line.configure(agreed))?;
                 calls.insert(number, call);
@@ -116,8 +129,9 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
             ["engine"] => {
                 let stats = engine.stats();
                 format!(
-                    "sessions {} late {} skipped {} longest_us {} send_errors {} panics {}",
+                    "sessions {} load {} late {} skipped {} longest_us {} send_errors {} panics {}",
                     stats.sessions,
+                    stats.load,
                     stats.late_ticks,
                     stats.skipped_ticks,
                     stats.longest_tick_us,
@@ -166,6 +180,7 @@ fn sdp_in(order: &str) -> Vec<u8> {
     order.splitn(3, ' ').nth(2).unwrap_or_default().replace('\t', "\r\n").into_bytes()
 }
 
+/// `None`: refused.
 fn open(
     engine: &Engine,
     capabilities: Capabilities,
@@ -173,7 +188,7 @@ fn open(
     said: &Arc<[Arc<[i16]>]>,
     number: u64,
     pattern: Pattern,
-) -> Result<Call, Box<dyn Error>> {
+) -> Result<Option<Call>, Box<dyn Error>> {
     let recording = match recording {
         Some(path) => {
             std::fs::create_dir_all(path.parent().ok_or("no folder")?)?;
@@ -182,12 +197,15 @@ fn open(
         None => None,
     };
     let config = SessionConfig { ssrc_seed: number, ..SessionConfig::default() };
-    let (line, events) = engine.open(config, recording)?;
+    let (line, events) = match engine.open(config, recording) {
+        Err(OpenError::Overloaded(_)) => return Ok(None),
+        other => other?,
+    };
     let line = Arc::new(line);
     let played = Arc::new((AtomicU64::new(0), Notify::new()));
     let ears = tokio::spawn(listen(events, Arc::clone(&played)));
     let mouth = tokio::spawn(speak(Arc::clone(&line), Arc::clone(said), number, pattern, played));
-    Ok(Call { line, tasks: [ears, mouth], capabilities })
+    Ok(Some(Call { line, tasks: [ears, mouth], capabilities }))
 }
 
 async fn close(call: Call) -> Stats {

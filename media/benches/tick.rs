@@ -4,12 +4,16 @@
 
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use media::resample::Resampler;
 use media::sdp::{Codec, Negotiated};
 use media::vad::Vad;
 use media::{Channel, Mark, MediaSession, PlayChunk, SessionConfig, VadConfig};
+
+#[path = "../../benches/media/speech.rs"]
+mod person;
 
 fn time(name: &str, rounds: u32, mut work: impl FnMut()) -> f64 {
     (0..rounds / 10).for_each(|_| work());
@@ -20,18 +24,11 @@ fn time(name: &str, rounds: u32, mut work: impl FnMut()) -> f64 {
     each
 }
 
-/// Something with syllables, so that the voice detector has work for two thirds of the time.
-fn speech(rate: u32, seconds: u32) -> Vec<i16> {
-    (0..rate * seconds)
-        .map(|n| {
-            let time = f64::from(n) / f64::from(rate);
-            let loud = if (time * 3.0).fract() < 0.66 { 6_000.0 } else { 0.0 };
-            let voice: f64 = (1..8)
-                .map(|k| (std::f64::consts::TAU * 130.0 * f64::from(k) * time).sin() / f64::from(k))
-                .sum();
-            (loud * voice) as i16
-        })
-        .collect()
+/// What a person says in so many seconds, from a second on: what both sides of a call say is not the same, or each were the other's echo.
+fn speech(rate: u32, from: usize, seconds: usize) -> Vec<i16> {
+    static PERSON: OnceLock<Vec<i16>> = OnceLock::new();
+    let person = PERSON.get_or_init(person::person);
+    media::resample::convert(&person[from * 8_000..(from + seconds) * 8_000], 8_000, rate)
 }
 
 struct Call {
@@ -56,7 +53,7 @@ impl Call {
         let remote = "192.0.2.1:4000".parse().expect("an address");
         session.configure(now, &Negotiated::plain(codec, remote));
         if speaks {
-            let chunk: std::sync::Arc<[i16]> = speech(22_050, 10).into();
+            let chunk: std::sync::Arc<[i16]> = speech(22_050, 60, 10).into();
             for _ in 0..100 {
                 let chunk = PlayChunk { mark: Mark(1), rate: 22_050, pcm: chunk.clone(), last: false };
                 session.play(chunk).expect("room");
@@ -134,7 +131,8 @@ fn packets(codec: Codec, rate: u32, pcm: Vec<i16>) -> (Codec, Vec<Vec<u8>>) {
 }
 
 fn main() {
-    let spoken = packets(Codec::Pcmu, 8_000, speech(8_000, 30));
+    println!("{}", if person::is_a_person() { "a person's prompts" } else { "made of syllables" });
+    let spoken = packets(Codec::Pcmu, 8_000, speech(8_000, 0, 30));
     let silent = packets(Codec::Pcmu, 8_000, vec![0; 240_000]);
     calls("one call, both sides silent", 1, &silent, false, false);
     calls("one call, the peer speaks", 1, &spoken, false, false);
@@ -145,7 +143,7 @@ fn main() {
     calls("100 calls, both speak", 100, &spoken, true, false);
     for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus] {
         let name = |what: &str| format!("100 calls, both speak, {}{what}", codec.name());
-        let spoken = packets(codec, 16_000, speech(16_000, 30));
+        let spoken = packets(codec, 16_000, speech(16_000, 0, 30));
         calls(&name(""), 100, &spoken, true, false);
         calls(&name(", recorded"), 100, &spoken, true, true);
     }
@@ -153,7 +151,7 @@ fn main() {
     for (from, to) in
         [(8_000u32, 16_000u32), (16_000, 8_000), (22_050, 8_000), (24_000, 8_000), (44_100, 8_000)]
     {
-        let frame = speech(from, 1)[..from as usize / 50].to_vec();
+        let frame = speech(from, 0, 1)[..from as usize / 50].to_vec();
         let mut out = Vec::with_capacity(4_096);
         let mut resampler = Resampler::new(from, to);
         time(&format!("resampler {from} → {to}, 20 ms"), 20_000, || {
@@ -166,7 +164,7 @@ fn main() {
         black_box(Resampler::new(22_050, 8_000));
     });
     let now = Instant::now();
-    let wide = media::resample::convert(&speech(8_000, 10), 8_000, 16_000);
+    let wide = media::resample::convert(&speech(8_000, 0, 10), 8_000, 16_000);
     let mut vad = Vad::new(VadConfig::default());
     let mut at = 0;
     time("voice detector, 20 ms of speech", 20_000, || {

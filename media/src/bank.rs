@@ -1,12 +1,13 @@
 //! Filters for one change of the sampling rate, shared by all streams that make it.
 //!
 //! Where `to / from` is a fraction of small numbers, L / M, only L positions between two input samples ever occur. For each there is a filter: a
-//! sinc under a Blackman window around that very position. A bank of them has some hundred kilobytes and takes a millisecond to make; so it is made
+//! sinc under a Blackman window around that very position. A bank of them has some ten kilobytes and takes a millisecond to make; so it is made
 //! once and kept for whoever comes next, and a stream has nothing but its past.
+//!
+//! Taps are integers, as samples are: every x86-64 and ARM multiplies eight pairs of those with one instruction, but only four pairs of floats. What
+//! rounding them to 1/16,384 adds is 74 dB below the sound.
 
 use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::resample::round;
 
 /// Taps of each filter.
 pub(crate) const TAPS: usize = 128;
@@ -14,6 +15,8 @@ pub(crate) const TAPS: usize = 128;
 const MOST: u32 = 512;
 /// The middle of the transition, as a share of the lower of the two bands: the window is so wide that the stop band begins at its edge, nearly.
 const EDGE: f64 = 0.97;
+/// The taps of a filter add up to this. Their sizes add up to less than four times as much, so that no sum of products overflows.
+const ONE: i32 = 1 << 14;
 /// Banks that are kept, the one used last first. Speech has one rate or two, so there is seldom a third.
 const KEPT: usize = 8;
 /// Input that is taken at a time.
@@ -26,7 +29,7 @@ pub(crate) struct Bank {
     to: u32,
     /// From one output to the next: whole input samples, and positions.
     step: (usize, usize),
-    filters: Box<[[f32; TAPS]]>,
+    filters: Box<[[i16; TAPS]]>,
 }
 
 impl Bank {
@@ -60,7 +63,7 @@ impl Bank {
 }
 
 /// The filter for what lies so far (0 to 1) behind the middle tap.
-fn filter(position: f64, band: f64) -> [f32; TAPS] {
+fn filter(position: f64, band: f64) -> [i16; TAPS] {
     let mut taps = [0.0; TAPS];
     for (index, tap) in taps.iter_mut().enumerate() {
         let offset = index as f64 - (TAPS / 2 - 1) as f64 - position;
@@ -70,7 +73,13 @@ fn filter(position: f64, band: f64) -> [f32; TAPS] {
         *tap = sinc * (0.42 + 0.5 * turn.cos() + 0.08 * (2.0 * turn).cos());
     }
     let sum: f64 = taps.iter().sum();
-    taps.map(|tap| (tap / sum) as f32)
+    let mut taps = taps.map(|tap: f64| (tap / sum * f64::from(ONE)).round() as i16);
+    // What is constant stays so: the largest tap bears what rounding took from all, or gave.
+    let rounded: i32 = taps.iter().map(|&tap| i32::from(tap)).sum();
+    if let Some(largest) = taps.iter_mut().max() {
+        *largest += (ONE - rounded) as i16;
+    }
+    taps
 }
 
 pub(crate) fn gcd(a: u32, b: u32) -> u32 {
@@ -80,7 +89,7 @@ pub(crate) fn gcd(a: u32, b: u32) -> u32 {
 /// One stream that goes through a bank.
 pub(crate) struct Stream {
     bank: Arc<Bank>,
-    samples: [f32; TAPS + PIECE],
+    samples: [i16; TAPS + PIECE],
     filled: usize,
     /// Where the next output's window begins, possibly beyond what is there, and its position.
     start: usize,
@@ -89,14 +98,14 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(bank: Arc<Bank>) -> Stream {
-        let mut stream = Stream { bank, samples: [0.0; TAPS + PIECE], filled: 0, start: 0, position: 0 };
+        let mut stream = Stream { bank, samples: [0; TAPS + PIECE], filled: 0, start: 0, position: 0 };
         stream.reset();
         stream
     }
 
     /// Silence stands before the first sample, so that the first output is of that very moment.
     pub(crate) fn reset(&mut self) {
-        self.samples[..TAPS].fill(0.0);
+        self.samples[..TAPS].fill(0);
         self.filled = TAPS / 2 - 1;
         self.start = 0;
         self.position = 0;
@@ -108,12 +117,11 @@ impl Stream {
             let taken = input.len().min(self.samples.len() - self.filled);
             let (now, later) = input.split_at(taken);
             input = later;
-            for (sample, &fresh) in self.samples[self.filled..].iter_mut().zip(now) {
-                *sample = f32::from(fresh);
-            }
+            self.samples[self.filled..self.filled + taken].copy_from_slice(now);
             self.filled += taken;
-            while let Some(window) = self.samples[..self.filled].get(self.start..self.start + TAPS) {
-                out.push(round(dot(window, &self.bank.filters[self.position])));
+            let samples = &self.samples[..self.filled];
+            while let Some(window) = samples.get(self.start..).and_then(|from| from.first_chunk()) {
+                out.push(filtered(window, &self.bank.filters[self.position]));
                 self.start += whole;
                 self.position += part;
                 if self.position >= self.bank.filters.len() {
@@ -129,15 +137,19 @@ impl Stream {
     }
 }
 
-/// In sixteen sums that do not wait for one another.
-fn dot(window: &[f32], filter: &[f32; TAPS]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    for (window, filter) in window.chunks_exact(16).zip(filter.chunks_exact(16)) {
-        for lane in 0..16 {
-            lanes[lane] += window[lane] * filter[lane];
+/// The sum of products, rounded, and within bounds.
+fn filtered(window: &[i16; TAPS], filter: &[i16; TAPS]) -> i16 {
+    let mut sum = ONE / 2;
+    // In rows of 32, which is what the compiler makes the fewest instructions of.
+    for (samples, taps) in window.as_chunks::<32>().0.iter().zip(filter.as_chunks::<32>().0) {
+        let mut row = 0i32;
+        for lane in 0..32 {
+            // It cannot wrap, and where that is checked at each step there are no steps of eight.
+            row = row.wrapping_add(i32::from(samples[lane]) * i32::from(taps[lane]));
         }
+        sum = sum.wrapping_add(row);
     }
-    lanes.iter().sum()
+    (sum >> ONE.trailing_zeros()).clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
 #[cfg(test)]
@@ -155,6 +167,21 @@ mod tests {
         }
         assert_eq!((banks.len(), banks[0].from, banks[KEPT - 1].from), (KEPT, 19_000, 13_000));
         assert!(Bank::of(8_000, 7_999).is_none(), "a filter for each of 7,999 positions");
+    }
+
+    #[test]
+    fn the_loudest_sound_does_not_overflow() {
+        for (from, to) in [(22_050, 8_000), (192_000, 4_000), (8_000, 22_050), (24_000, 16_000)] {
+            let bank = Bank::of(from, to).expect("few positions");
+            for filter in &bank.filters {
+                assert_eq!(filter.iter().map(|&tap| i32::from(tap)).sum::<i32>(), ONE);
+                let sizes: u32 = filter.iter().map(|tap| u32::from(tap.unsigned_abs())).sum();
+                assert!(sizes < 4 * ONE as u32 - 1, "{from} → {to}: {sizes}");
+                let loudest = filter.map(|tap| if tap < 0 { i16::MIN } else { i16::MAX });
+                assert_eq!(filtered(&loudest, filter), i16::MAX);
+                assert_eq!(filtered(&loudest.map(|sample| !sample), filter), i16::MIN);
+            }
+        }
     }
 
     #[test]

@@ -12,8 +12,12 @@
 //! A caller who speaks over the echo adds energy that nothing explains. An echo that was found is looked for at its own delay first, which
 //! costs next to nothing, and its loudness then excuses the frames in which whispered consonants leave too little to compare.
 
+mod products;
+
 use crate::LINE_FRAME;
 use crate::rate::{Rate, Sound};
+use crate::resample::round;
+use products::Transforms;
 
 /// Samples of one tick at 4 kHz.
 const TICK: usize = LINE_FRAME / 2;
@@ -47,8 +51,8 @@ const NEW: u32 = 10;
 const SOUND: f32 = WINDOW as f32 * 16.0 * 16.0;
 
 pub(crate) struct Echo {
-    /// What was sent; the last [`SENT`] before `end` count. It is moved to the front when the end is reached, and not before.
-    sent: Box<[f32; SENT + SPARE]>,
+    /// What was sent; the last [`SENT`] before `end` count. Whole numbers, for that is half as much to fetch from memory. It is moved to the front when the end is reached, and not before.
+    sent: Box<[i16; SENT + SPARE]>,
     end: usize,
     heard: [f32; HEARD],
     halve_sent: Halve,
@@ -59,6 +63,7 @@ pub(crate) struct Echo {
     /// Searches at all delays in a row that found nothing, those left out counted too; and ticks since it was asked last.
     misses: u32,
     unasked: u32,
+    transforms: &'static Transforms,
 }
 
 /// An echo that was found.
@@ -75,7 +80,7 @@ struct Path {
 impl Echo {
     pub(crate) fn new() -> Self {
         Echo {
-            sent: Box::new([0.0; SENT + SPARE]),
+            sent: Box::new([0; SENT + SPARE]),
             end: SENT,
             heard: [0.0; HEARD],
             halve_sent: Halve::default(),
@@ -84,6 +89,7 @@ impl Echo {
             path: None,
             misses: 0,
             unasked: 0,
+            transforms: Transforms::get(),
         }
     }
 
@@ -97,7 +103,11 @@ impl Echo {
             self.sent.copy_within(SPARE + TICK.., 0);
             self.end = SENT - TICK;
         }
-        self.halve_sent.push(pcm, &mut self.sent[self.end..self.end + TICK]);
+        let mut fresh = [0.0; TICK];
+        self.halve_sent.push(pcm, &mut fresh);
+        for (sent, fresh) in self.sent[self.end..].iter_mut().zip(&fresh) {
+            *sent = round(*fresh);
+        }
         self.end += TICK;
     }
 
@@ -126,9 +136,7 @@ impl Echo {
         }
         let mut least = UNKNOWN;
         if let Some(path) = self.path {
-            let from = path.delay.saturating_sub(2 * BESIDE);
-            let to = (path.delay + 2 * BESIDE).min(LONGEST);
-            let found = self.search(&filter, &heard, energy, from, to);
+            let found = self.search_around(path.delay, &filter, &heard, energy);
             if found.explained >= CERTAIN {
                 self.found(found.delay);
                 return true;
@@ -143,7 +151,7 @@ impl Echo {
             }
         }
         let is_left_out = self.misses >= SURE && !self.misses.is_multiple_of(NOW_AND_THEN);
-        let found = (!is_left_out).then(|| self.search(&filter, &heard, energy, 0, LONGEST));
+        let found = (!is_left_out).then(|| self.search_all(&filter, &heard, energy));
         let echo = found.filter(|found| found.explained >= least);
         let is_echo = echo.is_some();
         self.misses = if is_echo { 0 } else { self.misses.saturating_add(1) };
@@ -157,7 +165,7 @@ impl Echo {
     }
 
     fn found(&mut self, delay: usize) {
-        let sent = energy(self.window(delay)).max(SOUND);
+        let sent = energy(&self.window(delay)).max(SOUND);
         let now = energy(&self.heard[ORDER..]) / sent;
         let gain = match self.path {
             Some(path) if path.delay.abs_diff(delay) <= BESIDE => path.gain + (now - path.gain) / 8.0,
@@ -179,50 +187,107 @@ impl Echo {
         energy(&window[end - TICK..]).max(energy(&window[end - 2 * TICK..end - TICK]) / 4.0) * path.gain
     }
 
-    fn window(&self, delay: usize) -> &[f32] {
-        &self.sent[self.end - delay - WINDOW..self.end - delay]
+    fn window(&self, delay: usize) -> [f32; WINDOW] {
+        let mut window = [0.0; WINDOW];
+        for (sample, sent) in window.iter_mut().zip(&self.sent[self.end - delay - WINDOW..]) {
+            *sample = f32::from(*sent);
+        }
+        window
     }
 
-    /// The delay between `from` and `to` at which what was sent explains the most of `heard`.
-    fn search(
+    /// The delay at which what was sent explains the most of `heard`.
+    fn search_all(&self, filter: &[f32; ORDER], heard: &[f32; WINDOW], energy_heard: f32) -> Found {
+        let mut white = [0.0; LONGEST + WINDOW];
+        whiten(filter, &self.sent[self.end - SENT..self.end], &mut white);
+        let mut shares = [0.0; LONGEST + 1];
+        self.transforms.products(heard, &white, &mut shares);
+        explained::<{ LONGEST + WINDOW }>(&white, energy_heard, &mut shares, LONGEST)
+    }
+
+    /// The same for delays within 4 ms of one.
+    fn search_around(
         &self,
+        delay: usize,
         filter: &[f32; ORDER],
         heard: &[f32; WINDOW],
         energy_heard: f32,
-        from: usize,
-        to: usize,
     ) -> Found {
-        // White from the oldest sample that the longest delay reaches to the newest that the shortest does.
-        let (oldest, newest) = (SENT - to - WINDOW, SENT - from);
-        let mut white = [0.0f32; SENT];
-        let before = self.end - SENT;
-        whiten(filter, &self.sent[before + oldest - ORDER..before + newest], &mut white[oldest..newest]);
-        let mut shares = [0.0f32; LONGEST + 1];
-        let mut sent = energy(&white[SENT - to - WINDOW..SENT - to]);
-        let mut best = (0.0, to);
-        for delay in (from..=to).rev() {
-            let start = SENT - delay - WINDOW;
-            // Silence explains nothing, and dividing by it explains everything.
-            let share = if sent > SOUND / 64.0 {
-                let common = dot(heard, &white[start..start + WINDOW]);
-                common * common / (sent * energy_heard)
-            } else {
-                0.0
-            };
-            shares[delay] = share;
-            if share > best.0 {
-                best = (share, delay);
-            }
-            if delay > from {
-                let (leaves, comes) = (white[start], white[start + WINDOW]);
-                sent = (sent + comes * comes - leaves * leaves).max(0.0);
-            }
+        let from = delay.saturating_sub(2 * BESIDE);
+        let to = (delay + 2 * BESIDE).min(LONGEST);
+        let mut white = [0.0; 4 * BESIDE + WINDOW];
+        let white = &mut white[..to - from + WINDOW];
+        let end = self.end - from;
+        whiten(filter, &self.sent[end - white.len() - ORDER..end], white);
+        let mut shares = [0.0; 4 * BESIDE + 1];
+        let shares = &mut shares[..=to - from];
+        for (share, window) in shares.iter_mut().zip(white.windows(WINDOW)) {
+            *share = dot(heard, window);
         }
-        let delay = best.1;
-        let around = &shares[delay.saturating_sub(BESIDE).max(from)..=(delay + BESIDE).min(to)];
-        // What chance alone would explain is taken off.
-        let chance = around.len() as f32 / WINDOW as f32;
-        Found { delay, explained: around.iter().sum::<f32>() - chance }
+        explained::<{ 4 * BESIDE + WINDOW }>(white, energy_heard, shares, to)
+    }
+}
+
+/// Makes of the products of what was heard with what was sent (white) the shares that it explains, place by place, and finds the most of them. The
+/// first place is the longest delay. `MOST`: samples for which there is to be room.
+fn explained<const MOST: usize>(
+    white: &[f32],
+    energy_heard: f32,
+    products: &mut [f32],
+    longest: usize,
+) -> Found {
+    let mut energies = [0.0; MOST];
+    let energies = &mut energies[..white.len()];
+    slide::<MOST>(white, energies);
+    for (share, energy) in products.iter_mut().zip(&*energies) {
+        // Silence explains nothing, and dividing by it explains everything. Dividing comes first, so that there is no branch.
+        let explained = *share * *share / (energy.max(1.0) * energy_heard);
+        *share = if *energy > SOUND / 64.0 { explained } else { 0.0 };
+    }
+    let shares = products;
+    let most = largest(shares);
+    let place = shares.iter().position(|share| *share >= most).unwrap_or(0);
+    let around = &shares[place.saturating_sub(BESIDE)..=(place + BESIDE).min(shares.len() - 1)];
+    // What chance alone would explain is taken off.
+    let chance = around.len() as f32 / WINDOW as f32;
+    Found { delay: longest - place, explained: around.iter().sum::<f32>() - chance }
+}
+
+/// The energy of each window, by its beginning. Not each from the one before, for that would be a chain in which every sum waits for the last; but
+/// those of 4 samples give those of 16, and so on.
+fn slide<const MOST: usize>(white: &[f32], energies: &mut [f32]) {
+    const { assert!(WINDOW == 256 + 64) };
+    let mut room = [0.0; MOST];
+    let room = &mut room[..white.len()];
+    for (energy, sample) in energies.iter_mut().zip(white) {
+        *energy = sample * sample;
+    }
+    fours(energies, 1, room);
+    fours(room, 4, energies);
+    fours(energies, 16, room);
+    fours(room, 64, energies);
+    for (energy, rest) in energies.iter_mut().zip(&room[256..]) {
+        *energy += rest;
+    }
+}
+
+/// Of numbers that are not below zero.
+fn largest(values: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let rows = values.chunks_exact(16);
+    let rest = rows.remainder().iter();
+    for row in rows {
+        for lane in 0..16 {
+            lanes[lane] = if row[lane] > lanes[lane] { row[lane] } else { lanes[lane] };
+        }
+    }
+    rest.chain(&lanes).fold(0.0, |most, &value| if value > most { value } else { most })
+}
+
+/// Sums of four that stand so far apart.
+fn fours(from: &[f32], apart: usize, to: &mut [f32]) {
+    let (second, third, fourth) = (&from[apart..], &from[2 * apart..], &from[3 * apart..]);
+    for ((((to, a), b), c), d) in to.iter_mut().zip(from).zip(second).zip(third).zip(fourth) {
+        *to = (a + b) + (c + d);
     }
 }
 
@@ -257,16 +322,31 @@ fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
 }
 
 /// What the prediction does not foresee of `pcm[ORDER..]`.
-fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
-    let length = out.len().min(pcm.len() - ORDER);
-    let out = &mut out[..length];
-    out.copy_from_slice(&pcm[ORDER..ORDER + length]);
-    // A term for all samples, then the next: so the compiler may take four samples at a time.
-    for (index, value) in filter.iter().enumerate() {
-        let past = &pcm[ORDER - 1 - index..ORDER - 1 - index + length];
-        for (out, past) in out.iter_mut().zip(past) {
-            *out -= value * past;
+fn whiten<T: Copy + Into<f32>>(filter: &[f32; ORDER], pcm: &[T], out: &mut [f32]) {
+    const ROW: usize = 16;
+    let (mut rows, mut windows) = (out.chunks_exact_mut(ROW), pcm.windows(ORDER + ROW).step_by(ROW));
+    for (row, window) in rows.by_ref().zip(windows.by_ref()) {
+        // A term for all of a row, then the next: sixteen sums that do not wait for one another.
+        let mut samples = [0.0f32; ORDER + ROW];
+        for (sample, value) in samples.iter_mut().zip(window) {
+            *sample = (*value).into();
         }
+        let mut left = [0.0f32; ROW];
+        left.copy_from_slice(&samples[ORDER..]);
+        for (index, value) in filter.iter().enumerate() {
+            let past = &samples[ORDER - 1 - index..ORDER - 1 - index + ROW];
+            for lane in 0..ROW {
+                left[lane] -= value * past[lane];
+            }
+        }
+        row.copy_from_slice(&left);
+    }
+    let rest = rows.into_remainder();
+    let start = pcm.len() - rest.len() - ORDER;
+    for (out, window) in rest.iter_mut().zip(pcm[start..].windows(ORDER + 1)) {
+        let foreseen: f32 =
+            filter.iter().zip(window[..ORDER].iter().rev()).map(|(a, b)| a * (*b).into()).sum();
+        *out = window[ORDER].into() - foreseen;
     }
 }
 
