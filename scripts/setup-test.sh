@@ -7,6 +7,7 @@ kamailio_was_there=$([ -x /usr/sbin/kamailio ] && echo yes || true)
 ./install.sh setup-test <<'LIST'
 sip-tester                      SIPp, the load caller
 baresip-core                    baresip, the softphone
+opus-tools                      opusdec, which plays recordings as Opus
 kamailio                        the registrar and proxy that plays the carrier
 asterisk-core-sounds-en-wav     sentences spoken by a person, for the caller to say
 wrk                             the load of bench-api

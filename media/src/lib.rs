@@ -38,6 +38,7 @@ mod latch;
 mod mix;
 #[cfg(feature = "net")]
 pub mod net;
+mod opus_file;
 mod playout;
 pub mod quality;
 mod rate;
@@ -63,6 +64,7 @@ pub use codec::g711;
 pub use error::{DigitsError, PlayError};
 pub use event::{Event, Hushed, Mark, PlayChunk};
 pub use jitter::JitterConfig;
+pub use opus_file::OpusFile;
 pub use quality::Quality;
 pub use rate::{Block, Rate, Sound};
 pub use returns::Returns;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use reqwest::Method;
 
 use super::operator::Where;
 use crate::config::Config;
@@ -93,7 +94,7 @@ async fn to_file(place: &Where, path: &Path) -> anyhow::Result<crate::store::Ext
 
 async fn write(place: &Where, out: &mut impl Write) -> anyhow::Result<()> {
     if let Some(gateway) = place.running().await {
-        return gateway.download("/v1/admin/backup", out).await;
+        return gateway.download(Method::POST, "/v1/admin/backup", out).await;
     }
     eprintln!("no gateway answers; reading the folder {}", place.data.display());
     let store = Store::open_present(&place.data)?;

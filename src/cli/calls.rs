@@ -1,10 +1,14 @@
 //! `offhook calls`: a client of the running gateway.
 
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::{Args, Subcommand};
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::gateway::{Gateway, safe};
@@ -19,7 +23,9 @@ Examples:
   offhook calls list
   offhook calls show call_0123456789 --timeline
   offhook calls say call_0123456789 'Please hold the line.'
+  offhook calls pause-recording call_0123456789
   offhook calls hangup call_0123456789
+  offhook calls recording call_0123456789 --format opus --out call.opus
   offhook calls --url http://10.0.0.5:8080 --key-file ./admin.key list --json")]
 pub(super) struct CallsArgs {
     /// Where the gateway's HTTP interface is
@@ -94,6 +100,40 @@ enum Verb {
     },
     /// What was said
     Transcript { id: String },
+    /// Record silence from here on, on both sides: for what must not be kept
+    PauseRecording { id: String },
+    /// Go on recording
+    ResumeRecording { id: String },
+    /// The recording of a call that is over: the other side left, we right
+    Recording {
+        id: String,
+        /// As in `recordings` of the call; 0 is the call's own
+        #[arg(long, default_value_t = 0)]
+        part: u32,
+        #[arg(long, value_enum, default_value_t = Format::Wav)]
+        format: Format,
+        /// The file to be written, which must not be there yet; `-` for standard output
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Wav,
+    Mp3,
+    /// In Ogg
+    Opus,
+}
+
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Format::Wav => "wav",
+            Format::Mp3 => "mp3",
+            Format::Opus => "opus",
+        }
+    }
 }
 
 pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
@@ -131,6 +171,13 @@ pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
             steer(&gateway, &id, "digits", &json!({ "digits": digits })).await?;
         }
         Verb::Transfer { id, to } => steer(&gateway, &id, "transfer", &json!({ "to": to })).await?,
+        Verb::PauseRecording { id } => steer(&gateway, &id, "recording/pause", &json!({})).await?,
+        Verb::ResumeRecording { id } => steer(&gateway, &id, "recording/resume", &json!({})).await?,
+        Verb::Recording { id, part, format, out } => {
+            let (id, format) = (safe(&id), format.name());
+            let path = format!("/v1/calls/{id}/recording?part={part}&format={format}");
+            fetch(&gateway, &path, &out).await?;
+        }
         Verb::Transcript { id } => {
             let answer = gateway.get(&format!("/v1/calls/{}/transcript", safe(&id))).await?;
             for fragment in answer["fragments"].as_array().into_iter().flatten() {
@@ -148,6 +195,26 @@ async fn steer(gateway: &Gateway, id: &str, verb: &str, body: &Value) -> anyhow:
         println!("{answer}");
     }
     Ok(())
+}
+
+/// What a caller said is for the eyes of whoever asked for it alone (mode 600). What broke off is not left behind.
+async fn fetch(gateway: &Gateway, path: &str, out: &Path) -> anyhow::Result<()> {
+    if out == Path::new("-") {
+        let mut out = io::stdout();
+        if out.is_terminal() {
+            bail!("a terminal cannot show sound; name a file, or pipe it on");
+        }
+        return gateway.download(Method::GET, path, &mut out).await;
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(out);
+    let file = file.with_context(|| format!("cannot write {}", out.display()))?;
+    let mut file = BufWriter::new(file);
+    let fetched = gateway.download(Method::GET, path, &mut file).await;
+    if fetched.is_err() {
+        let _ = fs::remove_file(out);
+    }
+    fetched?;
+    Ok(file.flush()?)
 }
 
 fn list(answer: &Value) {

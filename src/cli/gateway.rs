@@ -52,9 +52,14 @@ impl Gateway {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
-    /// Posts nothing, and writes the answer down, however long it is.
-    pub(super) async fn download(&self, path: &str, out: &mut impl std::io::Write) -> anyhow::Result<()> {
-        let request = self.request(Method::POST, path).send();
+    /// Asks with nothing in the body, and writes the answer down, however long it is.
+    pub(super) async fn download(
+        &self,
+        method: Method,
+        path: &str,
+        out: &mut impl std::io::Write,
+    ) -> anyhow::Result<()> {
+        let request = self.request(method, path).send();
         let answer = request.await.with_context(|| format!("no gateway answers at {}", self.url))?;
         let status = answer.status();
         if !status.is_success() {

@@ -2,7 +2,7 @@
 
 use models::catalog;
 
-use super::mp3::Mp3;
+use super::coder::{Coder, serial};
 use super::{Error, Gateway, Kind, SoundFormat};
 use crate::call::Unspoken;
 use crate::domain::{Principal, Private, Scope};
@@ -52,7 +52,8 @@ pub struct Speak {
     #[serde(default)]
     #[schema(minimum = 0.5, maximum = 2.0, default = 1.0)]
     pub speed: Option<f32>,
-    /// WAV: 16 bits, one channel, at the voice's own rate. MP3: one channel, 32 kbit/s.
+    /// WAV: 16 bits, one channel, at the voice's own rate. MP3: one channel, 32 kbit/s. Opus: one
+    /// channel in Ogg, some 24 kbit/s.
     #[serde(default)]
     pub format: SoundFormat,
 }
@@ -132,13 +133,16 @@ impl Gateway {
                 Error::coded(Kind::Unavailable, "speech_failed", "the voice failed; see the log")
             }
         })?;
+        let serial = serial(text);
         let made = tokio::task::spawn_blocking(move || match format {
-            SoundFormat::Wav => Ok(Spoken { content_type: "audio/wav", bytes: wav(pcm.rate, &pcm.samples) }),
-            SoundFormat::Mp3 => {
-                let mut mp3 = Mp3::new(pcm.rate, 1)?;
-                let mut bytes = mp3.push(&pcm.samples)?;
-                bytes.extend(mp3.finish()?);
-                Ok(Spoken { content_type: "audio/mpeg", bytes })
+            SoundFormat::Wav => {
+                Ok(Spoken { content_type: format.content_type(), bytes: wav(pcm.rate, &pcm.samples) })
+            }
+            SoundFormat::Mp3 | SoundFormat::Opus => {
+                let mut coder = Coder::new(format, pcm.rate, 1, serial)?;
+                let mut bytes = coder.push(&pcm.samples)?;
+                bytes.extend(coder.finish()?);
+                Ok(Spoken { content_type: format.content_type(), bytes })
             }
         });
         let failed = |error: std::io::Error| {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::mp3::Mp3;
+use super::coder::{Coder, serial};
 use super::{Error, Gateway, Kind};
 use crate::domain::{
     AccountId, Call, CallId, CallReport, Fragment, Principal, Private, Scope, Speaker, Status,
@@ -35,6 +35,30 @@ pub enum SoundFormat {
     #[default]
     Wav,
     Mp3,
+    /// Opus in Ogg.
+    Opus,
+}
+
+impl SoundFormat {
+    const ALL: [Self; 3] = [Self::Wav, Self::Mp3, Self::Opus];
+
+    /// As requests and links name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wav => "wav",
+            Self::Mp3 => "mp3",
+            Self::Opus => "opus",
+        }
+    }
+
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Wav => "audio/wav",
+            Self::Mp3 => "audio/mpeg",
+            Self::Opus => "audio/ogg",
+        }
+    }
 }
 
 /// A link to a recording that a client asks for.
@@ -85,8 +109,7 @@ impl Seal {
     }
 
     fn sign(&self, call: &CallId, part: u32, format: SoundFormat, until: i64) -> String {
-        let format = if format == SoundFormat::Mp3 { "mp3" } else { "wav" };
-        let text = format!("{call}.{part}.{format}.{until}");
+        let text = format!("{call}.{part}.{}.{until}", format.name());
         let proof: String =
             self.mac(&text).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{text}.{proof}")
@@ -102,7 +125,7 @@ impl Seal {
         self.mac(text).verify_slice(&bytes?).ok()?;
         let mut parts = text.split('.');
         let (call, part, format, until) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let format = if format == "mp3" { SoundFormat::Mp3 } else { SoundFormat::Wav };
+        let format = SoundFormat::ALL.into_iter().find(|known| known.name() == format)?;
         (until.parse::<i64>().ok()? > now).then_some(())?;
         Some((call.parse().ok()?, part.parse().ok()?, format))
     }
@@ -111,6 +134,8 @@ impl Seal {
 /// A recording to be sent.
 pub struct Sound {
     reading: Reading,
+    /// Of a stream that is made of it: another one for each recording, so that such files may be put one behind the other.
+    serial: u32,
 }
 
 impl Gateway {
@@ -163,7 +188,7 @@ impl Gateway {
         })?;
         let none = format!("call {id} has no recording {part}; it is there when the call is over");
         let reading = reading.ok_or_else(|| Error::coded(Kind::NotFound, "no_recording", none))?;
-        Ok(Sound { reading })
+        Ok(Sound { reading, serial: serial(&format!("{id}.{part}")) })
     }
 }
 
@@ -178,11 +203,11 @@ impl Sound {
         self.reading.read(at, length)
     }
 
-    /// The whole as MP3, piece by piece.
+    /// The whole in another format than WAV, piece by piece.
     ///
     /// # Errors
-    /// What was recorded is no WAV that could be turned into one. Blocks.
-    pub fn mp3(self) -> io::Result<Pieces> {
+    /// What was recorded is no WAV that could be turned into it. Blocks.
+    pub fn coded(self, format: SoundFormat) -> io::Result<Pieces> {
         let head = self.reading.read(0, HEAD)?;
         let number = |at: usize, bytes: usize| {
             let part = head.get(at..at + bytes).unwrap_or_default();
@@ -192,8 +217,8 @@ impl Sound {
         if head.len() < HEAD || !head.starts_with(b"RIFF") || bits != 16 || !(1..=2).contains(&channels) {
             return Err(io::Error::other("the recording is no WAV of 16 bits"));
         }
-        let mp3 = Mp3::new(rate, if channels == 1 { 1 } else { 2 })?;
-        Ok(Pieces { sound: self, at: HEAD as u64, mp3: Some(mp3) })
+        let coder = Coder::new(format, rate, if channels == 1 { 1 } else { 2 }, self.serial)?;
+        Ok(Pieces { sound: self, at: HEAD as u64, coder: Some(coder) })
     }
 }
 
@@ -202,24 +227,24 @@ const HEAD: usize = 44;
 /// Of the WAV, read at once: whole samples of two channels.
 const PIECE: usize = 64 << 10;
 
-/// A recording as MP3.
+/// A recording on its way into another format.
 pub struct Pieces {
     sound: Sound,
     at: u64,
-    mp3: Option<Mp3>,
+    coder: Option<Coder>,
 }
 
 impl Pieces {
     /// The next piece; `None` after the last. Blocks.
     pub fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let Some(mp3) = &mut self.mp3 else { return Ok(None) };
+        let Some(coder) = &mut self.coder else { return Ok(None) };
         let bytes = self.sound.read(self.at, PIECE)?;
         self.at += bytes.len() as u64;
         let pcm: Vec<i16> = bytes.chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect();
         if pcm.is_empty() {
-            return self.mp3.take().map(Mp3::finish).transpose();
+            return self.coder.take().map(Coder::finish).transpose();
         }
-        mp3.push(&pcm).map(Some)
+        coder.push(&pcm).map(Some)
     }
 }
 
@@ -254,6 +279,9 @@ mod tests {
         assert_eq!(seal.open(&token, 1_000), None, "its time is over");
         assert_eq!(seal.open(&token.replace(".2.", ".1."), 999), None, "another recording");
         assert_eq!(Seal::new([4; 32]).open(&token, 999), None, "another box");
+        for format in SoundFormat::ALL {
+            assert_eq!(seal.open(&seal.sign(&call, 0, format, 1_000), 999), Some((call.clone(), 0, format)));
+        }
         for wrong in ["", ".", "a.b", &token[..token.len() - 1], &format!("{token}0")] {
             assert_eq!(seal.open(wrong, 999), None, "{wrong}");
         }

@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::support::{Api, NUMBER, Peer, Setting, World};
@@ -150,6 +151,19 @@ async fn words_and_sound(world: &World, api: &Api, path: &str) {
     assert_eq!((mp3.status().as_u16(), kind(&mp3)), (200, "audio/mpeg"));
     let mp3 = mp3.bytes().await.unwrap();
     assert!(mp3.len() > 100 && mp3.len() < whole.len(), "{} of {}", mp3.len(), whole.len());
+    let opus = get(format!("{url}?format=opus")).send().await.unwrap();
+    assert_eq!((opus.status().as_u16(), kind(&opus)), (200, "audio/ogg"));
+    let opus = opus.bytes().await.unwrap();
+    assert!(opus.starts_with(b"OggS") && opus.len() < whole.len(), "{} of {}", opus.len(), whole.len());
+    // As long as the WAV to the sample, by a player that is not ours.
+    let folder = tempfile::tempdir().unwrap();
+    let (coded, decoded) = (folder.path().join("call.opus"), folder.path().join("call.wav"));
+    std::fs::write(&coded, &opus).unwrap();
+    let player = Command::new("opusdec").arg("--quiet").args([&coded, &decoded]).output().await;
+    let player = player.expect("opusdec runs; scripts/setup-test.sh installs it");
+    assert!(player.status.success(), "{player:?}");
+    let (was, is) = (media::wav::parse(&whole).unwrap(), media::wav::read(&decoded).unwrap());
+    assert_eq!((is.rate, is.channels, is.samples.len()), (was.rate, was.channels, was.samples.len()));
     assert_eq!(get(format!("{url}?part=9")).send().await.unwrap().status().as_u16(), 404);
 
     let (status, link) = api.post(&format!("{path}/recording/url"), &json!({ "expires_in_s": 60 })).await;
@@ -158,6 +172,10 @@ async fn words_and_sound(world: &World, api: &Api, path: &str) {
     let heard = http.get(linked).send().await.unwrap();
     assert_eq!(heard.status().as_u16(), 200, "it needs no key");
     assert_eq!(heard.bytes().await.unwrap(), whole);
+    let (_, link) = api.post(&format!("{path}/recording/url"), &json!({ "format": "opus" })).await;
+    let heard = http.get(link["url"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(kind(&heard), "audio/ogg");
+    assert_eq!(heard.bytes().await.unwrap(), opus, "the same each time");
     let forged = linked.replace(".0.wav.", ".1.wav.");
     assert_eq!(http.get(forged).send().await.unwrap().status().as_u16(), 404);
 }

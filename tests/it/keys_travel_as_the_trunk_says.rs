@@ -5,10 +5,24 @@ use std::time::Duration;
 use offhook::domain::{self, EventKind};
 use serde_json::json;
 use sip::Event;
+use tokio::process::Command;
 
 use crate::support::{Api, NUMBER, Peer, Setting, World};
 
 const HELD: Duration = Duration::from_millis(200);
+
+/// `offhook calls …`, which must do it.
+async fn calls(world: &World, arguments: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_offhook"))
+        .arg("calls")
+        .args(arguments)
+        .args(["--url", &format!("http://{}", world.http), "--key-file"])
+        .arg(world.data.path().join("admin.key"))
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
 
 async fn called(setting: Setting) -> (World, Peer) {
     let mut world = World::start(setting).await;
@@ -80,15 +94,17 @@ async fn keys_that_are_not_to_be_kept_are_written_down_nowhere() {
 async fn a_recording_is_paused_and_goes_on_in_its_place() {
     let (mut world, mut phone) = called(Setting::default()).await;
     let api = Api::admin(&world);
-    let path = format!("/v1/calls/{}/recording", world.call_id("call.started").await);
+    let id = world.call_id("call.started").await;
+    let path = format!("/v1/calls/{id}/recording");
     let post = async |verb: &str| api.post(&format!("{path}/{verb}"), &json!({})).await.0;
     assert_eq!(post("pause").await, 202);
-    assert_eq!(post("pause").await, 202);
+    // Once more, as an operator does it.
+    calls(&world, &["pause-recording", id.as_str()]).await;
     // From here on to the end of the call.
     phone.sing(700.0).await;
     phone.press("1").await;
     world.event("the key behind the sound", |event| pressed(event) == Some('1')).await;
-    assert_eq!(post("resume").await, 202);
+    calls(&world, &["resume-recording", id.as_str()]).await;
     // A key is a turn when none has followed it for two seconds.
     world.event("the key's turn", |event| heard(event).is_some_and(|text| text.contains("pressed"))).await;
     phone.hang_up().await;
@@ -107,6 +123,16 @@ async fn a_recording_is_paused_and_goes_on_in_its_place() {
     let length = recording.samples.len() as u64 * 1_000 / u64::from(recording.rate) / 2;
     assert!(length + 300 >= call.duration_ms, "{length} ms of {} ms", call.duration_ms);
     assert_eq!(post("pause").await, 409, "the call is over");
+    for format in ["wav", "opus"] {
+        let out = world.data.path().join(format!("out.{format}"));
+        let out = out.to_str().unwrap();
+        calls(&world, &["recording", id.as_str(), "--format", format, "--out", out]).await;
+        let got = std::fs::read(out).unwrap();
+        match format {
+            "wav" => assert_eq!(got, std::fs::read(world.recording(&call)).unwrap()),
+            _ => assert!(got.starts_with(b"OggS") && got.windows(8).any(|eight| eight == b"OpusHead")),
+        }
+    }
     world.stop().await;
 }
 

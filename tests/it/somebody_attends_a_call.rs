@@ -1,6 +1,7 @@
 //! Somebody of the house listens to a call, whispers to one side, speaks with both; and tells the agent something.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use models::fake::FakeTranscriber;
 use offhook::domain::{CallId, EventKind, Principal, Private, Supervision, SupervisionMode, TransferMode};
@@ -79,6 +80,9 @@ async fn two_who_talk_are_heard_and_spoken_to_as_the_mode_says() {
     assert_eq!(post(&api, &id, "supervise", json!({ "mode": "barge" })).await.0, 202);
     alice.hears(DAVE).await;
     carol.hears(DAVE).await;
+    // Their keys are nobody's of the call, by whichever way they come.
+    dave.stack.send_dtmf(dave.leg.unwrap(), '7', Duration::from_millis(200)).await.unwrap();
+    dave.press("5").await;
     assert_eq!(post(&api, &id, "supervise", json!({ "mode": "listen" })).await.0, 202);
     alice.hears_nothing().await;
     carol.hears_nothing().await;
@@ -101,7 +105,9 @@ async fn two_who_talk_are_heard_and_spoken_to_as_the_mode_says() {
     alice.hears(CAROL).await;
     alice.hang_up().await;
     carol.ended().await;
-    world.until_ended().await;
+    let (call, events) = world.until_ended().await;
+    assert_eq!(call.digits.reveal(), "");
+    assert!(events.iter().all(|event| event.kind.name() != "call.dtmf"));
     world.stop().await;
 }
 

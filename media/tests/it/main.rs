@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "a test binary has no public face")]
 
+#[cfg(feature = "net")]
+mod a_disk_may_be_full;
 mod delay_adapts;
 mod digits_cross_a_line;
 mod echo_is_no_voice;
@@ -10,6 +12,7 @@ mod keys_come_once;
 mod link;
 mod lossy_lines_sound_right;
 mod no_bytes_make_it_panic;
+mod opus_files_hold_the_sound;
 #[cfg(feature = "net")]
 mod real_sockets;
 mod recordings_survive;

@@ -15,7 +15,7 @@ use crate::support::*;
 
 const LONG: Duration = Duration::from_secs(30);
 
-fn engine(first: u16) -> Engine {
+pub fn engine(first: u16) -> Engine {
     let config = EngineConfig {
         ports: first..=first + 19,
         quarantine: Duration::from_millis(200),
@@ -25,7 +25,7 @@ fn engine(first: u16) -> Engine {
 }
 
 /// Two lines of one engine that call one another, with offer and answer.
-async fn call(
+pub async fn call(
     engine: &Engine,
     recording: Option<Recording>,
 ) -> ((Line, Receiver<Event>), (Line, Receiver<Event>)) {
@@ -46,7 +46,7 @@ async fn call(
     (a, b)
 }
 
-async fn until<T>(events: &mut Receiver<Event>, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+pub async fn until<T>(events: &mut Receiver<Event>, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
     timeout(LONG, async {
         loop {
             let event = events.recv().await.expect("the line is open");

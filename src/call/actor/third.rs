@@ -119,7 +119,11 @@ impl Running {
                 third.side.gone = true;
                 self.third_is_gone();
             }
-            Signal::Ringing { .. } | Signal::Digit(..) | Signal::Progress { .. } => {}
+            // Told by the line as any other key of theirs, once; it goes nowhere, however it came.
+            Signal::Digit(digit, duration) => {
+                let _ = third.side.line.key_by_info(digit, duration).await;
+            }
+            Signal::Ringing { .. } | Signal::Progress { .. } => {}
         }
     }
 

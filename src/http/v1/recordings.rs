@@ -108,8 +108,8 @@ async fn get_transcript(
 
 /// Get a recording
 ///
-/// A stereo WAV, the other side left, we right, there when the call is over; parts of it by `Range`. Or, with `format=mp3`, an MP3, made
-/// while it is sent and only as a whole.
+/// A stereo WAV, the other side left, we right, there when the call is over; parts of it by `Range`. Or, with `format=mp3` or
+/// `format=opus`, an MP3 or Opus in Ogg, made while it is sent and only as a whole.
 #[utoipa::path(
     get,
     path = "/calls/{id}/recording",
@@ -124,6 +124,7 @@ async fn get_transcript(
         (status = 200, description = "The sound", content(
             (Vec<u8> = "audio/wav"),
             (Vec<u8> = "audio/mpeg"),
+            (Vec<u8> = "audio/ogg"),
         )),
         (status = 206, description = "The part that was asked for", body = Vec<u8>, content_type = "audio/wav"),
         (status = 404, description = "`not_found`: there is no such call; `no_recording`: it was not recorded, or it lasts"),
@@ -230,6 +231,7 @@ async fn resume_recording(
         (status = 200, description = "The sound", content(
             (Vec<u8> = "audio/wav"),
             (Vec<u8> = "audio/mpeg"),
+            (Vec<u8> = "audio/ogg"),
         )),
         (status = 206, description = "The part that was asked for", body = Vec<u8>, content_type = "audio/wav"),
         (status = 404, description = "`not_found`: there is no such link, or its time is over"),
@@ -257,11 +259,11 @@ impl App {
 async fn answer(sound: Sound, format: SoundFormat, headers: &HeaderMap) -> Result<Response, Problem> {
     let mut response = match format {
         SoundFormat::Wav => wav(sound, headers)?,
-        SoundFormat::Mp3 => {
-            let pieces = spawn_blocking(move || sound.mp3()).await.map_err(io::Error::other);
-            let pieces = pieces.and_then(|made| made).map_err(|error| unreadable(&error))?;
-            let mut response = Bytes::from_stream(mp3(pieces)).into_response();
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("audio/mpeg"));
+        SoundFormat::Mp3 | SoundFormat::Opus => {
+            let pieces = spawn_blocking(move || sound.coded(format)).await.map_err(io::Error::other);
+            let pieces = pieces.and_then(|made| made).map_err(|error| unreadable(format, &error))?;
+            let mut response = Bytes::from_stream(coded(pieces)).into_response();
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
             response
         }
     };
@@ -286,7 +288,7 @@ fn wav(sound: Sound, headers: &HeaderMap) -> Result<Response, Problem> {
     let body = Bytes::from_stream(bytes(sound, range.clone()));
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(SoundFormat::Wav.content_type()));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     if status == StatusCode::PARTIAL_CONTENT {
@@ -333,7 +335,7 @@ fn bytes(sound: Sound, range: Range<u64>) -> impl Stream<Item = io::Result<Vec<u
     }
 }
 
-fn mp3(pieces: Pieces) -> impl Stream<Item = io::Result<Vec<u8>>> {
+fn coded(pieces: Pieces) -> impl Stream<Item = io::Result<Vec<u8>>> {
     async_stream::try_stream! {
         let mut pieces = pieces;
         loop {
@@ -345,6 +347,8 @@ fn mp3(pieces: Pieces) -> impl Stream<Item = io::Result<Vec<u8>>> {
             .map_err(io::Error::other)?;
             pieces = back;
             match piece? {
+                // A second of Opus makes a page; until then there is nothing to send.
+                Some(piece) if piece.is_empty() => {}
                 Some(piece) => yield piece,
                 None => break,
             }
@@ -352,8 +356,8 @@ fn mp3(pieces: Pieces) -> impl Stream<Item = io::Result<Vec<u8>>> {
     }
 }
 
-fn unreadable(error: &io::Error) -> Problem {
-    tracing::error!(%error, "a recording cannot be turned into MP3");
+fn unreadable(format: SoundFormat, error: &io::Error) -> Problem {
+    tracing::error!(%error, format = format.name(), "a recording cannot be turned into another format");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",

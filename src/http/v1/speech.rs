@@ -79,7 +79,11 @@ async fn get_voice_sample(
     security(("key" = ["speech:write"])),
     request_body = Speak,
     responses(
-        (status = 200, description = "The sound", content((Vec<u8> = "audio/wav"), (Vec<u8> = "audio/mpeg"))),
+        (status = 200, description = "The sound", content(
+            (Vec<u8> = "audio/wav"),
+            (Vec<u8> = "audio/mpeg"),
+            (Vec<u8> = "audio/ogg"),
+        )),
         (status = 402, description = "`insufficient_credits`: the account's credits are used up"),
         (status = 502, description = "`speech_failed`: the voice failed"),
     ),

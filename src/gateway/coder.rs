@@ -1,11 +1,56 @@
-//! Sound as MP3, made piece by piece.
+//! Sound in the formats that are made while it is given out, piece by piece: MP3 here, Ogg Opus by [`media::OpusFile`].
 
 use std::io;
 
+use media::OpusFile;
 use mp3lame_encoder::{Bitrate, Builder, Encoder, FlushNoGap, InterleavedPcm, MonoPcm, Quality};
+use sha2::{Digest, Sha256};
+
+use super::SoundFormat;
 
 /// What LAME may need for its last frames, bytes.
 const LAST: usize = 7_200;
+
+pub(super) enum Coder {
+    Mp3(Box<Mp3>),
+    Opus(Box<OpusFile>),
+}
+
+impl Coder {
+    /// `rate`: samples a second of each channel; one channel or two. `serial`: see [`OpusFile::new`].
+    ///
+    /// # Errors
+    /// The format has no such sound, or is WAV.
+    pub(super) fn new(format: SoundFormat, rate: u32, channels: u16, serial: u32) -> io::Result<Self> {
+        Ok(match format {
+            SoundFormat::Wav => return Err(io::Error::other("a WAV is given out as it is")),
+            SoundFormat::Mp3 => Self::Mp3(Box::new(Mp3::new(rate, channels)?)),
+            SoundFormat::Opus => Self::Opus(Box::new(OpusFile::new(rate, channels, serial)?)),
+        })
+    }
+
+    /// Samples of two channels take turns. What comes of them may be nothing yet.
+    pub(super) fn push(&mut self, pcm: &[i16]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Mp3(mp3) => mp3.push(pcm),
+            Self::Opus(file) => file.push(pcm),
+        }
+    }
+
+    /// What is still to come.
+    pub(super) fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Mp3(mp3) => mp3.finish(),
+            Self::Opus(file) => file.finish(),
+        }
+    }
+}
+
+/// Names a stream after what is in it. Two that are put one behind the other must have two names.
+pub(super) fn serial(of: &str) -> u32 {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(of).into();
+    u32::from_le_bytes([a, b, c, d])
+}
 
 pub(super) struct Mp3 {
     encoder: Encoder,
@@ -61,7 +106,7 @@ mod tests {
     #[test]
     fn a_second_of_tone_becomes_frames() {
         for channels in [1u16, 2] {
-            let mut mp3 = Mp3::new(8_000, channels).unwrap();
+            let mut mp3 = Coder::new(SoundFormat::Mp3, 8_000, channels, 0).unwrap();
             let tone: Vec<i16> = (0..8_000 * i32::from(channels))
                 .map(|n| (f64::from(n) / 3.0).sin().mul_add(8_000.0, 0.0) as i16)
                 .collect();
@@ -74,5 +119,16 @@ mod tests {
             assert!(bytes.windows(2).any(|two| two[0] == 0xff && two[1] & 0xe0 == 0xe0));
             assert!((1_000..20_000).contains(&bytes.len()), "{}", bytes.len());
         }
+    }
+
+    #[test]
+    fn opus_is_made_in_pages_and_wav_not_at_all() {
+        let mut file = Coder::new(SoundFormat::Opus, 8_000, 2, serial("a call")).unwrap();
+        let head = file.push(&[]).unwrap();
+        assert!(head.starts_with(b"OggS") && head.windows(8).any(|eight| eight == b"OpusHead"));
+        assert!(file.push(&[5; 16]).unwrap().is_empty(), "less than a second waits");
+        assert!(file.finish().unwrap().starts_with(b"OggS"));
+        assert_ne!(serial("a call"), serial("another"));
+        assert!(Coder::new(SoundFormat::Wav, 8_000, 2, 0).is_err());
     }
 }
