@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/webhook.rs"]
 mod webhook;
 
+mod a_caller_moves_its_sound;
 mod a_phone_calls_the_number_and_is_answered;
 mod a_phone_speaks_any_of_our_codecs;
 mod a_phone_that_holds_and_comes_back_is_heard;

@@ -90,6 +90,13 @@ impl Sipp {
         Sipp::run(&["-sn", "uac", "-s", number, "-m", &calls, "-r", &rate, "-l", &at_once, &to])
     }
 
+    /// One call, as a scenario of ours says (`tests/interop/sipp`).
+    pub(crate) fn play(scenario: &str, to: SocketAddr, number: &str, more: &[&str]) -> Sipp {
+        let file = format!("{}/tests/interop/sipp/{scenario}.xml", env!("CARGO_MANIFEST_DIR"));
+        let to = to.to_string();
+        Sipp::run(&[&["-sf", &file, "-s", number, "-m", "1"], more, &[to.as_str()]].concat())
+    }
+
     /// The default answerer.
     pub(crate) fn answer() -> Sipp {
         Sipp::run(&["-sn", "uas"])
