@@ -15,6 +15,7 @@ mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;
 mod agentnumber_programs_have_real_calls;
 mod an_agent_serves_the_phones_of_the_house;
+mod an_agent_walks_through_a_menu;
 mod an_extension_holds_and_hands_on_its_call;
 mod an_interrupt_says_goodbye;
 mod digits_pressed_on_the_phone_arrive;
