@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::file::Section;
-use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Tools, Voicemail, is_language};
+use crate::domain::{
+    AtVoicemail, BrainChoice, ContextWebhook, Filler, Sentences, Tools, Voicemail, is_language,
+};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Example {
@@ -22,7 +24,8 @@ pub struct Agent {
     pub goodbye: String,
     /// Said when the brain or the speech fails.
     pub apology: String,
-    pub still_there: String,
+    /// Said into the caller's silence, one after another.
+    pub still_there: Sentences,
     /// Said when a transfer came to nothing and the agent has the caller again.
     pub transfer_failed: String,
     pub brain: BrainChoice,
@@ -60,15 +63,22 @@ pub struct Agent {
 
 impl Default for Agent {
     fn default() -> Self {
+        Self::speaking("en")
+    }
+}
+
+impl Agent {
+    /// All but what is said, which depends on the language.
+    pub(super) fn silent() -> Self {
         Self {
             name: String::new(),
             prompt: "You answer the phone. Be friendly and brief.".into(),
             examples: Vec::new(),
-            first_message: "Hello, how can I help you?".into(),
-            goodbye: "Thank you for calling. Goodbye.".into(),
-            apology: "I am sorry, I had a problem there. Could you say that again?".into(),
-            still_there: "Are you still there?".into(),
-            transfer_failed: "I am sorry, I could not put you through. Can I help you otherwise?".into(),
+            first_message: String::new(),
+            goodbye: String::new(),
+            apology: String::new(),
+            still_there: Sentences::default(),
+            transfer_failed: String::new(),
             brain: BrainChoice::Local,
             voice: None,
             speed: 1.0,
@@ -86,8 +96,8 @@ impl Default for Agent {
             filler: Filler::default(),
             voicemail: Voicemail::default(),
             context_webhook: None,
-            disclosure: "This call is recorded.".into(),
-            time_warning: "We have one minute left.".into(),
+            disclosure: String::new(),
+            time_warning: String::new(),
             idle: None,
             objective: None,
             report: true,
@@ -96,7 +106,8 @@ impl Default for Agent {
 }
 
 pub(super) fn agent(s: Section) -> Agent {
-    let default = Agent::default();
+    let default = Agent::speaking(&language(&s).unwrap_or_else(|| "en".into()));
+    let filled = default.clone().filling(s.group("filler")).filler;
     let thinks = brain(&s, "brain").unwrap_or(BrainChoice::Local);
     let examples = s.sections("examples").into_iter().map(example).collect();
     let agent = Agent {
@@ -106,12 +117,12 @@ pub(super) fn agent(s: Section) -> Agent {
         first_message: s.text("first_message").unwrap_or(default.first_message),
         goodbye: s.text("goodbye").unwrap_or(default.goodbye),
         apology: s.text("apology").unwrap_or(default.apology),
-        still_there: s.text("still_there").unwrap_or(default.still_there),
+        still_there: s.group("still_there").unwrap_or(default.still_there),
         transfer_failed: s.text("transfer_failed").unwrap_or(default.transfer_failed),
         brain: thinks,
         voice: s.text("voice"),
         speed: s.number("speed", default.speed, 0.5, 2.0),
-        language: language(&s).unwrap_or(default.language),
+        language: default.language,
         end_call_phrases: s.texts("end_call_phrases", &[]),
         max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
         temperature: s.number("temperature", default.temperature, 0.0, 2.0),
@@ -122,7 +133,7 @@ pub(super) fn agent(s: Section) -> Agent {
         vocabulary: s.texts("vocabulary", &[]),
         patience: s.number("patience", default.patience, 0.5, 3.0),
         volume_db: s.number("volume_db", default.volume_db, -20.0, 6.0),
-        filler: filler(&s),
+        filler: filled,
         voicemail: s.group("voicemail").unwrap_or(default.voicemail),
         context_webhook: s.group("context_webhook"),
         disclosure: s.text("disclosure").unwrap_or(default.disclosure),
@@ -141,16 +152,14 @@ pub(super) fn agent(s: Section) -> Agent {
         let (least, most) = ContextWebhook::TIMEOUT_MS.into_inner();
         s.wrong("context_webhook.timeout_ms", format!("is {timeout}, and must be from {least} to {most}"));
     }
-    s.finish();
-    agent
-}
-
-fn filler(s: &Section) -> Filler {
-    let filler = s.group::<Filler>("filler").unwrap_or_default();
-    if let Err(wrong) = filler.check() {
+    if let Err(wrong) = agent.filler.check() {
         s.wrong("filler", wrong);
     }
-    filler
+    if let Err(wrong) = agent.still_there.check() {
+        s.wrong("still_there", wrong);
+    }
+    s.finish();
+    agent
 }
 
 fn tools(s: &Section) -> Tools {

@@ -45,9 +45,10 @@ pub struct Settings {
     /// Said when the brain or the speech fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apology: Option<String>,
-    /// Said after a long silence.
+    /// Said after a long silence: a sentence, or a list of them, one after another as the silence goes on; the last one is said again
+    /// where there are more silences than sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub still_there: Option<String>,
+    pub still_there: Option<Sentences>,
     /// Said when a transfer came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer_failed: Option<String>,
@@ -131,6 +132,48 @@ impl Settings {
         over!(self, below, brain prompt first_message goodbye apology still_there transfer_failed voice speed language
             end_call_phrases max_tokens temperature top_p repeat_penalty fallback_brain tools vocabulary patience volume_db filler voicemail
             context_webhook disclosure time_warning idle_s objective report max_duration_s record)
+    }
+}
+
+const MOST_SENTENCES: usize = 5;
+
+/// What is said one after another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged, expecting = "must be a sentence, or a list of sentences")]
+pub enum Sentences {
+    One(String),
+    More(Vec<String>),
+}
+
+impl Default for Sentences {
+    fn default() -> Self {
+        Self::More(Vec::new())
+    }
+}
+
+impl Sentences {
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(sentence) => std::slice::from_ref(sentence),
+            Self::More(sentences) => sentences,
+        }
+    }
+
+    /// The `n`-th of them, from 0; beyond the last one that one.
+    pub fn nth(&self, n: usize) -> &str {
+        self.all().get(n).or(self.all().last()).map_or("", String::as_str)
+    }
+
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..=MOST_SENTENCES).contains(&self.all().len()) {
+            return Err(format!("has {} sentences, and must have 1 to {MOST_SENTENCES}", self.all().len()));
+        }
+        if self.all().iter().any(|sentence| sentence.trim().is_empty()) {
+            return Err("is empty, and must be something to say".into());
+        }
+        Ok(())
     }
 }
 
@@ -237,5 +280,20 @@ mod tests {
             (both.prompt.as_deref(), both.voice.as_deref(), both.record),
             (Some("call"), Some("joe"), Some(false))
         );
+    }
+
+    #[test]
+    fn one_sentence_is_written_as_before_and_more_are_said_in_their_order() {
+        let read = |text: &str| serde_json::from_str::<Sentences>(text);
+        let one = read(r#""Hello?""#).unwrap();
+        assert_eq!(serde_json::to_string(&one).unwrap(), r#""Hello?""#);
+        assert_eq!((one.nth(0), one.nth(7)), ("Hello?", "Hello?"));
+        let two = read(r#"["Hello?", "Bye?"]"#).unwrap();
+        assert_eq!((two.nth(0), two.nth(1), two.nth(2)), ("Hello?", "Bye?", "Bye?"));
+        assert!(one.check().is_ok() && two.check().is_ok());
+        for wrong in [r#""""#, "[]", r#"["a", " "]"#, r#"["a", "a", "a", "a", "a", "a"]"#] {
+            assert!(read(wrong).unwrap().check().is_err(), "{wrong}");
+        }
+        assert!(read("7").unwrap_err().to_string().contains("a sentence, or a list of sentences"));
     }
 }

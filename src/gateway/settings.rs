@@ -168,7 +168,6 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         ("first_message", &settings.first_message, true),
         ("goodbye", &settings.goodbye, false),
         ("apology", &settings.apology, false),
-        ("still_there", &settings.still_there, false),
         ("transfer_failed", &settings.transfer_failed, false),
         ("disclosure", &settings.disclosure, true),
         ("time_warning", &settings.time_warning, true),
@@ -183,6 +182,17 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         }
         if sentence.trim().is_empty() && !may_be_empty {
             return wrong(field, "is empty, and must be something to say".into());
+        }
+    }
+    if let Some(sentences) = &settings.still_there {
+        if let Err(reason) = sentences.check() {
+            return wrong("still_there", reason);
+        }
+        if let Some(length) =
+            sentences.all().iter().map(|s| s.chars().count()).find(|length| *length > LONGEST_SENTENCE)
+        {
+            let reason = format!("has {length} characters; at most {LONGEST_SENTENCE} are said at once");
+            return wrong("still_there", reason);
         }
     }
     for (field, value, least, most) in [

@@ -64,7 +64,7 @@ use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
 use crate::domain::{
-    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Speaker, StageKind, StageOutcome,
+    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Sentences, Speaker, StageKind, StageOutcome,
     ToolUse, Turn, Verdict, Voicemail, millis,
 };
 
@@ -79,7 +79,8 @@ pub struct Manners {
     pub first_message: String,
     pub goodbye: String,
     pub apology: String,
-    pub still_there: String,
+    /// Into the caller's silence, one after another.
+    pub still_there: Sentences,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
     /// ISO 639-1: in which the agent's words are said.
@@ -134,9 +135,10 @@ impl Manners {
     pub fn stock(&self) -> Vec<&str> {
         let leaves_message = self.voicemail.then == AtVoicemail::LeaveMessage;
         let message = Some(&self.voicemail.message).filter(|_| leaves_message);
-        let said = [&self.disclosure, &self.first_message, &self.apology, &self.still_there];
+        let said = [&self.disclosure, &self.first_message, &self.apology];
         let last = [&self.transfer_failed, &self.goodbye, &self.time_warning];
-        let sentences = said.into_iter().chain(last).chain(message).chain(&self.filler.phrases);
+        let said = said.into_iter().chain(self.still_there.all());
+        let sentences = said.chain(last).chain(message).chain(&self.filler.phrases);
         sentences.map(String::as_str).filter(|sentence| !sentence.is_empty()).collect()
     }
 }
