@@ -1,10 +1,12 @@
 //! `[[agent]]`: who answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::file::Section;
 use crate::domain::{
-    AtVoicemail, BrainChoice, ContextWebhook, Filler, Sentences, Tools, Voicemail, is_language,
+    AtVoicemail, BrainChoice, ContextWebhook, Filler, Sentences, Tools, Voicemail, check_pronunciations,
+    is_language,
 };
 
 #[derive(Clone, PartialEq, Debug)]
@@ -43,6 +45,8 @@ pub struct Agent {
     pub tools: Tools,
     /// Words that callers are likely to say.
     pub vocabulary: Vec<String>,
+    /// Words that are said otherwise than they are written.
+    pub pronunciations: BTreeMap<String, String>,
     /// Factor of the pauses that the agent waits.
     pub patience: f32,
     pub volume_db: f32,
@@ -91,6 +95,7 @@ impl Agent {
             fallback_brain: None,
             tools: Tools::default(),
             vocabulary: Vec::new(),
+            pronunciations: BTreeMap::new(),
             patience: 1.0,
             volume_db: 0.0,
             filler: Filler::default(),
@@ -117,7 +122,7 @@ pub(super) fn agent(s: Section) -> Agent {
         first_message: s.text("first_message").unwrap_or(default.first_message),
         goodbye: s.text("goodbye").unwrap_or(default.goodbye),
         apology: s.text("apology").unwrap_or(default.apology),
-        still_there: s.group("still_there").unwrap_or(default.still_there),
+        still_there: s.sentences("still_there").unwrap_or(default.still_there),
         transfer_failed: s.text("transfer_failed").unwrap_or(default.transfer_failed),
         brain: thinks,
         voice: s.text("voice"),
@@ -131,6 +136,7 @@ pub(super) fn agent(s: Section) -> Agent {
         fallback_brain: brain(&s, "fallback_brain"),
         tools: tools(&s),
         vocabulary: s.texts("vocabulary", &[]),
+        pronunciations: s.group("pronunciations").unwrap_or_default(),
         patience: s.number("patience", default.patience, 0.5, 3.0),
         volume_db: s.number("volume_db", default.volume_db, -20.0, 6.0),
         filler: filled,
@@ -154,6 +160,9 @@ pub(super) fn agent(s: Section) -> Agent {
     }
     if let Err(wrong) = agent.filler.check() {
         s.wrong("filler", wrong);
+    }
+    if let Err(wrong) = check_pronunciations(&agent.pronunciations) {
+        s.wrong("pronunciations", wrong);
     }
     if let Err(wrong) = agent.still_there.check() {
         s.wrong("still_there", wrong);

@@ -53,6 +53,8 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use models::spoken::Diction;
+
 use guess::Guess;
 use hearing::Hearing;
 use ladder::Habit;
@@ -64,8 +66,8 @@ use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
 use crate::domain::{
-    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Sentences, Speaker, StageKind, StageOutcome,
-    ToolUse, Turn, Verdict, Voicemail, millis,
+    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Sentences, Speaker, StageKind,
+    StageOutcome, ToolUse, Turn, Verdict, Voicemail, millis,
 };
 
 /// How this call is held.
@@ -83,8 +85,8 @@ pub struct Manners {
     pub still_there: Sentences,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
-    /// ISO 639-1: in which the agent's words are said.
-    pub voice_language: String,
+    /// How the agent's words are said.
+    pub diction: Diction,
     pub filler: Filler,
     pub max_duration: Duration,
     /// Whether we have called, and who answers may speak first, if it is anybody.
@@ -111,7 +113,7 @@ impl Manners {
             still_there: agent.still_there.clone(),
             transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
-            voice_language: agent.language.clone(),
+            diction: Diction::new(&agent.language, []),
             filler: agent.filler.clone(),
             max_duration,
             is_outbound: false,

@@ -108,6 +108,7 @@ fn fill(said: Settings, base: &config::Agent) -> config::Agent {
         fallback_brain: said.fallback_brain.or(base.fallback_brain),
         tools: said.tools.unwrap_or(base.tools),
         vocabulary: said.vocabulary.unwrap_or(base.vocabulary),
+        pronunciations: said.pronunciations.unwrap_or(base.pronunciations),
         patience: said.patience.unwrap_or(base.patience),
         volume_db: said.volume_db.unwrap_or(base.volume_db),
         filler,
