@@ -355,8 +355,7 @@ async fn start_models(config: &Config) -> anyhow::Result<Local> {
 
 fn minds(config: &Config, local: Local) -> anyhow::Result<(Minds, Supervisors)> {
     let missing = |what| anyhow!("no engine for {what} was started");
-    let mut generators: HashMap<_, _> =
-        config.brains.iter().map(|brain| (Some(brain.name.clone()), remote(brain))).collect();
+    let mut generators = brains(config);
     generators.extend(local.llm.map(|llm| (None, llm)));
     let minds = Minds {
         transcriber: local.stt.ok_or_else(|| missing("hearing"))?,
@@ -379,6 +378,11 @@ async fn cast(config: &Config, minds: Minds, outside: Outside) -> anyhow::Result
         cast.rehearse(agent).await;
     }
     Ok(cast)
+}
+
+/// The servers that the configuration names, by their names.
+pub fn brains(config: &Config) -> HashMap<Option<String>, Arc<dyn Generator>> {
+    config.brains.iter().map(|brain| (Some(brain.name.clone()), remote(brain))).collect()
 }
 
 fn remote(brain: &Brain) -> Arc<dyn Generator> {

@@ -31,11 +31,13 @@ use child::Child;
 use generate::{Counted, Generator};
 use serve::{Pattern, REFUSED};
 
-/// Ports of the measured engine, and of the reflector.
-const ENGINE_PORT: u16 = 40_000;
-const REFLECTOR_PORT: u16 = 50_000;
+/// Ports of the measured engine, and of the reflector: below those that the system gives to the generator's sockets.
+const ENGINE_PORT: u16 = 10_000;
+const REFLECTOR_PORT: u16 = 20_000;
 /// Of the engine on the other side, where the peers are not the generator's.
-const PEER_PORT: u16 = 45_000;
+const PEER_PORT: u16 = 15_000;
+/// Of the engine that runs for an hour, so that others may be measured meanwhile.
+const SOAK_PORT: u16 = 28_000;
 /// Until the first figures count: latches, jitter buffers and caches have settled.
 const SETTLED: Duration = Duration::from_secs(4);
 const SPACING_MS: f64 = 5.0;
@@ -313,8 +315,8 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
             numbers.push(number.to_owned());
             generator.add(index, SocketAddr::from(([127, 0, 0, 1], port.parse::<u16>()?)));
         }
-        // Calls come one by one.
-        thread::sleep(Duration::from_millis(3));
+        // Calls come one by one, a hundred in a second: those that are to be refused are, as their load is known a second later.
+        thread::sleep(Duration::from_millis(10));
     }
     thread::sleep(SETTLED);
     let before = sums(&mut child, &numbers)?;

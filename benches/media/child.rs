@@ -15,6 +15,8 @@ impl Child {
     pub(crate) fn start(args: &[String]) -> Result<Self, Box<dyn Error>> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(args)
+            // As the service unit starts it.
+            .env("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

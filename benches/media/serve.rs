@@ -160,8 +160,7 @@ fn capabilities_named(kind: &str, number: u64) -> Result<Capabilities, String> {
             let mut seed = [0x5a; 32];
             seed[..8].copy_from_slice(&number.to_le_bytes());
             seed[8..12].copy_from_slice(&std::process::id().to_le_bytes());
-            let encryption =
-                Encryption::On { required: true, suites: Suite::ALL.to_vec(), seed: KeySeed::new(seed) };
+            let encryption = Encryption::on(true, Suite::ALL.to_vec(), KeySeed::new(seed));
             Ok(Capabilities { encryption, ..plain })
         }
         other => Err(format!("{other}? There is no such kind of call.")),

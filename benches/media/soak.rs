@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::child::{self, Child};
 use crate::generate::Generator;
 use crate::serve::Pattern;
-use crate::{ENGINE_PORT, figure, speech};
+use crate::{SOAK_PORT, figure, speech};
 
 /// Calls last from a quarter to one and three quarters of this.
 const MEAN: Duration = Duration::from_secs(60);
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
         MEAN.as_secs()
     );
     let said: Arc<[u8]> = speech::person().iter().map(|&sample| media::g711::encode_ulaw(sample)).collect();
-    let args = ["serve", &ENGINE_PORT.to_string(), "1", "both"].map(str::to_owned);
+    let args = ["serve", &SOAK_PORT.to_string(), "1", "both"].map(str::to_owned);
     let mut child = Child::start(&args)?;
     let generator = Generator::start(calls, said, Pattern::Both)?;
     let began = Instant::now();

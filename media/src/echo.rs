@@ -124,7 +124,12 @@ impl Echo {
         if is_new {
             self.misses = 0;
         }
+        let is_left_out = self.misses >= SURE && !self.misses.is_multiple_of(NOW_AND_THEN);
         if self.sounding == 0 {
+            return false;
+        }
+        if is_left_out && self.path.is_none() {
+            self.misses = self.misses.saturating_add(1);
             return false;
         }
         let filter = predictor(&self.heard);
@@ -150,7 +155,6 @@ impl Echo {
                 least = CERTAIN;
             }
         }
-        let is_left_out = self.misses >= SURE && !self.misses.is_multiple_of(NOW_AND_THEN);
         let found = (!is_left_out).then(|| self.search_all(&filter, &heard, energy));
         let echo = found.filter(|found| found.explained >= least);
         let is_echo = echo.is_some();

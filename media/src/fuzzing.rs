@@ -115,8 +115,7 @@ pub fn crypto(bytes: &[u8]) {
     sdp::fuzz_crypto(&String::from_utf8_lossy(bytes));
     let local = LocalMedia { ip: [192, 0, 2, 9].into(), port: 4_000, session_id: 1, version: 1 };
     for required in [false, true] {
-        let encryption =
-            Encryption::On { required, suites: Suite::ALL.to_vec(), seed: KeySeed::new([1; 32]) };
+        let encryption = Encryption::on(required, Suite::ALL.to_vec(), KeySeed::new([1; 32]));
         let capabilities = Capabilities { encryption, ..Capabilities::default() };
         for agreed in [
             sdp::answer(bytes, &capabilities, &local).map(|(_, agreed)| agreed),
@@ -126,7 +125,15 @@ pub fn crypto(bytes: &[u8]) {
         .flatten()
         {
             assert!(agreed.srtp.is_some() || !required);
-            assert!(agreed.srtp.is_none_or(|keys| keys.ours != keys.theirs));
+            assert!(agreed.srtp.as_ref().is_none_or(|keys| keys.ours != keys.theirs));
+            // What is offered next is an offer, unless the peer has made it too long; and each of its numbers means one thing.
+            let (again, _) = sdp::offer_again(&capabilities, &local, sdp::Direction::SendRecv, &agreed);
+            let Ok(again) = sdp::parse(&again) else { continue };
+            let stream = again.media.iter().find(|medium| medium.port == local.port).expect("our stream");
+            let numbers: std::collections::HashSet<_> = stream.formats.iter().collect();
+            assert_eq!(numbers.len(), stream.formats.len());
+            let keys = stream.attributes.iter().filter(|attribute| attribute.name == "crypto");
+            assert_eq!(keys.count(), Suite::ALL.len());
         }
     }
 }

@@ -73,6 +73,8 @@ const MOST_AHEAD: i64 = 320;
 const SPREAD: i64 = 400;
 /// Packets that come within 2 ms come together.
 const TOGETHER: i64 = 16;
+/// Buffers for packets that are there from the beginning.
+const READY: usize = 16;
 /// One tick.
 const TICK: i64 = crate::LINE_FRAME as i64;
 /// Margin above the target that is left alone: packets are taken at ticks, so it comes in steps of one; and a bit, so that it does not swing.
@@ -159,7 +161,7 @@ impl Jitter {
             initial,
             max: samples(config.max).max(initial),
             packets: VecDeque::with_capacity(CAPACITY + 1),
-            spare: Vec::with_capacity(CAPACITY + 1),
+            spare: spare(),
             next: None,
             played: i64::MIN / 2,
             others: VecDeque::with_capacity(OTHERS),
@@ -416,6 +418,13 @@ impl Jitter {
             self.target = self.target.max(before + samples.min(MOST_AHEAD)).min(self.max);
         }
     }
+}
+
+/// Room for as many packets as a line with jitter holds, 60 ms each: what is held for the first time in mid-call costs no allocation.
+fn spare() -> Vec<Vec<u8>> {
+    let mut spare = Vec::with_capacity(CAPACITY + 1);
+    spare.resize_with(READY, || Vec::with_capacity(480));
+    spare
 }
 
 /// How much earlier than it is played the latest packet must be here, if packets of so many samples are taken at ticks: 0 where they are

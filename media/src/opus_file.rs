@@ -174,7 +174,7 @@ impl OpusFile {
         self.coded += PACKET;
         let (how, at) = match end {
             Some(end) if self.coded >= end => (PacketWriteEndInfo::EndStream, end),
-            _ if self.coded % (PAGE * PACKET) == 0 => (PacketWriteEndInfo::EndPage, self.coded),
+            _ if self.coded.is_multiple_of(PAGE * PACKET) => (PacketWriteEndInfo::EndPage, self.coded),
             _ => (PacketWriteEndInfo::NormalPacket, self.coded),
         };
         self.pages.write_packet(bytes, self.serial, how, at)

@@ -181,6 +181,10 @@ impl Sender {
         let packet = &mut self.packets[self.first];
         self.first = (self.first + 1) % CAPACITY;
         self.count -= 1;
+        if self.count == 0 {
+            // The next one takes the buffer that is in the cache.
+            self.first = 0;
+        }
         Some((packet.to, packet.channel, &mut packet.bytes))
     }
 

@@ -317,6 +317,10 @@ impl MediaSession {
     /// The next thing to be told.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front()?;
+        if self.events.is_empty() {
+            // The next one goes where this one was, which is in the cache, and not to the place after it.
+            self.events.clear();
+        }
         if event.is_frame() {
             self.frames_waiting -= 1;
         }

@@ -80,8 +80,8 @@ impl Cast {
         self.can_think(&who.agent.brain)?;
         let agent = who.agent.clone();
         let voice = self.voice(&agent);
-        let voice_language = voice.language().to_owned();
-        let mut manners = Manners { voice_language, ..Manners::new(&agent, &self.timing, who.max_duration) };
+        let diction = voice.diction().clone();
+        let mut manners = Manners { diction, ..Manners::new(&agent, &self.timing, who.max_duration) };
         if who.record {
             manners = manners.recorded(&agent);
         }
@@ -98,7 +98,8 @@ impl Cast {
 
     fn voice(&self, agent: &Agent) -> Voice {
         let (name, language) = (agent.voice.clone(), &agent.language);
-        Voice::new(self.synthesizer.clone(), name, agent.speed, language, agent.volume_db)
+        let words = agent.pronunciations.iter().map(|(written, said)| (written.as_str(), said.as_str()));
+        Voice::new(self.synthesizer.clone(), name, agent.speed, language, agent.volume_db).saying(words)
     }
 
     /// Speaks a text outside of any call.

@@ -70,11 +70,8 @@ impl Exchange {
             wanted @ (Srtp::Optional | Srtp::Required) => {
                 let mut seed = [0; 32];
                 seed.chunks_exact_mut(16).for_each(|half| half.copy_from_slice(&(self.chance)()));
-                sdp::Encryption::On {
-                    required: wanted == Srtp::Required,
-                    suites: self.config.media.srtp_suites.clone(),
-                    seed: media::srtp::KeySeed::new(seed),
-                }
+                let suites = self.config.media.srtp_suites.clone();
+                sdp::Encryption::on(wanted == Srtp::Required, suites, media::srtp::KeySeed::new(seed))
             }
         }
     }

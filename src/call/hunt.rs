@@ -44,6 +44,12 @@ impl<P> Hunt<P> {
         self.running.push(leg);
     }
 
+    /// A place is called in another way: what it said to the first does not count.
+    pub(super) fn is_called_again(&mut self, before: LegId, now: LegId) {
+        self.running.retain(|other| *other != before);
+        self.running.push(now);
+    }
+
     pub(super) fn legs(&self) -> &[LegId] {
         &self.running
     }
@@ -148,6 +154,16 @@ mod tests {
         hunt.ended(LegId(1), nobody());
         hunt.is_calling(LegId(2));
         assert_eq!(hunt.ended(LegId(2), rejected(486)), Step::Over(rejected(486), vec![]));
+    }
+
+    #[test]
+    fn a_place_that_is_called_in_another_way_has_said_nothing_yet() {
+        let mut hunt = Hunt::new([vec!["a"], vec!["b"]]);
+        hunt.begin();
+        hunt.is_calling(LegId(1));
+        hunt.is_called_again(LegId(1), LegId(2));
+        assert_eq!(hunt.legs(), [LegId(2)]);
+        assert_eq!(hunt.ended(LegId(2), nobody()), Step::Call(vec!["b"]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! may call at all. It carries words between the SIP stack and the actors, and holds no call's state.
 
 mod incoming;
+mod otherwise;
 mod outgoing;
 mod steer;
 mod waiting;
@@ -405,6 +406,7 @@ impl Desk {
             }
             Event::Established { leg, body } => (leg, Signal::Established { body }),
             Event::Reoffer { leg, body } => (leg, Signal::Reoffer { body }),
+            Event::Reanswer { leg, status, body } => (leg, Signal::Reanswer { status, body }),
             Event::Dtmf { leg, digit, duration } => (leg, Signal::Digit(digit, duration)),
             Event::Refer { leg, refer } => (leg, Signal::Refer(refer)),
             Event::ReferProgress { leg, status, over } => (leg, Signal::Progress { status, over }),

@@ -20,7 +20,7 @@ use super::course::Course;
 use super::ears::may_come_back;
 use super::gate::Gate;
 use super::stock::Slot;
-use super::tools::{Asked, Outcome, Round, Then, Thought, Toolbox};
+use super::tools::{Asked, Hands, Outcome, Round, Then, Thought};
 use super::voice::Voice;
 use crate::domain::CallUsage;
 
@@ -88,7 +88,7 @@ pub(super) struct TurnTask {
     pub(super) line: Arc<Line>,
     pub(super) reports: mpsc::Sender<Input>,
     pub(super) meter: Arc<Meter>,
-    pub(super) toolbox: Arc<Toolbox>,
+    pub(super) hands: Arc<dyn Hands>,
     /// What was used before the gate opened: the call has used it only if it opens.
     pub(super) spent: Meter,
     /// Until it opens, nothing of the turn is heard, done or written.
@@ -159,7 +159,7 @@ impl TurnTask {
             }
             self.released().await;
             for call in round.begin(asked) {
-                let outcome = self.toolbox.run(self.turn, &self.line, &call).await;
+                let outcome = self.hands.clone().run(self.turn, &self.line, &call).await;
                 self.act_on(&outcome, &clauses).await;
                 if !round.told(&call, &outcome) {
                     break;
@@ -477,6 +477,9 @@ impl MarkFilter {
         std::mem::take(&mut self.held)
     }
 }
+
+#[cfg(test)]
+mod ahead;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use models::spoken::{Spoken, spoken};
+use models::spoken::{Diction, Spoken};
 use models::{BoxStream, Pcm, Phrase, Priority, Synthesizer, TtsError};
 
 /// The longest spoken text that is given to a synthesizer at once, in bytes; its own limit counts characters.
@@ -19,7 +19,7 @@ pub(super) struct Voice {
     name: Option<String>,
     speed: f32,
     /// How numbers and the like are said.
-    language: String,
+    diction: Diction,
     gain: Gain,
 }
 
@@ -34,7 +34,13 @@ impl Voice {
     ) -> Self {
         let own = synthesizer.language(name.as_deref());
         let language = own.unwrap_or_else(|| language.to_owned());
-        Self { synthesizer, name, speed, language, gain: Gain::new(volume_db) }
+        let diction = Diction::new(&language, []);
+        Self { synthesizer, name, speed, diction, gain: Gain::new(volume_db) }
+    }
+
+    /// The same, that says some words otherwise than they are written.
+    pub(super) fn saying<'a>(self, words: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self { diction: Diction::new(self.diction.language(), words), ..self }
     }
 
     pub(super) fn name(&self) -> Option<&String> {
@@ -45,8 +51,8 @@ impl Voice {
         self.speed
     }
 
-    pub(super) fn language(&self) -> &str {
-        &self.language
+    pub(super) fn diction(&self) -> &Diction {
+        &self.diction
     }
 
     pub(super) fn gain(&self) -> Gain {
@@ -60,7 +66,7 @@ impl Voice {
 
     /// What it says for a written text.
     pub(super) fn spoken(&self, written: &str) -> Spoken {
-        spoken(written, &self.language)
+        self.diction.spoken(written)
     }
 
     /// The sound of a written text, as loud as the voice is by itself.

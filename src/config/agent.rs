@@ -1,9 +1,13 @@
 //! `[[agent]]`: who answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::file::Section;
-use crate::domain::{AtVoicemail, BrainChoice, ContextWebhook, Filler, Tools, Voicemail, is_language};
+use crate::domain::{
+    AtVoicemail, BrainChoice, ContextWebhook, Filler, Sentences, Tools, Voicemail, check_pronunciations,
+    is_language,
+};
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Example {
@@ -22,7 +26,8 @@ pub struct Agent {
     pub goodbye: String,
     /// Said when the brain or the speech fails.
     pub apology: String,
-    pub still_there: String,
+    /// Said into the caller's silence, one after another.
+    pub still_there: Sentences,
     /// Said when a transfer came to nothing and the agent has the caller again.
     pub transfer_failed: String,
     pub brain: BrainChoice,
@@ -40,6 +45,8 @@ pub struct Agent {
     pub tools: Tools,
     /// Words that callers are likely to say.
     pub vocabulary: Vec<String>,
+    /// Words that are said otherwise than they are written.
+    pub pronunciations: BTreeMap<String, String>,
     /// Factor of the pauses that the agent waits.
     pub patience: f32,
     pub volume_db: f32,
@@ -60,15 +67,22 @@ pub struct Agent {
 
 impl Default for Agent {
     fn default() -> Self {
+        Self::speaking("en")
+    }
+}
+
+impl Agent {
+    /// All but what is said, which depends on the language.
+    pub(super) fn silent() -> Self {
         Self {
             name: String::new(),
             prompt: "You answer the phone. Be friendly and brief.".into(),
             examples: Vec::new(),
-            first_message: "Hello, how can I help you?".into(),
-            goodbye: "Thank you for calling. Goodbye.".into(),
-            apology: "I am sorry, I had a problem there. Could you say that again?".into(),
-            still_there: "Are you still there?".into(),
-            transfer_failed: "I am sorry, I could not put you through. Can I help you otherwise?".into(),
+            first_message: String::new(),
+            goodbye: String::new(),
+            apology: String::new(),
+            still_there: Sentences::default(),
+            transfer_failed: String::new(),
             brain: BrainChoice::Local,
             voice: None,
             speed: 1.0,
@@ -81,13 +95,14 @@ impl Default for Agent {
             fallback_brain: None,
             tools: Tools::default(),
             vocabulary: Vec::new(),
+            pronunciations: BTreeMap::new(),
             patience: 1.0,
             volume_db: 0.0,
             filler: Filler::default(),
             voicemail: Voicemail::default(),
             context_webhook: None,
-            disclosure: "This call is recorded.".into(),
-            time_warning: "We have one minute left.".into(),
+            disclosure: String::new(),
+            time_warning: String::new(),
             idle: None,
             objective: None,
             report: true,
@@ -96,7 +111,8 @@ impl Default for Agent {
 }
 
 pub(super) fn agent(s: Section) -> Agent {
-    let default = Agent::default();
+    let default = Agent::speaking(&language(&s).unwrap_or_else(|| "en".into()));
+    let filled = default.clone().filling(s.group("filler")).filler;
     let thinks = brain(&s, "brain").unwrap_or(BrainChoice::Local);
     let examples = s.sections("examples").into_iter().map(example).collect();
     let agent = Agent {
@@ -106,12 +122,12 @@ pub(super) fn agent(s: Section) -> Agent {
         first_message: s.text("first_message").unwrap_or(default.first_message),
         goodbye: s.text("goodbye").unwrap_or(default.goodbye),
         apology: s.text("apology").unwrap_or(default.apology),
-        still_there: s.text("still_there").unwrap_or(default.still_there),
+        still_there: s.sentences("still_there").unwrap_or(default.still_there),
         transfer_failed: s.text("transfer_failed").unwrap_or(default.transfer_failed),
         brain: thinks,
         voice: s.text("voice"),
         speed: s.number("speed", default.speed, 0.5, 2.0),
-        language: language(&s).unwrap_or(default.language),
+        language: default.language,
         end_call_phrases: s.texts("end_call_phrases", &[]),
         max_tokens: u32::try_from(s.count("max_tokens", default.max_tokens.into(), 1, 4096)).unwrap_or(120),
         temperature: s.number("temperature", default.temperature, 0.0, 2.0),
@@ -120,9 +136,10 @@ pub(super) fn agent(s: Section) -> Agent {
         fallback_brain: brain(&s, "fallback_brain"),
         tools: tools(&s),
         vocabulary: s.texts("vocabulary", &[]),
+        pronunciations: s.group("pronunciations").unwrap_or_default(),
         patience: s.number("patience", default.patience, 0.5, 3.0),
         volume_db: s.number("volume_db", default.volume_db, -20.0, 6.0),
-        filler: filler(&s),
+        filler: filled,
         voicemail: s.group("voicemail").unwrap_or(default.voicemail),
         context_webhook: s.group("context_webhook"),
         disclosure: s.text("disclosure").unwrap_or(default.disclosure),
@@ -141,16 +158,17 @@ pub(super) fn agent(s: Section) -> Agent {
         let (least, most) = ContextWebhook::TIMEOUT_MS.into_inner();
         s.wrong("context_webhook.timeout_ms", format!("is {timeout}, and must be from {least} to {most}"));
     }
-    s.finish();
-    agent
-}
-
-fn filler(s: &Section) -> Filler {
-    let filler = s.group::<Filler>("filler").unwrap_or_default();
-    if let Err(wrong) = filler.check() {
+    if let Err(wrong) = agent.filler.check() {
         s.wrong("filler", wrong);
     }
-    filler
+    if let Err(wrong) = check_pronunciations(&agent.pronunciations) {
+        s.wrong("pronunciations", wrong);
+    }
+    if let Err(wrong) = agent.still_there.check() {
+        s.wrong("still_there", wrong);
+    }
+    s.finish();
+    agent
 }
 
 fn tools(s: &Section) -> Tools {

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use toml::{Table, Value};
 
+use crate::domain::Sentences;
+
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mistake {
@@ -190,6 +192,18 @@ impl Section {
                 None
             }
         }
+    }
+
+    /// A text, or a list of texts.
+    pub(super) fn sentences(&self, key: &'static str) -> Option<Sentences> {
+        let value = self.take(key)?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let list = || value.as_array()?.iter().map(text).collect::<Option<Vec<_>>>();
+        let read = text(value).map(Sentences::One).or_else(|| list().map(Sentences::More));
+        if read.is_none() {
+            self.wrong(key, format!("is {}, and must be text in quotes, or a list of texts", kind(value)));
+        }
+        read
     }
 
     pub(super) fn required(&self, key: &'static str, allowed: &str) -> String {

@@ -15,6 +15,7 @@ mod messages;
 mod outside;
 mod rates;
 mod read;
+mod sentences;
 mod signalling;
 mod srtp;
 mod trunk;

@@ -44,7 +44,8 @@ pub use private::{Private, show_in_logs};
 pub use report::{Achievement, CallBack, CallReport, Outcome, ReportStatus, Urgency};
 pub use schema::{check_object_schema, conforms};
 pub use settings::{
-    ANY_LANGUAGE, AtVoicemail, BrainChoice, ContextWebhook, Filler, Settings, Voicemail, is_language,
+    ANY_LANGUAGE, AtVoicemail, BrainChoice, ContextWebhook, Filler, Sentences, Settings, Voicemail,
+    check_pronunciations, is_language,
 };
 pub use tools::{ActionTool, OWN_TOOLS, Tools};
 pub use turn::{

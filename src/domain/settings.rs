@@ -1,5 +1,6 @@
 //! What an agent is like: settings that resolve in layers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
@@ -45,9 +46,10 @@ pub struct Settings {
     /// Said when the brain or the speech fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apology: Option<String>,
-    /// Said after a long silence.
+    /// Said after a long silence: a sentence, or a list of them, one after another as the silence goes on; the last one is said again
+    /// where there are more silences than sentences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub still_there: Option<String>,
+    pub still_there: Option<Sentences>,
     /// Said when a transfer came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer_failed: Option<String>,
@@ -80,6 +82,10 @@ pub struct Settings {
     /// Words that callers are likely to say: names, products, places. The ear expects them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vec<String>>,
+    /// Words that are said otherwise than they are written, as in `{"Offhook": "off hook"}`: whole words, whatever their case. The voice
+    /// alone knows; transcripts keep what is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pronunciations: Option<BTreeMap<String, String>>,
     /// How long the agent waits before it takes the floor: 1 is usual, 0.5 brisk, 2 for callers who think aloud.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patience: Option<f32>,
@@ -129,8 +135,50 @@ impl Settings {
     #[must_use]
     pub fn over(&self, below: &Settings) -> Settings {
         over!(self, below, brain prompt first_message goodbye apology still_there transfer_failed voice speed language
-            end_call_phrases max_tokens temperature top_p repeat_penalty fallback_brain tools vocabulary patience volume_db filler voicemail
+            end_call_phrases max_tokens temperature top_p repeat_penalty fallback_brain tools vocabulary pronunciations patience volume_db filler voicemail
             context_webhook disclosure time_warning idle_s objective report max_duration_s record)
+    }
+}
+
+const MOST_SENTENCES: usize = 5;
+
+/// What is said one after another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(untagged, expecting = "must be a sentence, or a list of sentences")]
+pub enum Sentences {
+    One(String),
+    More(Vec<String>),
+}
+
+impl Default for Sentences {
+    fn default() -> Self {
+        Self::More(Vec::new())
+    }
+}
+
+impl Sentences {
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(sentence) => std::slice::from_ref(sentence),
+            Self::More(sentences) => sentences,
+        }
+    }
+
+    /// The `n`-th of them, from 0; beyond the last one that one.
+    pub fn nth(&self, n: usize) -> &str {
+        self.all().get(n).or(self.all().last()).map_or("", String::as_str)
+    }
+
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..=MOST_SENTENCES).contains(&self.all().len()) {
+            return Err(format!("has {} sentences, and must have 1 to {MOST_SENTENCES}", self.all().len()));
+        }
+        if self.all().iter().any(|sentence| sentence.trim().is_empty()) {
+            return Err("is empty, and must be something to say".into());
+        }
+        Ok(())
     }
 }
 
@@ -215,6 +263,39 @@ fn usual_deadline() -> u32 {
     1500
 }
 
+const MOST_PRONUNCIATIONS: usize = 200;
+/// Characters.
+const LONGEST_PRONUNCIATION: usize = 100;
+
+/// Whether words can be said so.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_pronunciations(words: &BTreeMap<String, String>) -> Result<(), String> {
+    if words.len() > MOST_PRONUNCIATIONS {
+        return Err(format!("has {} words, and may have {MOST_PRONUNCIATIONS}", words.len()));
+    }
+    let is_fit = |text: &str| {
+        let length = 1..=LONGEST_PRONUNCIATION;
+        length.contains(&text.trim().chars().count()) && !text.chars().any(char::is_control)
+    };
+    let mut seen = BTreeSet::new();
+    for (written, said) in words {
+        if !written.contains(char::is_alphanumeric) {
+            return Err(format!("has {written:?}, which is no word"));
+        }
+        if !is_fit(written) || !is_fit(said) {
+            return Err(format!(
+                "has {written:?} = {said:?}, and each must have 1 to {LONGEST_PRONUNCIATION} characters on one line"
+            ));
+        }
+        if !seen.insert(written.trim().to_lowercase()) {
+            return Err(format!("has {written:?} twice, for their case does not count"));
+        }
+    }
+    Ok(())
+}
+
 /// The language that is to be found out.
 pub const ANY_LANGUAGE: &str = "auto";
 
@@ -237,5 +318,43 @@ mod tests {
             (both.prompt.as_deref(), both.voice.as_deref(), both.record),
             (Some("call"), Some("joe"), Some(false))
         );
+    }
+
+    #[test]
+    fn pronunciations_have_bounds() {
+        let words = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        assert!(check_pronunciations(&words(&[("Offhook", "off hook"), ("SQL", "sequel")])).is_ok());
+        let long = "a".repeat(101);
+        for wrong in [
+            [(" ", "x")],
+            [(".", "x")],
+            [("x", "")],
+            [("x", "a\nb")],
+            [("x", long.as_str())],
+            [(long.as_str(), "x")],
+        ] {
+            assert!(check_pronunciations(&words(&wrong)).is_err(), "{wrong:?}");
+        }
+        let twice = check_pronunciations(&words(&[("SQL", "sequel"), ("sql", "s q l")])).unwrap_err();
+        assert!(twice.contains("twice"), "{twice}");
+        let many: BTreeMap<_, _> = (0..201).map(|n| (n.to_string(), "x".to_owned())).collect();
+        assert!(check_pronunciations(&many).is_err());
+    }
+
+    #[test]
+    fn one_sentence_is_written_as_before_and_more_are_said_in_their_order() {
+        let read = |text: &str| serde_json::from_str::<Sentences>(text);
+        let one = read(r#""Hello?""#).unwrap();
+        assert_eq!(serde_json::to_string(&one).unwrap(), r#""Hello?""#);
+        assert_eq!((one.nth(0), one.nth(7)), ("Hello?", "Hello?"));
+        let two = read(r#"["Hello?", "Bye?"]"#).unwrap();
+        assert_eq!((two.nth(0), two.nth(1), two.nth(2)), ("Hello?", "Bye?", "Bye?"));
+        assert!(one.check().is_ok() && two.check().is_ok());
+        for wrong in [r#""""#, "[]", r#"["a", " "]"#, r#"["a", "a", "a", "a", "a", "a"]"#] {
+            assert!(read(wrong).unwrap().check().is_err(), "{wrong}");
+        }
+        assert!(read("7").unwrap_err().to_string().contains("a sentence, or a list of sentences"));
     }
 }

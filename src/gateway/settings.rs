@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::{Error, Gateway};
 use crate::call::NoBrain;
 use crate::domain::{
-    AtVoicemail, BrainChoice, ContextWebhook, Filler, Metadata, Settings, Tools, Voicemail, is_language,
+    AtVoicemail, BrainChoice, ContextWebhook, Filler, Metadata, Settings, Tools, Voicemail,
+    check_pronunciations, is_language,
 };
 
 /// Characters of a prompt.
@@ -52,7 +53,7 @@ macro_rules! names {
 names! {
     "brain" "prompt" "first_message" "goodbye" "apology" "still_there" "transfer_failed" "voice" "speed" "language"
     "end_call_phrases" "max_tokens" "temperature" "top_p" "repeat_penalty" "max_duration_s"
-    "fallback_brain" "tools" "vocabulary" "patience" "volume_db" "filler" "voicemail" "context_webhook" "disclosure" "time_warning"
+    "fallback_brain" "tools" "vocabulary" "pronunciations" "patience" "volume_db" "filler" "voicemail" "context_webhook" "disclosure" "time_warning"
     "idle_s" "objective" "report"
 }
 
@@ -168,7 +169,6 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         ("first_message", &settings.first_message, true),
         ("goodbye", &settings.goodbye, false),
         ("apology", &settings.apology, false),
-        ("still_there", &settings.still_there, false),
         ("transfer_failed", &settings.transfer_failed, false),
         ("disclosure", &settings.disclosure, true),
         ("time_warning", &settings.time_warning, true),
@@ -183,6 +183,17 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
         }
         if sentence.trim().is_empty() && !may_be_empty {
             return wrong(field, "is empty, and must be something to say".into());
+        }
+    }
+    if let Some(sentences) = &settings.still_there {
+        if let Err(reason) = sentences.check() {
+            return wrong("still_there", reason);
+        }
+        if let Some(length) =
+            sentences.all().iter().map(|s| s.chars().count()).find(|length| *length > LONGEST_SENTENCE)
+        {
+            let reason = format!("has {length} characters; at most {LONGEST_SENTENCE} are said at once");
+            return wrong("still_there", reason);
         }
     }
     for (field, value, least, most) in [
@@ -232,6 +243,9 @@ fn check(settings: &Settings, at: At, longest_call: u64) -> Result<(), Error> {
     if vocabulary.len() > MOST_WORDS || !vocabulary.iter().all(is_fit) {
         let reason = format!("must be at most {MOST_WORDS} entries of 1 to {LONGEST_PHRASE} characters");
         return wrong("vocabulary", reason);
+    }
+    if let Some(Err(reason)) = settings.pronunciations.as_ref().map(check_pronunciations) {
+        return wrong("pronunciations", reason);
     }
     if let Some(Err(reason)) = settings.tools.as_ref().map(Tools::check) {
         return wrong("tools", reason);
@@ -299,6 +313,10 @@ mod tests {
             (serde_json::json!({ "filler": { "phrases": [" "] } }), "inbound.filler"),
             (serde_json::json!({ "filler": { "phrases": [] } }), "inbound.filler"),
             (serde_json::json!({ "idle_s": 2 }), "inbound.idle_s"),
+            (serde_json::json!({ "still_there": " " }), "inbound.still_there"),
+            (serde_json::json!({ "still_there": [] }), "inbound.still_there"),
+            (serde_json::json!({ "still_there": ["a".repeat(1001)] }), "inbound.still_there"),
+            (serde_json::json!({ "pronunciations": { "SQL": "" } }), "inbound.pronunciations"),
             (serde_json::json!({ "voicemail": { "then": "leave_message" } }), "inbound.voicemail"),
             (serde_json::json!({ "voicemail": { "message": "a".repeat(1001) } }), "inbound.voicemail"),
             (
@@ -312,6 +330,10 @@ mod tests {
         let fine =
             serde_json::json!({ "first_message": "", "speed": 2, "max_duration_s": 600, "language": "de" });
         check(&serde_json::from_value(fine).unwrap(), At::Top, 600).unwrap();
+        let asked_twice = serde_json::json!({
+            "still_there": ["Hello?", "Bye?"], "pronunciations": { "Offhook": "off hook" },
+        });
+        check(&serde_json::from_value(asked_twice).unwrap(), At::Top, 600).unwrap();
         let found_out = serde_json::json!({ "language": "auto", "vocabulary": ["Yealink T54W", "Zoë"] });
         check(&serde_json::from_value(found_out).unwrap(), At::Top, 600).unwrap();
     }

@@ -119,11 +119,7 @@ impl Phone {
             wanted @ (Srtp::Optional | Srtp::Required) => {
                 let mut seed = [0; 32];
                 getrandom::fill(&mut seed).map_err(|_| PhoneError::Chance)?;
-                sdp::Encryption::On {
-                    required: wanted == Srtp::Required,
-                    suites: Suite::ALL.to_vec(),
-                    seed: KeySeed::new(seed),
-                }
+                sdp::Encryption::on(wanted == Srtp::Required, Suite::ALL.to_vec(), KeySeed::new(seed))
             }
         };
         Ok(Capabilities { codecs: self.settings.codecs.clone(), encryption, ..Capabilities::default() })
@@ -144,6 +140,8 @@ struct Call {
     local: LocalMedia,
     capabilities: Capabilities,
     agreed: Option<Negotiated>,
+    /// The far end has asked for our offer; its answer is read with these.
+    offered: Option<Capabilities>,
     runner: Runner,
     ear: Ear,
     journal: Journal,
@@ -175,6 +173,7 @@ impl Call {
             local,
             capabilities,
             agreed: None,
+            offered: None,
             runner: Runner::new(script.steps.clone()),
             ear: Ear::new(phone.settings.ear),
             journal: Journal::new(),
@@ -299,7 +298,8 @@ impl Call {
 
     /// The answer to our offer. One that cannot be understood leaves the line silent, and the script's patience ends it.
     async fn accept(&mut self, body: Option<Body>) -> Result<(), PhoneError> {
-        if let Some(agreed) = body.and_then(|body| sdp::accept(&body.bytes, &self.capabilities).ok()) {
+        let capabilities = self.offered.take().unwrap_or_else(|| self.in_session());
+        if let Some(agreed) = body.and_then(|body| sdp::accept(&body.bytes, &capabilities).ok()) {
             self.agree(agreed).await?;
         }
         Ok(())
@@ -308,16 +308,31 @@ impl Call {
     async fn reoffer(&mut self, body: Option<Body>) -> Result<(), PhoneError> {
         self.local = self.local.bumped();
         let Some(body) = body else {
-            let offer = sdp::offer(&self.capabilities, &self.local, Direction::SendRecv);
+            let (offer, capabilities) = match &self.agreed {
+                Some(agreed) => {
+                    sdp::offer_again(&self.capabilities, &self.local, Direction::SendRecv, agreed)
+                }
+                None => {
+                    let offer = sdp::offer(&self.capabilities, &self.local, Direction::SendRecv);
+                    (offer, self.capabilities.clone())
+                }
+            };
+            self.offered = Some(capabilities);
             return Ok(self.stack.accept_offer(self.leg, Body::sdp(offer)).await?);
         };
-        match sdp::answer(&body.bytes, &self.capabilities, &self.local) {
+        match sdp::answer(&body.bytes, &self.in_session(), &self.local) {
             Ok((answer, agreed)) => {
                 self.agree(agreed).await?;
                 Ok(self.stack.accept_offer(self.leg, Body::sdp(answer)).await?)
             }
             Err(error) => Ok(self.stack.refuse_offer(self.leg, error.status()).await?),
         }
+    }
+
+    /// What we can do, when so much is agreed already.
+    fn in_session(&self) -> Capabilities {
+        let agreed = self.agreed.as_ref();
+        agreed.map_or_else(|| self.capabilities.clone(), |agreed| self.capabilities.keeping(agreed))
     }
 
     async fn agree(&mut self, agreed: Negotiated) -> Result<(), PhoneError> {

@@ -7,6 +7,7 @@ mod support;
 #[path = "../support/webhook.rs"]
 mod webhook;
 
+mod a_caller_moves_its_sound;
 mod a_phone_calls_the_number_and_is_answered;
 mod a_phone_speaks_any_of_our_codecs;
 mod a_phone_that_holds_and_comes_back_is_heard;
@@ -14,9 +15,11 @@ mod a_registrar_may_ask_for_sha256;
 mod a_strangers_packets_are_not_heard;
 mod agentnumber_programs_have_real_calls;
 mod an_agent_serves_the_phones_of_the_house;
+mod an_agent_walks_through_a_menu;
 mod an_extension_holds_and_hands_on_its_call;
 mod an_interrupt_says_goodbye;
 mod digits_pressed_on_the_phone_arrive;
+mod keys_that_sipp_has_captured_arrive;
 mod malformed_messages_are_survived;
 mod one_data_folder_has_one_gateway;
 mod our_own_phone_meets_a_real_one;

@@ -95,6 +95,26 @@ fn the_gateway_calls_sealed_and_puts_through_to_a_phone_that_is_not() {
     assert_same_sound(&CHECK_NUMBER.wav(), &Wav::read(&other.heard()));
 }
 
+/// "optional" offers keys beside plain RTP, which such a phone refuses; then RTP/SAVP, which it takes.
+#[test]
+fn a_phone_that_insists_is_reached_where_it_need_not_be() {
+    let _alone = alone();
+    let brain = Brain::that_says(&["Good that you are back."]);
+    let gateway = office(&brain);
+    let phone = Baresip::register_speaking(MANDATORY, "202", "202", gateway.sip, Answer::AtOnce);
+    let before = phone.now();
+    let call = gateway.place_call(DID, "202");
+    phone.wait_established(SOON);
+    phone.wait_sound_and_quiet(before, A_TURN);
+    phone.say(&NOBODY_IN.wav());
+    gateway.wait_turns(&call, 2, A_TURN);
+    phone.hang_up();
+    phone.wait_closed(SOON);
+    let record = gateway.record(&call, SOON);
+    assert_words("sealed", NOBODY_IN.text, &record.words_of("caller"), 0.25);
+    assert!(record.0["line"]["encryption"].is_string(), "{record:?}");
+}
+
 #[test]
 fn who_does_not_seal_is_refused_where_it_must_be_and_who_insists_where_it_is_off() {
     let _alone = alone();

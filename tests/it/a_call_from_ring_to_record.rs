@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use models::fake::{FakeGenerator, FakeTranscriber};
+use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
 use offhook::domain::{EndReason, EventKind, Speaker, Status};
 
 use crate::support::{Caller, NUMBER, Setting, World, prompt};
@@ -48,6 +48,25 @@ async fn a_caller_is_answered_heard_and_spoken_to() {
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
     let names: Vec<_> = events.iter().map(|event| event.kind.name()).collect();
     assert_eq!(names[..2], ["call.ringing", "call.started"]);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_said_as_it_is_told_and_written_as_it_is() {
+    let voice = Arc::new(FakeSynthesizer::default());
+    let mut world = World::start(Setting {
+        synthesizer: voice.clone(),
+        generator: Arc::new(FakeGenerator::says(["At Offhook it is $3."])),
+        agent: "pronunciations = { OFFHOOK = 'off hook' }\n",
+        ..Setting::default()
+    })
+    .await;
+    let script = format!("listen\nplay {}\nlisten\nhangup", prompt("check-number-dial-again").display());
+    Caller::new().await.call(&world, NUMBER, &script).await;
+    let (call, _) = world.until_ended().await;
+    assert_eq!(call.transcript.last().unwrap().text.reveal(), "At Offhook it is $3.");
+    let said: Vec<_> = voice.asked.all().into_iter().map(|phrase| phrase.text).collect();
+    assert!(said.iter().any(|text| text == "At off hook it is three dollars."), "{said:?}");
     world.stop().await;
 }
 

@@ -25,36 +25,84 @@ pub enum Encryption {
         suites: Vec<Suite>,
         /// Of this leg alone.
         seed: KeySeed,
+        /// What was agreed on this leg before. As long as the peer keeps its key we keep ours, whoever offers.
+        kept: Option<Keys>,
+        /// What need not be sealed is offered as RTP/SAVP all the same: to who refuses keys beside RTP/AVP.
+        insists: bool,
     },
 }
 
 impl Encryption {
+    /// Of a leg on which nothing is agreed yet.
+    pub fn on(required: bool, suites: Vec<Suite>, seed: KeySeed) -> Encryption {
+        Encryption::On { required, suites, seed, kept: None, insists: false }
+    }
+
     /// The same for another leg.
     #[must_use]
     pub fn fork(&self, number: u64) -> Encryption {
         match self {
             Encryption::Off => Encryption::Off,
-            Encryption::On { required, suites, seed } => {
-                Encryption::On { required: *required, suites: suites.clone(), seed: seed.fork(number) }
-            }
+            Encryption::On { required, suites, seed, insists, .. } => Encryption::On {
+                required: *required,
+                suites: suites.clone(),
+                seed: seed.fork(number),
+                kept: None,
+                insists: *insists,
+            },
         }
+    }
+
+    /// The other way to offer what need not be, to a peer that has refused keys beside plain RTP (RFC 8643): as RTP/SAVP. `None` where there is
+    /// no other way: what must be sealed is never offered otherwise.
+    pub fn insisting(&self) -> Option<Encryption> {
+        match self {
+            Encryption::On { required: false, suites, seed, kept, insists: false } => Some(Encryption::On {
+                required: false,
+                suites: suites.clone(),
+                seed: seed.clone(),
+                kept: kept.clone(),
+                insists: true,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The same, when this has been agreed on.
+    pub(super) fn keeping(&self, agreed: Option<&Keys>) -> Encryption {
+        let mut encryption = self.clone();
+        if let Encryption::On { kept, .. } = &mut encryption {
+            *kept = agreed.cloned();
+        }
+        encryption
     }
 
     /// The `m=` line's profile when we offer.
     pub(super) fn profile(&self) -> &'static str {
         match self {
-            Encryption::On { required: true, .. } => "RTP/SAVP",
+            Encryption::On { required: true, .. } | Encryption::On { insists: true, .. } => "RTP/SAVP",
             _ => "RTP/AVP",
         }
     }
 
     /// The lines of our offer.
     pub(super) fn write_offer(&self, text: &mut String) {
-        let Encryption::On { suites, seed, .. } = self else { return };
-        for (tag, &suite) in (1u32..).zip(suites) {
-            write_line(text, tag, suite, &seed.offered(suite));
+        let Encryption::On { suites, seed, kept, .. } = self else { return };
+        for line in offered(suites, seed, kept.as_ref()) {
+            write_line(text, line.tag, line.suite, &line.key);
         }
     }
+}
+
+/// What we offer: first what is in force, by its number and with the key that we seal with.
+fn offered(suites: &[Suite], seed: &KeySeed, kept: Option<&Keys>) -> impl Iterator<Item = Line> {
+    let kept = kept.filter(|kept| suites.contains(&kept.suite));
+    let (tag, suite) = (kept.map(|kept| kept.tag), kept.map(|kept| kept.suite));
+    let first = kept.map(|kept| Line { tag: kept.tag, suite: kept.suite, key: kept.ours.clone() });
+    let others = suites.iter().copied().filter(move |other| Some(*other) != suite);
+    let numbers = (1u32..).filter(move |number| Some(*number) != tag);
+    let others = numbers.zip(others).map(|(tag, suite)| Line { tag, suite, key: seed.offered(suite) });
+    first.into_iter().chain(others)
 }
 
 /// The line of our answer.
@@ -91,7 +139,7 @@ pub(super) fn agree(
         }
         _ => return Err(NegotiateError::NoAudio("its transport is not RTP/AVP or RTP/SAVP")),
     };
-    let Encryption::On { required, suites, seed } = wanted else {
+    let Encryption::On { required, suites, seed, kept, .. } = wanted else {
         return match sealed {
             false => Ok(None),
             true => {
@@ -99,22 +147,21 @@ pub(super) fn agree(
             }
         };
     };
-    let mut offered = lines(medium).filter(|line| suites.contains(&line.suite));
+    let mut named = lines(medium).filter(|line| suites.contains(&line.suite));
     let keys = match role {
-        Role::Answerer => offered.next().map(|line| Keys {
-            suite: line.suite,
-            tag: line.tag,
-            ours: seed.answered(line.suite, &line.key),
-            theirs: line.key,
+        Role::Answerer => named.next().map(|line| {
+            let same = kept.as_ref().filter(|kept| (kept.suite, &kept.theirs) == (line.suite, &line.key));
+            let ours = same.map_or_else(|| seed.answered(line.suite, &line.key), |kept| kept.ours.clone());
+            Keys { suite: line.suite, tag: line.tag, ours, theirs: line.key }
         }),
         // It names one of our lines. With our own key given back, both sides would seal alike.
-        Role::Offerer => offered.find_map(|line| {
-            let ours = seed.offered(line.suite);
-            let is_ours = (1u32..).zip(suites).any(|(tag, &suite)| (tag, suite) == (line.tag, line.suite));
-            (is_ours && ours != line.key).then(|| Keys {
+        Role::Offerer => named.find_map(|line| {
+            let mut ours = offered(suites, seed, kept.as_ref());
+            let ours = ours.find(|ours| (ours.tag, ours.suite) == (line.tag, line.suite))?;
+            (ours.key != line.key).then_some(Keys {
                 suite: line.suite,
                 tag: line.tag,
-                ours,
+                ours: ours.key,
                 theirs: line.key,
             })
         }),

@@ -4,8 +4,10 @@
 //! [`answer`] and [`accept`] are the three moves of RFC 3264; what they agree on is a [`Negotiated`], which is right by
 //! construction: whoever holds one can start media with it.
 //!
-//! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer.
+//! A delayed offer (an INVITE without a body) needs nothing special: the 200 carries our [`offer`], the ACK their answer. Inside a session it is
+//! [`offer_again`] that we say.
 
+mod again;
 mod control;
 mod crypto;
 mod negotiate;
@@ -20,6 +22,7 @@ use crate::dtmf::Mode;
 use crate::srtp::Keys;
 use crate::{LINE_RATE, Rate};
 
+pub use again::{Place, offer_again};
 pub use crypto::Encryption;
 #[doc(hidden)]
 pub use crypto::fuzz as fuzz_crypto;
@@ -128,6 +131,12 @@ impl Capabilities {
     #[must_use]
     pub fn with_keys(self, keys: Mode) -> Self {
         Capabilities { keys, dtmf: keys.has_events(), ..self }
+    }
+
+    /// For the next offer or answer of a session in which this was agreed: what it is sealed with stays as long as the peer lets it.
+    #[must_use]
+    pub fn keeping(&self, agreed: &Negotiated) -> Self {
+        Capabilities { encryption: self.encryption.keeping(agreed.srtp.as_ref()), ..self.clone() }
     }
 }
 
@@ -243,6 +252,8 @@ pub struct Negotiated {
     pub keys: Mode,
     /// What packets are sealed with; absent: nothing.
     pub srtp: Option<Keys>,
+    /// Which of the session's streams it is.
+    pub place: Place,
 }
 
 impl Negotiated {
@@ -263,6 +274,7 @@ impl Negotiated {
             ptime_ms: 20,
             keys: Mode::Auto,
             srtp: None,
+            place: Place::default(),
         }
     }
 

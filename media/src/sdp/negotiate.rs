@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::again::Place;
 use super::control;
 use super::crypto::{self, Role};
 use super::parse::{Connection, Description, Medium, canonical, parse};
@@ -20,22 +21,40 @@ const PTIME_MS: std::ops::RangeInclusive<u8> = 10..=60;
 
 /// Describes what we want.
 pub fn offer(capabilities: &Capabilities, local: &LocalMedia, direction: Direction) -> Vec<u8> {
-    let mut formats: Vec<Format> = capabilities
+    let formats: Vec<_> = usual(capabilities).collect();
+    let place = Place { profile: capabilities.encryption.profile(), ..Place::default() };
+    write_offer(&place, &formats, capabilities, local, direction)
+}
+
+/// What we offer, by the numbers that we like.
+pub(super) fn usual(capabilities: &Capabilities) -> impl Iterator<Item = Format> {
+    let codecs = capabilities
         .codecs
         .iter()
-        .map(|&codec| Format { payload_type: codec.payload_type(), meaning: Meaning::Codec(codec) })
-        .collect();
+        .map(|&codec| Format { payload_type: codec.payload_type(), meaning: Meaning::Codec(codec) });
     // One for each clock, so that it can always be the codec's (RFC 4733 §2.1).
-    for (payload_type, clock) in [(TELEPHONE_EVENT, 8_000), (TELEPHONE_EVENT_WIDE, 48_000)] {
-        if capabilities.dtmf && capabilities.codecs.iter().any(|codec| codec.clock_rate() == clock) {
-            formats.push(Format { payload_type, meaning: Meaning::TelephoneEvent(clock) });
-        }
-    }
+    let events = [(TELEPHONE_EVENT, 8_000), (TELEPHONE_EVENT_WIDE, 48_000)].into_iter();
+    let events = events.filter(|(_, clock)| {
+        capabilities.dtmf && capabilities.codecs.iter().any(|codec| codec.clock_rate() == *clock)
+    });
+    codecs.chain(
+        events.map(|(payload_type, clock)| Format { payload_type, meaning: Meaning::TelephoneEvent(clock) }),
+    )
+}
+
+pub(super) fn write_offer(
+    place: &Place,
+    formats: &[Format],
+    capabilities: &Capabilities,
+    local: &LocalMedia,
+    direction: Direction,
+) -> Vec<u8> {
     let mut text = head(local);
-    let profile = capabilities.encryption.profile();
-    write_audio(&mut text, profile, local.port, &formats, capabilities, direction);
+    text.push_str(&place.before);
+    write_audio(&mut text, place.profile, local.port, formats, capabilities, direction);
     control::write(&mut text, capabilities.rtcp_mux, true);
     capabilities.encryption.write_offer(&mut text);
+    text.push_str(&place.after);
     text.into_bytes()
 }
 
@@ -67,9 +86,7 @@ pub fn answer(
             control::write(&mut text, agreed.rtcp_mux, agreed.rtcp_xr);
             crypto::write_answer(&mut text, &agreed);
         } else {
-            // RFC 3264 §6: rejected, but in its place, with at least one of its formats.
-            let format = medium.formats.first().map_or("0", String::as_str);
-            let _ = write!(text, "m={} 0 {} {}\r\n", medium.kind, medium.protocol, format);
+            write_rejected(&mut text, medium);
         }
     }
     Ok((text.into_bytes(), agreed))
@@ -85,8 +102,14 @@ pub fn accept(answer: &[u8], capabilities: &Capabilities) -> Result<Negotiated, 
     choose(&description, capabilities, Role::Offerer).map(|(_, agreed)| agreed)
 }
 
+/// RFC 3264 §6: in its place, with at least one of its formats.
+pub(super) fn write_rejected(text: &mut String, medium: &Medium) {
+    let format = medium.formats.first().map_or("0", String::as_str);
+    let _ = write!(text, "m={} 0 {} {}\r\n", medium.kind, medium.protocol, format);
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     Codec(Codec),
     /// By a clock of so many Hz.
     TelephoneEvent(u32),
@@ -94,9 +117,9 @@ enum Meaning {
 }
 
 #[derive(Clone, Copy)]
-struct Format {
-    payload_type: u8,
-    meaning: Meaning,
+pub(super) struct Format {
+    pub(super) payload_type: u8,
+    pub(super) meaning: Meaning,
 }
 
 fn choose(
@@ -112,14 +135,19 @@ fn choose(
         }
         match agree(description, medium, capabilities, role) {
             // Of two that we could take, the one that nobody else can hear.
-            Ok(agreed) if agreed.srtp.is_some() => return Ok((index, agreed)),
+            Ok(agreed) if agreed.srtp.is_some() => return Ok(placed(description, (index, agreed))),
             Ok(agreed) => plain = plain.or(Some((index, agreed))),
             // The first audio stream's reason says most.
             Err(error) if matches!(refusal, NegotiateError::NoAudio("there is none")) => refusal = error,
             Err(_) => {}
         }
     }
-    plain.ok_or(refusal)
+    plain.ok_or(refusal).map(|found| placed(description, found))
+}
+
+fn placed(description: &Description, (index, mut agreed): (usize, Negotiated)) -> (usize, Negotiated) {
+    agreed.place = Place::of(description, index);
+    (index, agreed)
 }
 
 fn agree(
@@ -178,6 +206,7 @@ fn agree(
         ptime_ms: ptime(medium, capabilities),
         keys: capabilities.keys,
         srtp,
+        place: Place::default(),
     };
     control::agree(medium, capabilities, &mut agreed);
     Ok(agreed)

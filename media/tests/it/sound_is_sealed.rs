@@ -12,7 +12,7 @@ fn local(last: u8, port: u16) -> LocalMedia {
 }
 
 fn sealed(seed: u8, required: bool, suites: &[Suite]) -> Capabilities {
-    let encryption = Encryption::On { required, suites: suites.to_vec(), seed: KeySeed::new([seed; 32]) };
+    let encryption = Encryption::on(required, suites.to_vec(), KeySeed::new([seed; 32]));
     // Apart: what is counted here is RTP.
     Capabilities { encryption, rtcp_mux: false, ..Capabilities::default() }
 }

@@ -10,6 +10,7 @@
 
 mod address;
 mod amount;
+mod diction;
 mod english;
 mod french;
 mod german;
@@ -21,6 +22,7 @@ mod tongue;
 #[cfg(test)]
 mod tests;
 
+pub use diction::Diction;
 use read::Reader;
 use tongue::Tongue;
 

@@ -125,7 +125,9 @@ impl Leg {
             if open || matches!(self.state, State::Ringing { .. }) {
                 return early::refuse(cx, path, request, 500);
             }
-            if self.ours.as_ref().is_some_and(|ours| ours.transaction.is_some()) {
+            // An offer that they asked for waits for its answer in the ACK, also where it is an UPDATE that overtakes that.
+            let asked = self.repeating.as_ref().is_some_and(|repeating| repeating.offered);
+            if asked || self.ours.as_ref().is_some_and(|ours| ours.transaction.is_some()) {
                 return cx.respond_stateless(path, request, 491, None, &[]);
             }
         }

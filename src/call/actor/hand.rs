@@ -230,6 +230,19 @@ impl Running {
         }
     }
 
+    /// … inside the call. A leg that cannot be heard any more is hung up: the near one with the call, another for itself, which its end then tells.
+    pub(super) async fn reanswered(&mut self, now: Instant, role: Role, status: u16, body: Option<Body>) {
+        let Some(side) = self.side(role) else { return };
+        if !side.reanswer(status, body).await {
+            return match role {
+                Role::Near => self.bridge.handle(now, Input::End(EndReason::NoCommonCodec)),
+                Role::Far | Role::New => side.hang_up(EndReason::NoCommonCodec.sip_status()).await,
+            };
+        }
+        self.note_codec();
+        self.note_hold(now, role);
+    }
+
     /// The agent learns that the caller is gone, unless the call goes on with another in their place.
     pub(super) fn converse_unless_swapping(&mut self, now: Instant) {
         if !self.bridge.survives_near() {

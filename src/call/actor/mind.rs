@@ -286,7 +286,7 @@ impl Mind {
             line: line.clone(),
             reports: self.reports.clone(),
             meter: self.meter.clone(),
-            toolbox: self.toolbox.clone(),
+            hands: self.toolbox.clone(),
             spent: Meter::default(),
             gate,
             course: Course::new(asked),

@@ -83,6 +83,8 @@ pub(super) enum Signal {
     Established { body: Option<Body> },
     /// The far end wants other media.
     Reoffer { body: Option<Body> },
+    /// … and answers what we offered inside the call.
+    Reanswer { status: u16, body: Option<Body> },
     /// A key, by INFO.
     Digit(char, Duration),
     /// The far end sends us on.
@@ -516,6 +518,7 @@ impl Running {
                 self.note_codec();
                 self.note_hold(now, role);
             }
+            Signal::Reanswer { status, body } => self.reanswered(now, role, status, body).await,
             // The line tells it as any other key, once, and lets it cross a bridge.
             Signal::Digit(digit, duration) => {
                 if let Some(side) = self.side(role) {

@@ -7,10 +7,11 @@ use media::sdp::{self, LocalMedia, Negotiated};
 use sip::net::Stack;
 use sip::{Body, LegId, Reject};
 use tokio::sync::mpsc;
-use tracing::debug;
 
 use crate::call::switchboard::SideId;
 use crate::store::Tape;
+
+mod change;
 
 /// A line with its two ends, before it belongs to a leg.
 pub(in crate::call) struct Media {
@@ -54,6 +55,8 @@ pub(super) struct Side {
     pub(super) gone: bool,
     local: LocalMedia,
     capabilities: sdp::Capabilities,
+    /// The peer has asked for our offer; its answer is read with these.
+    offered: Option<sdp::Capabilities>,
     stack: Stack,
 }
 
@@ -77,6 +80,7 @@ impl Side {
             gone: false,
             local: media.local,
             capabilities: media.capabilities,
+            offered: None,
             stack,
         }
     }
@@ -116,38 +120,6 @@ impl Side {
         match sdp::accept(&body.bytes, capabilities.unwrap_or(&self.capabilities)) {
             Ok(agreed) => self.line.configure(agreed).await.is_ok(),
             Err(_) => false,
-        }
-    }
-
-    /// RFC 3264 §8: the peer changes the session. Media follows only what we agreed to; hold and resume are part of it, and the
-    /// other leg of a bridge just hears nothing meanwhile. False where the line is gone.
-    pub(super) async fn reoffer(&mut self, body: Option<Body>) -> bool {
-        let local = self.local.bumped();
-        let Some(body) = body else {
-            if self.encryption().is_some() {
-                // The answer in the ACK would bring other keys, or expect others of us, and it is not looked at.
-                let _ = self.stack.refuse_offer(self.leg, 488).await;
-                return true;
-            }
-            // It wants our offer; its answer comes in the ACK and changes nothing that we do not offer.
-            let offer = sdp::offer(&self.capabilities, &local, sdp::Direction::SendRecv);
-            self.local = local;
-            let _ = self.stack.accept_offer(self.leg, Body::sdp(offer)).await;
-            return true;
-        };
-        match sdp::answer(&body.bytes, &self.capabilities, &local) {
-            Ok((answer, agreed)) => {
-                self.local = local;
-                self.agreed = Some(agreed);
-                let alive = self.configure().await;
-                let _ = self.stack.accept_offer(self.leg, Body::sdp(answer)).await;
-                alive
-            }
-            Err(error) => {
-                debug!(leg = ?self.leg, %error, "a new offer is refused; the session stays as it was");
-                let _ = self.stack.refuse_offer(self.leg, 488).await;
-                true
-            }
         }
     }
 

@@ -105,6 +105,12 @@ impl Running {
             Signal::Reoffer { body } => {
                 third.side.reoffer(body).await;
             }
+            Signal::Reanswer { status, body } => {
+                if !third.side.reanswer(status, body).await {
+                    third.side.hang_up(EndReason::NoCommonCodec.sip_status()).await;
+                    self.third_is_gone();
+                }
+            }
             Signal::Refer(_) => {
                 // A place beside a call is nobody's to give away.
                 let _ = stack.refuse_refer(third.side.leg, 603).await;

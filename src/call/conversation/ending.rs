@@ -18,9 +18,9 @@ impl Conversation {
         if self.idle_prompts >= self.manners.timing.idle_prompts {
             return self.leave(now, EndReason::CallerSilent);
         }
+        let text = self.manners.still_there.nth(self.idle_prompts as usize).to_owned();
         self.idle_prompts += 1;
         self.quiet_until = None;
-        let text = self.manners.still_there.clone();
         self.say(now, Kind::Stock, text);
     }
 

@@ -165,7 +165,7 @@ impl Conversation {
 
     pub(super) fn close_cut(&mut self, mark: Option<u64>, played: Duration) {
         let Some(speech) = self.cut_off.pop_front() else { return };
-        let (heard, unheard) = speech.split_at(mark, played, &self.manners.voice_language);
+        let (heard, unheard) = speech.split_at(mark, played, &self.manners.diction);
         // A key cuts this too; but it must be said, whatever comes of the key.
         if speech.kind == Kind::Disclosure && !unheard.is_empty() && !self.is_leaving() {
             self.prompted.push_front(self.manners.disclosure.clone());

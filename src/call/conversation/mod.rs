@@ -53,6 +53,8 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use models::spoken::Diction;
+
 use guess::Guess;
 use hearing::Hearing;
 use ladder::Habit;
@@ -64,8 +66,8 @@ use speech::{Kind, Speech};
 
 use crate::config::{Agent, TurnTaking};
 use crate::domain::{
-    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Speaker, StageKind, StageOutcome,
-    ToolUse, Turn, Verdict, Voicemail, millis,
+    AnsweredBy, AtVoicemail, DisputeReason, EndReason, Filler, MachineClue, Sentences, Speaker, StageKind,
+    StageOutcome, ToolUse, Turn, Verdict, Voicemail, millis,
 };
 
 /// How this call is held.
@@ -79,11 +81,12 @@ pub struct Manners {
     pub first_message: String,
     pub goodbye: String,
     pub apology: String,
-    pub still_there: String,
+    /// Into the caller's silence, one after another.
+    pub still_there: Sentences,
     pub transfer_failed: String,
     pub end_call_phrases: Vec<String>,
-    /// ISO 639-1: in which the agent's words are said.
-    pub voice_language: String,
+    /// How the agent's words are said.
+    pub diction: Diction,
     pub filler: Filler,
     pub max_duration: Duration,
     /// Whether we have called, and who answers may speak first, if it is anybody.
@@ -110,7 +113,7 @@ impl Manners {
             still_there: agent.still_there.clone(),
             transfer_failed: agent.transfer_failed.clone(),
             end_call_phrases: agent.end_call_phrases.iter().map(|p| p.to_lowercase()).collect(),
-            voice_language: agent.language.clone(),
+            diction: Diction::new(&agent.language, []),
             filler: agent.filler.clone(),
             max_duration,
             is_outbound: false,
@@ -134,9 +137,10 @@ impl Manners {
     pub fn stock(&self) -> Vec<&str> {
         let leaves_message = self.voicemail.then == AtVoicemail::LeaveMessage;
         let message = Some(&self.voicemail.message).filter(|_| leaves_message);
-        let said = [&self.disclosure, &self.first_message, &self.apology, &self.still_there];
+        let said = [&self.disclosure, &self.first_message, &self.apology];
         let last = [&self.transfer_failed, &self.goodbye, &self.time_warning];
-        let sentences = said.into_iter().chain(last).chain(message).chain(&self.filler.phrases);
+        let said = said.into_iter().chain(self.still_there.all());
+        let sentences = said.chain(last).chain(message).chain(&self.filler.phrases);
         sentences.map(String::as_str).filter(|sentence| !sentence.is_empty()).collect()
     }
 }

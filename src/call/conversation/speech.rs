@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use models::spoken::Diction;
+
 use super::words;
 use crate::domain::{EndReason, Turn, millis};
 
@@ -205,8 +207,8 @@ impl Speech {
         self.phrases.iter().fold(String::new(), |text, phrase| words::join(&text, &phrase.text))
     }
 
-    /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`. `language`: in which it is said.
-    pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration, language: &str) -> (String, String) {
+    /// What was heard and what was not, when the sound stopped `cut` into the phrase `mark`. `diction`: how it is said.
+    pub(super) fn split_at(&self, mark: Option<u64>, cut: Duration, diction: &Diction) -> (String, String) {
         let (mut heard, mut unheard) = (String::new(), String::new());
         let reached =
             mark.and_then(|mark| self.phrases.iter().position(|phrase| phrase.mark == mark)).unwrap_or(0);
@@ -216,7 +218,7 @@ impl Speech {
             } else if Some(phrase.mark) == mark {
                 let whole =
                     phrase.duration.unwrap_or_else(|| words::estimated_duration(&phrase.text).max(cut));
-                words::heard_part(&phrase.text, language, cut, whole)
+                words::heard_part(&phrase.text, diction, cut, whole)
             } else {
                 ""
             };
@@ -240,7 +242,7 @@ mod tests {
         speech.queue(now, 3, "Come in.".into());
         speech.played(now, 1);
         speech.measured(now, 2, Duration::from_secs(3));
-        let (heard, unheard) = speech.split_at(Some(2), Duration::from_millis(1500), "en");
+        let (heard, unheard) = speech.split_at(Some(2), Duration::from_millis(1500), &Diction::new("en", []));
         assert_eq!(heard, "Good morning. We are open");
         assert_eq!(unheard, "from nine to five. Come in.");
         assert_eq!(words::join(&heard, &unheard), speech.text());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use models::spoken;
+use models::spoken::Diction;
 
 /// What a listener says without wanting the floor.
 const BACK_CHANNELS: &[&str] = &[
@@ -276,11 +276,11 @@ pub(super) fn join(before: &str, after: &str) -> String {
 
 /// The words of `text` whose sound had left when `played` of `whole` had: cut between written words, never above. What is
 /// written short may be long to say, so the share is one of the spoken words.
-pub(super) fn heard_part<'a>(text: &'a str, language: &str, played: Duration, whole: Duration) -> &'a str {
+pub(super) fn heard_part<'a>(text: &'a str, diction: &Diction, played: Duration, whole: Duration) -> &'a str {
     if played >= whole {
         return text;
     }
-    let said = spoken::spoken(text, language);
+    let said = diction.spoken(text);
     let share = played.as_secs_f64() / whole.as_secs_f64();
     #[expect(
         clippy::cast_possible_truncation,
@@ -401,12 +401,16 @@ mod tests {
     fn a_cut_falls_between_words() {
         let text = "We are open from nine to five.";
         let whole = Duration::from_secs(3);
-        assert_eq!(heard_part(text, "en", Duration::ZERO, whole), "");
-        assert_eq!(heard_part(text, "en", Duration::from_millis(1500), whole), "We are open");
-        assert_eq!(heard_part(text, "en", whole, whole), text);
+        let (english, german) = (&Diction::new("en", []), &Diction::new("de", []));
+        assert_eq!(heard_part(text, english, Duration::ZERO, whole), "");
+        assert_eq!(heard_part(text, english, Duration::from_millis(1500), whole), "We are open");
+        assert_eq!(heard_part(text, english, whole, whole), text);
         let (half, whole) = (Duration::from_millis(500), Duration::from_secs(1));
-        assert_eq!(heard_part("Grüße aus Köln", "de", half, whole), "Grüße");
+        assert_eq!(heard_part("Grüße aus Köln", german, half, whole), "Grüße");
         // The price takes most of the time, and half of it was not heard.
-        assert_eq!(heard_part("That is $345.67 today.", "en", half, whole), "That is");
+        assert_eq!(heard_part("That is $345.67 today.", english, half, whole), "That is");
+        // So does a word that is said at length, of which the transcript knows nothing.
+        let own = Diction::new("en", [("AAA", "the automobile association")]);
+        assert_eq!(heard_part("Call AAA today.", &own, half, whole), "Call");
     }
 }

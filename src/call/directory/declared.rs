@@ -86,6 +86,7 @@ pub(super) fn agent(agent: &config::Agent, now: DateTime<Utc>) -> Agent {
             fallback_brain: agent.fallback_brain.clone(),
             tools: Some(agent.tools.clone()),
             vocabulary: Some(agent.vocabulary.clone()),
+            pronunciations: Some(agent.pronunciations.clone()),
             patience: Some(agent.patience),
             volume_db: Some(agent.volume_db),
             filler: Some(agent.filler.clone()),

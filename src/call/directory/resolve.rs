@@ -83,7 +83,10 @@ impl Directory {
 }
 
 fn fill(said: Settings, base: &config::Agent) -> config::Agent {
-    let base = base.clone();
+    // What is said without being told to is said in the language of the call.
+    let language = said.language.as_ref().unwrap_or(&base.language);
+    let base = config::Agent { brain: base.brain.clone(), ..config::Agent::speaking(language) };
+    let filler = base.clone().filling(said.filler).filler;
     config::Agent {
         name: String::new(),
         prompt: said.prompt.unwrap_or(base.prompt),
@@ -96,7 +99,7 @@ fn fill(said: Settings, base: &config::Agent) -> config::Agent {
         brain: said.brain.unwrap_or(base.brain),
         voice: said.voice.or(base.voice),
         speed: said.speed.unwrap_or(base.speed),
-        language: said.language.unwrap_or(base.language),
+        language: base.language,
         end_call_phrases: said.end_call_phrases.unwrap_or(base.end_call_phrases),
         max_tokens: said.max_tokens.unwrap_or(base.max_tokens),
         temperature: said.temperature.unwrap_or(base.temperature),
@@ -105,9 +108,10 @@ fn fill(said: Settings, base: &config::Agent) -> config::Agent {
         fallback_brain: said.fallback_brain.or(base.fallback_brain),
         tools: said.tools.unwrap_or(base.tools),
         vocabulary: said.vocabulary.unwrap_or(base.vocabulary),
+        pronunciations: said.pronunciations.unwrap_or(base.pronunciations),
         patience: said.patience.unwrap_or(base.patience),
         volume_db: said.volume_db.unwrap_or(base.volume_db),
-        filler: said.filler.unwrap_or(base.filler),
+        filler,
         voicemail: said.voicemail.unwrap_or(base.voicemail),
         context_webhook: said.context_webhook.or(base.context_webhook),
         disclosure: said.disclosure.unwrap_or(base.disclosure),
@@ -166,6 +170,21 @@ mod tests {
             directory.resolve(&wanted).agent.examples.len()
         };
         assert_eq!((examples(&Settings::default()), examples(&said("Call."))), (1, 0));
+    }
+
+    #[test]
+    fn what_nobody_has_said_is_said_in_the_language_of_the_call() {
+        let (directory, house) = (directory(""), AccountId::house());
+        let own: Settings = serde_json::from_value(serde_json::json!({
+            "language": "de", "goodbye": "Tschüss.", "filler": { "after_ms": 900 },
+        }))
+        .unwrap();
+        let direction = Direction::Inbound;
+        let wanted = Wanted { account: &house, own: &own, number: None, direction, agent: None };
+        let agent = directory.resolve(&wanted).agent;
+        assert_eq!((agent.language.as_str(), agent.goodbye.as_str()), ("de", "Tschüss."));
+        assert_eq!(agent.still_there.nth(0), "Sind Sie noch da?");
+        assert_eq!((agent.filler.after_ms, agent.filler.phrases[0].as_str()), (900, "Einen Moment, bitte."));
     }
 
     #[test]

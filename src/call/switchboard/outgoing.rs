@@ -4,6 +4,7 @@ use media::sdp::{self, LocalMedia};
 use sip::{Body, Cause, CauseKind, EndedBy, LegId};
 use tracing::warn;
 
+use super::otherwise::Otherwise;
 use super::{Attached, Desk, Dialled, Further, PlaceError, SideId, reason};
 use crate::call::actor::{Command, Media, Signal};
 use crate::call::hunt::{Hunt, Step, nobody_was_there};
@@ -12,21 +13,23 @@ use crate::domain::CallId;
 
 /// A side of a call that nobody has taken yet.
 pub(super) struct Prospect {
-    call: CallId,
-    hunt: Hunt<Place>,
-    calling: Vec<Calling>,
+    pub(super) call: CallId,
+    pub(super) hunt: Hunt<Place>,
+    pub(super) calling: Vec<Calling>,
     local: LocalMedia,
 }
 
 /// A place that is being called.
-struct Calling {
-    leg: LegId,
-    trunk: String,
-    server: Option<usize>,
-    path: sip::Path,
-    local: LocalMedia,
+pub(super) struct Calling {
+    pub(super) leg: LegId,
+    pub(super) trunk: String,
+    pub(super) server: Option<usize>,
+    pub(super) path: sip::Path,
+    pub(super) local: LocalMedia,
     /// What it was offered: the trunk's own, with keys that nobody else was told.
-    capabilities: sdp::Capabilities,
+    pub(super) capabilities: sdp::Capabilities,
+    /// How it is called once more, should it refuse what it was offered.
+    pub(super) otherwise: Option<Otherwise>,
 }
 
 impl Desk {
@@ -69,11 +72,12 @@ impl Desk {
             }
             let capabilities = self.exchange.capabilities(&place.trunk);
             let offer = sdp::offer(&capabilities, &local, sdp::Direction::SendRecv);
+            let otherwise = Otherwise::of(&invite, &capabilities, &local);
             invite.body = Some(Body::sdp(offer));
             let Ok(leg) = self.exchange.stack.invite(invite).await else { return };
             prospect.hunt.is_calling(leg);
             let Place { trunk, server, .. } = place;
-            prospect.calling.push(Calling { leg, trunk, server, path, capabilities, local });
+            prospect.calling.push(Calling { leg, trunk, server, path, local, capabilities, otherwise });
         }
     }
 
@@ -132,9 +136,15 @@ impl Desk {
             return false;
         }
         if let Some(at) = prospect.calling.iter().position(|calling| calling.leg == leg) {
-            let Calling { server, path, .. } = prospect.calling.swap_remove(at);
-            if let Some(server) = server {
-                self.exchange.trunks.called(server, path, !nobody_was_there(cause));
+            let refused = prospect.calling.swap_remove(at);
+            if let Some(server) = refused.server {
+                self.exchange.trunks.called(server, refused.path, !nobody_was_there(cause));
+            }
+            if let Some(next) = self.call_otherwise(&mut prospect, refused, cause).await {
+                self.legs.remove(&leg);
+                self.attach(side, prospect);
+                self.tell_of(next, Signal::Tried { leg: next }).await;
+                return true;
             }
         }
         match prospect.hunt.ended(leg, cause.clone()) {

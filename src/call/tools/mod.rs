@@ -17,6 +17,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use media::net::Line;
 use models::{ToolCall, ToolSpec};
 use serde_json::{Map, Value, json};
@@ -87,6 +88,18 @@ pub(super) struct Kit {
     pub(super) switchboard: Switchboard,
 }
 
+/// Does what a turn is asked for by its model: in a call, its toolbox.
+pub(super) trait Hands: Send + Sync {
+    /// Whoever calls this has been released: the turn is the agent's.
+    fn run<'a>(self: Arc<Self>, turn: u32, line: &'a Line, call: &'a ToolCall) -> BoxFuture<'a, Outcome>;
+}
+
+impl Hands for Toolbox {
+    fn run<'a>(self: Arc<Self>, turn: u32, line: &'a Line, call: &'a ToolCall) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move { self.use_tool(turn, line, call).await })
+    }
+}
+
 /// The tools of one call.
 pub(super) struct Toolbox {
     tools: Tools,
@@ -140,7 +153,7 @@ impl Toolbox {
     }
 
     /// Does what the model asks for. The conversation is told, also where nobody waits for it any more.
-    pub(super) async fn run(self: &Arc<Self>, turn: u32, line: &Line, call: &ToolCall) -> Outcome {
+    async fn use_tool(self: &Arc<Self>, turn: u32, line: &Line, call: &ToolCall) -> Outcome {
         let arguments = match self.arguments(call) {
             Ok(arguments) => arguments,
             Err(reason) => {

@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) media: (u16, u16),
     /// Further lines of the table [media].
     pub(crate) media_more: String,
+    /// Further lines of the agent's table.
+    pub(crate) agent: &'static str,
     /// Further tables of the file.
     pub(crate) more: &'static str,
 }
@@ -58,6 +60,7 @@ impl Plan {
             http: free_port(HERE),
             media: free_ports(120),
             media_more: String::new(),
+            agent: "",
             more: "",
         }
     }
@@ -101,7 +104,7 @@ impl Plan {
         let (first, last) = self.media;
         let extension = |number| format!("[[extension]]\nnumber = \"{number}\"\npassword = \"{number}\"\n");
         let extensions: String = self.extensions.iter().map(extension).collect();
-        let Plan { allow, prompt, first_message, max_calls, grace_s, media_more, more, .. } = self;
+        let Plan { allow, prompt, first_message, max_calls, grace_s, media_more, agent, more, .. } = self;
         format!(
             r#"data = "{data}"
 [sip]
@@ -124,6 +127,7 @@ prompt = "{prompt}"
 first_message = "{first_message}"
 disclosure = ""
 brain = "{brain}"
+{agent}
 [[number]]
 number = "{DID}"
 agent = "front-desk"

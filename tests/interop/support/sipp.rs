@@ -1,11 +1,71 @@
-//! A real load tool: SIPp, with its own default scenarios, and its own count of what went well.
+//! A real load tool: SIPp, with its own default scenarios and its own captures, and its own count of what went well.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::place::{Folder, HERE, free_port, free_ports};
 use super::process::Process;
+
+/// Where Debian puts the captures of RTP that SIPp comes with.
+const CAPTURES: &str = "/usr/share/sip-tester";
+
+/// SIPp's own caller with media (`sipp -sd uac_pcap`), but for what it plays.
+const KEYS: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
+<!DOCTYPE scenario SYSTEM "sipp.dtd">
+<scenario name="keys">
+  <send retrans="500"><![CDATA[
+      INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      From: sipp <sip:sipp@[local_ip]:[local_port]>;tag=[pid]SIPpTag09[call_number]
+      To: [service] <sip:[service]@[remote_ip]:[remote_port]>
+      Call-ID: [call_id]
+      CSeq: 1 INVITE
+      Contact: sip:sipp@[local_ip]:[local_port]
+      Max-Forwards: 70
+      Content-Type: application/sdp
+      Content-Length: [len]
+
+      v=0
+      o=user1 53655765 2353687637 IN IP[local_ip_type] [local_ip]
+      s=-
+      c=IN IP[local_ip_type] [local_ip]
+      t=0 0
+      m=audio [auto_media_port] RTP/AVP 8 101
+      a=rtpmap:8 PCMA/8000
+      a=rtpmap:101 telephone-event/8000
+      a=fmtp:101 0-11,16
+  ]]></send>
+  <recv response="100" optional="true"/>
+  <recv response="180" optional="true"/>
+  <recv response="200" rtd="true"/>
+  <send><![CDATA[
+      ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      From: sipp <sip:sipp@[local_ip]:[local_port]>;tag=[pid]SIPpTag09[call_number]
+      To: [service] <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]
+      Call-ID: [call_id]
+      CSeq: 1 ACK
+      Contact: sip:sipp@[local_ip]:[local_port]
+      Max-Forwards: 70
+      Content-Length: 0
+  ]]></send>
+  SOUNDS
+  <send retrans="500"><![CDATA[
+      BYE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
+      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+      From: sipp <sip:sipp@[local_ip]:[local_port]>;tag=[pid]SIPpTag09[call_number]
+      To: [service] <sip:[service]@[remote_ip]:[remote_port]>[peer_tag_param]
+      Call-ID: [call_id]
+      CSeq: 2 BYE
+      Contact: sip:sipp@[local_ip]:[local_port]
+      Max-Forwards: 70
+      Content-Length: 0
+  ]]></send>
+  <recv response="200"/>
+</scenario>
+"#;
 
 pub(crate) struct Sipp {
     process: Process,
@@ -30,13 +90,47 @@ impl Sipp {
         Sipp::run(&["-sn", "uac", "-s", number, "-m", &calls, "-r", &rate, "-l", &at_once, &to])
     }
 
+    /// One call, as a scenario of ours says (`tests/interop/sipp`).
+    pub(crate) fn play(scenario: &str, to: SocketAddr, number: &str, more: &[&str]) -> Sipp {
+        let file = format!("{}/tests/interop/sipp/{scenario}.xml", env!("CARGO_MANIFEST_DIR"));
+        let to = to.to_string();
+        Sipp::run(&[&["-sf", &file, "-s", number, "-m", "1"], more, &[to.as_str()]].concat())
+    }
+
     /// The default answerer.
     pub(crate) fn answer() -> Sipp {
         Sipp::run(&["-sn", "uas"])
     }
 
-    fn run(scenario: &[&str]) -> Sipp {
+    /// One call that is answered, plays SIPp's capture of a talk (7 s of A-law), then its captures of these keys, as RFC 4733 has them, one
+    /// after the other, and hangs up.
+    pub(crate) fn talk_and_press(to: SocketAddr, number: &str, keys: &str) -> Sipp {
+        let play = |capture: &str, ms: u32| {
+            let path = format!("{CAPTURES}/{capture}.pcap");
+            assert!(Path::new(&path).exists(), "{path} is missing; it comes with sip-tester");
+            format!(
+                "<nop><action><exec play_pcap_audio=\"{path}\"/></action></nop><pause milliseconds=\"{ms}\"/>\n"
+            )
+        };
+        let mut sounds = play("g711a", 7_500);
+        for key in keys.chars() {
+            let name = match key {
+                '*' => "star".to_owned(),
+                '#' => "pound".to_owned(),
+                key => key.to_string(),
+            };
+            sounds += &play(&format!("dtmf_2833_{name}"), 500);
+        }
         let folder = Folder::new("sipp");
+        let scenario = folder.write("keys.xml", &KEYS.replace("SOUNDS", &sounds)).display().to_string();
+        Sipp::run_in(folder, &["-sf", &scenario, "-s", number, "-m", "1", &to.to_string()])
+    }
+
+    fn run(scenario: &[&str]) -> Sipp {
+        Sipp::run_in(Folder::new("sipp"), scenario)
+    }
+
+    fn run_in(folder: Folder, scenario: &[&str]) -> Sipp {
         let address = free_port(HERE);
         // SIPp takes six ports from its media port on.
         let (media, _) = free_ports(8);

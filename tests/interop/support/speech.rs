@@ -98,6 +98,12 @@ pub(crate) const NOBODY_IN: Sentence =
 pub(crate) const CHECK_NUMBER: Sentence =
     Sentence { file: "check-number-dial-again", text: "Please check the number and dial again." };
 
+/// Menus, which name keys.
+pub(crate) const DIRECTORY_MENU: Sentence =
+    Sentence { file: "vm-forward", text: "Press 1 to enter an extension, press 2 to use the directory." };
+pub(crate) const OPERATOR_MENU: Sentence =
+    Sentence { file: "vm-reachoper", text: "Press 0 to reach an operator." };
+
 impl Sentence {
     pub(crate) fn wav(&self) -> Wav {
         let path = PathBuf::from(format!("/usr/share/asterisk/sounds/en_US_f_Allison/{}.wav", self.file));

@@ -16,6 +16,6 @@ pub(crate) use caller::{Caller, prompt};
 pub(crate) use carrier::{Carrier, Reply};
 pub(crate) use endpoint::{Endpoint, Received};
 pub(crate) use pager::Pager;
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Peer, share_of};
 pub(crate) use server::Server;
 pub(crate) use world::{NUMBER, Setting, World};

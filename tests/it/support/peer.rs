@@ -24,6 +24,7 @@ pub(crate) struct Peer {
     line: Line,
     sounds: Receiver<media::Event>,
     local: LocalMedia,
+    capabilities: Capabilities,
     pub(crate) leg: Option<LegId>,
     name: &'static str,
     credentials: Option<Credentials>,
@@ -54,8 +55,24 @@ impl Peer {
             engine.open(SessionConfig { ssrc_seed: seed, ..SessionConfig::default() }, None).unwrap();
         let ip = local_ip_towards(stack.local_addr()).unwrap();
         let local = LocalMedia { ip, port: line.local_port(), session_id: seed, version: 1 };
-        let seen = Vec::new();
-        Self { stack, events, _engine: engine, line, sounds, local, leg: None, name, credentials: None, seen }
+        Self {
+            stack,
+            events,
+            _engine: engine,
+            line,
+            sounds,
+            local,
+            capabilities: Capabilities::default(),
+            leg: None,
+            name,
+            credentials: None,
+            seen: Vec::new(),
+        }
+    }
+
+    /// Who can do this.
+    pub(crate) fn that(self, capabilities: Capabilities) -> Self {
+        Self { capabilities, ..self }
     }
 
     pub(crate) fn uri(&self) -> Uri {
@@ -104,7 +121,7 @@ impl Peer {
     /// Calls, and waits for nothing.
     pub(crate) async fn invite(&mut self, to: &Uri, headers: Vec<(String, String)>) {
         let path = self.stack.resolve(to).await.unwrap();
-        let offer = sdp::offer(&Capabilities::default(), &self.local, Direction::SendRecv);
+        let offer = sdp::offer(&self.capabilities, &self.local, Direction::SendRecv);
         let invite = Invite {
             to: to.clone(),
             from: NameAddr::new(None, self.identity(to)),
@@ -138,7 +155,7 @@ impl Peer {
                 _ => None,
             })
             .await;
-        let agreed = sdp::accept(&body.unwrap().bytes, &Capabilities::default()).unwrap();
+        let agreed = sdp::accept(&body.unwrap().bytes, &self.capabilities).unwrap();
         self.line.configure(agreed).await.unwrap();
     }
 
@@ -177,7 +194,7 @@ impl Peer {
 
     /// Says what will be heard before the answer; nothing is, yet. Gives what the line then takes.
     pub(crate) async fn describes(&mut self, offer: &Body) -> sdp::Negotiated {
-        let (answer, agreed) = sdp::answer(&offer.bytes, &Capabilities::default(), &self.local).unwrap();
+        let (answer, agreed) = sdp::answer(&offer.bytes, &self.capabilities, &self.local).unwrap();
         self.stack.ring(self.leg(), 183, Some(Body::sdp(answer))).await.unwrap();
         agreed
     }
@@ -189,14 +206,16 @@ impl Peer {
 
     /// Answers what rings.
     pub(crate) async fn take(&mut self, offer: &Body) {
-        let (answer, agreed) = sdp::answer(&offer.bytes, &Capabilities::default(), &self.local).unwrap();
+        let (answer, agreed) = sdp::answer(&offer.bytes, &self.capabilities, &self.local).unwrap();
         self.line.configure(agreed).await.unwrap();
         self.stack.answer(self.leg(), Body::sdp(answer)).await.unwrap();
     }
 
-    pub(crate) async fn reject(&mut self, status: u16) {
-        self.rings().await;
+    /// Refuses a call. Gives the offer.
+    pub(crate) async fn reject(&mut self, status: u16) -> Option<Body> {
+        let offer = self.rings().await;
         self.stack.reject(self.leg(), status).await.unwrap();
+        offer
     }
 
     pub(crate) async fn hang_up(&mut self) {
@@ -206,7 +225,7 @@ impl Peer {
     /// Puts the other side on hold, or takes it back.
     pub(crate) async fn hold(&mut self, direction: Direction) {
         self.local = self.local.bumped();
-        let offer = sdp::offer(&Capabilities::default(), &self.local, direction);
+        let offer = sdp::offer(&self.capabilities, &self.local, direction);
         self.stack.reoffer(self.leg(), Body::sdp(offer)).await.unwrap();
         self.event("an answer to the new offer", |event| {
             matches!(event, Event::Reanswer { status: 200, .. }).then_some(())
@@ -316,7 +335,7 @@ impl Peer {
 }
 
 /// How much of a frame's energy lies at a frequency (Goertzel), for frames that are no silence.
-fn share_of(hz: f32, pcm: &[i16]) -> f32 {
+pub(crate) fn share_of(hz: f32, pcm: &[i16]) -> f32 {
     let step = std::f32::consts::TAU * hz / media::EAR_RATE as f32;
     let (mut sine, mut cosine, mut energy) = (0.0, 0.0, 0.0);
     for (n, sample) in pcm.iter().enumerate() {

@@ -1,6 +1,5 @@
 //! A whole gateway on loopback: real sockets, real store, real media; models as the test wants them.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::time::Duration;
 
 use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
 use models::{Generator, Synthesizer, Transcriber, TurnJudge};
-use offhook::app::{Appliance, Minds, Premises};
+use offhook::app::{Appliance, Minds, Premises, brains};
 use offhook::config::Config;
 use offhook::domain::{Call, CallId, Event, Principal};
 use offhook::gateway::Gateway;
@@ -113,12 +112,14 @@ impl World {
             setting.more,
         );
         let config = Config::parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let mut generators = brains(&config);
+        generators.insert(None, setting.generator);
         let premises = Premises::take(config).await.unwrap();
         let minds = Minds {
             transcriber: setting.transcriber,
             judge: setting.judge,
             synthesizer: setting.synthesizer,
-            generators: HashMap::from([(None, setting.generator)]),
+            generators,
             engines: Vec::new(),
         };
         let appliance = Appliance::start(premises, minds).await.unwrap();

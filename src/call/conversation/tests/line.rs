@@ -28,7 +28,7 @@ impl Sound {
             left if left >= self.duration => &self.text,
             left => words::heard_part(
                 &self.text,
-                "en",
+                &Diction::new("en", []),
                 left,
                 if self.is_measured { self.duration } else { estimated },
             ),

@@ -10,6 +10,7 @@ mod machine;
 mod opening;
 mod partial;
 mod recorder;
+mod silence;
 
 use proptest::prelude::*;
 
@@ -56,7 +57,11 @@ impl Stage {
 
     /// Answered, and the greeting said.
     fn greeted() -> Self {
-        let mut stage = Self::new();
+        Self::greeted_with(manners())
+    }
+
+    fn greeted_with(manners: Manners) -> Self {
+        let mut stage = Self::with(manners);
         stage.tell(Input::Answered);
         let turn = stage.said("Hello, how can I help you?");
         stage.speak(turn, &["Hello, how can I help you?"]);
@@ -404,24 +409,6 @@ fn an_ear_that_hangs_or_fails_is_heard_as_a_sentence() {
     stage.voice(ms(800));
     stage.wait(STAGE_DEADLINE + ms(100));
     stage.said(&manners().apology);
-}
-
-#[test]
-fn silence_is_asked_about_and_then_ends_the_call() {
-    let mut stage = Stage::greeted();
-    for _ in 0..2 {
-        stage.log.clear();
-        stage.wait(Duration::from_secs(12) + ms(10));
-        let turn = stage.said("Are you still there?");
-        stage.speak(turn, &["Are you still there?"]);
-        stage.play_out(turn, 1);
-    }
-    stage.wait(Duration::from_secs(12) + ms(10));
-    let goodbye = manners().goodbye;
-    let turn = stage.said(&goodbye);
-    stage.speak(turn, &[&goodbye]);
-    stage.play_out(turn, 1);
-    assert_eq!(stage.log.last(), Some(&Action::HangUp(EndReason::CallerSilent)));
 }
 
 #[test]
