@@ -74,7 +74,7 @@ pub(super) enum Signal {
     /// Nobody was there; this one is tried now.
     Tried { leg: LegId },
     /// Of the places that were called, this one has taken the call. Then comes its answer.
-    Taken { leg: LegId, trunk: String, capabilities: sdp::Capabilities, local: LocalMedia },
+    Taken { leg: LegId, trunk: String, capabilities: Box<sdp::Capabilities>, local: LocalMedia },
     /// The far end rings; with something to be heard, perhaps, in answer to what that place was offered.
     Ringing { body: Option<Body>, offered: Option<Box<sdp::Capabilities>> },
     /// Our INVITE was answered.
@@ -490,7 +490,7 @@ impl Running {
                 }
             }
             Signal::Taken { leg, trunk, capabilities, local } => {
-                self.taken(role, leg, trunk, capabilities, local);
+                self.taken(role, leg, trunk, *capabilities, local);
             }
             Signal::Ringing { body, offered } if role == Role::New => {
                 self.new_rings(now, body, offered).await;

@@ -99,7 +99,7 @@ impl Running {
         match signal {
             Signal::Tried { leg } => third.side.leg = leg,
             Signal::Taken { leg, trunk, capabilities, local } => {
-                third.side.taken(leg, trunk, capabilities, local);
+                third.side.taken(leg, trunk, *capabilities, local);
             }
             Signal::Answered { body } | Signal::Established { body } => self.third_answers(body).await,
             Signal::Reoffer { body } => {

@@ -121,6 +121,7 @@ impl Desk {
                 self.exchange.trunks.called(server, path, true);
             }
             self.trunk_of.insert(side, trunk.clone());
+            let capabilities = Box::new(capabilities);
             self.tell_of(leg, Signal::Taken { leg, trunk, capabilities, local }).await;
         }
     }
