@@ -60,7 +60,4 @@ fn each_choice_arrives_as_keys_and_a_person_is_spoken_to() {
     let pressed: Vec<_> = tools.iter().map(|event| (&event["data"]["name"], &event["data"]["ok"])).collect();
     assert_eq!(pressed.len(), 2, "{tools:?}");
     assert!(pressed.iter().all(|(name, ok)| **name == "press_digits" && **ok == true), "{tools:?}");
-    // The brain knows afterwards what it has pressed.
-    let messages = brain.last_request()["messages"].to_string();
-    assert!(messages.contains("press_digits") && messages.contains("Pressed."), "{messages}");
 }

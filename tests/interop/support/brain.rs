@@ -62,11 +62,6 @@ impl Brain {
         format!("http://{}/v1/chat/completions", self.address)
     }
 
-    /// The latest request so far.
-    pub(crate) fn last_request(&self) -> Value {
-        self.requests.read(|requests| requests.last().cloned()).unwrap_or_default()
-    }
-
     /// What the caller was understood to have said in the latest request, once there are `count` of them.
     pub(crate) fn wait_request(&self, count: usize, within: Duration) -> String {
         let request = self.requests.wait(within, |requests| requests.get(count - 1).cloned());
