@@ -105,7 +105,8 @@ async def serve(args: argparse.Namespace) -> None:
     )
     task = PipelineTask(
         pipeline,
-        params=PipelineParams(audio_in_sample_rate=8000, audio_out_sample_rate=8000),
+        # Its Whisper takes what comes for 16 kHz, whatever the pipeline says; the serializer brings the line to that.
+        params=PipelineParams(audio_in_sample_rate=16000, audio_out_sample_rate=8000),
         cancel_on_idle_timeout=False,
     )
     await PipelineRunner().run(task)
