@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path as FilePath;
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,12 +13,15 @@ use std::time::Duration;
 use sip::net::{ConnectError, Stack, TlsError};
 use sip::{Body, CauseKind, Event, Invite, NameAddr, Ping, Uri};
 use support::papers::{Papers, papers};
+use support::place::free_ports;
 use support::respond;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n";
 
@@ -46,17 +49,6 @@ async fn next(events: &mut Receiver<Event>) -> Event {
 
 fn uri(text: &str) -> Uri {
     text.parse().expect("a uri")
-}
-
-/// The first of two free ports in a row.
-fn free_ports() -> u16 {
-    loop {
-        let first = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = first.local_addr().expect("bound").port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Until somebody listens there.
@@ -133,7 +125,7 @@ async fn a_server_of_openssl_is_known_by_its_certificate() {
     let (stack, mut events) = alice(papers).await;
     for version in ["-tls1_2", "-tls1_3"] {
         for (certificate, verdict) in CERTIFICATES {
-            let port = free_ports();
+            let port = free_ports(HERE, 1);
             let mut server = openssl_server(papers, certificate, version, port);
             listening(port).await;
             let to = uri(&format!("sips:localhost:{port}"));
@@ -187,14 +179,27 @@ async fn a_client_of_openssl_knows_us_by_our_certificate() {
     }
 }
 
-/// A telephone that speaks TLS on the port above `port`, answers every call, and may be told to dial.
+/// A telephone that speaks TLS on `port`, answers every call, and may be told to dial.
 struct Baresip {
     process: Child,
-    _folder: tempfile::TempDir,
+    port: u16,
+    folder: tempfile::TempDir,
 }
 
 impl Baresip {
-    async fn start(papers: &Papers, certificate: &str, port: u16, dial: Option<&str>) -> Self {
+    /// What is tested begins when it is ready: one that ends before that has another try, with other ports.
+    async fn start(papers: &Papers, certificate: &str, dial: Option<&str>) -> Self {
+        for _ in 0..3 {
+            match Self::begin(papers, certificate, dial).await {
+                Ok(ready) => return ready,
+                Err(said) => eprintln!("{said}"),
+            }
+        }
+        panic!("baresip does not start");
+    }
+
+    async fn begin(papers: &Papers, certificate: &str, dial: Option<&str>) -> Result<Self, String> {
+        let port = free_ports(HERE, 2);
         let folder = tempfile::tempdir().expect("a folder");
         let pem =
             [papers.read(&format!("{certificate}.key")), papers.read(&format!("{certificate}.pem"))].concat();
@@ -213,25 +218,34 @@ impl Baresip {
         let process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join("stderr")).expect("a file"))
             .kill_on_drop(true)
             .spawn()
             .expect("baresip");
-        let mut baresip = Self { process, _folder: folder };
-        baresip.wait_for("baresip is ready").await;
-        baresip
+        let mut baresip = Self { process, port: port + 1, folder };
+        baresip.is_ready().await?;
+        Ok(baresip)
     }
 
-    async fn wait_for(&mut self, what: &str) {
+    /// Or what it said before it ended.
+    async fn is_ready(&mut self) -> Result<(), String> {
         let mut lines = BufReader::new(self.process.stdout.take().expect("piped")).lines();
+        let mut said = String::new();
         loop {
-            let line = soon(lines.next_line()).await.expect("text").expect("it runs");
-            if line.contains(what) {
+            let Some(line) = soon(lines.next_line()).await.expect("text") else {
+                let status = soon(self.process.wait()).await.expect("ours");
+                said += &std::fs::read_to_string(self.folder.path().join("stderr")).expect("text");
+                return Err(format!("baresip ended with {status} before it was ready. It said:\n{said}"));
+            };
+            if line.contains("baresip is ready") {
                 break;
             }
+            said += &line;
+            said.push('\n');
         }
         // Whoever stops listening stops the telephone.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(())
     }
 
     async fn end(mut self) {
@@ -269,9 +283,8 @@ async fn baresip_is_called_where_its_certificate_is_good() {
     }
     let (stack, mut events) = alice(papers).await;
     for (certificate, verdict) in CERTIFICATES {
-        let port = free_ports();
-        let baresip = Baresip::start(papers, certificate, port, None).await;
-        let to = uri(&format!("sips:bob@localhost:{}", port + 1));
+        let baresip = Baresip::start(papers, certificate, None).await;
+        let to = uri(&format!("sips:bob@localhost:{}", baresip.port));
         assert_eq!(reach(&stack, &to).await, verdict, "{certificate}");
         let call = invite(&stack, to).await;
         let leg = stack.invite(call).await.expect("open");
@@ -306,7 +319,7 @@ async fn baresip_calls_over_tls_and_hears_goodbye() {
     let (stack, mut events) = alice(papers).await;
     // It asks a name server even for `localhost`; and of its own account it takes the transport.
     let dial = format!("sip:alice@{}", stack.local_addr());
-    let baresip = Baresip::start(papers, "good", free_ports(), Some(&dial)).await;
+    let baresip = Baresip::start(papers, "good", Some(&dial)).await;
     let Event::Incoming { leg, request } = next(&mut events).await else { panic!("no call") };
     assert_eq!(request.path.transport, sip::Transport::Tls);
     assert!(request.body.is_some_and(|body| body.content_type == "application/sdp"));

@@ -6,6 +6,7 @@
 #[cfg(feature = "net")]
 pub mod papers;
 pub mod phone;
+pub mod place;
 pub mod verdict;
 #[cfg(feature = "net")]
 pub mod wire;

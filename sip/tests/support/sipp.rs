@@ -6,12 +6,15 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+mod place;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use place::free_ports;
 use sip::net::{Stack, StackConfig, bind};
 use sip::{
     Body, CauseKind, Credentials, EndedBy, Event, IncomingCall, Invite, LegId, NameAddr, Register,
@@ -311,7 +314,7 @@ impl Sipp {
         let folder = tempfile::tempdir().expect("a folder");
         let file = self::folder().join(scenario).with_extension("xml");
         assert!(file.is_file(), "no scenario {scenario}");
-        let port = if ip.is_ipv4() { PORT } else { free_port(ip) };
+        let port = if ip.is_ipv4() { PORT } else { free_ports(ip, 1) };
         let (text, number) = (ip.to_string(), port.to_string());
         let errors = std::fs::File::create(folder.path().join("stderr.log")).expect("a file");
         let mut command = Command::new("sipp");
@@ -394,11 +397,4 @@ fn kernel_name(addr: SocketAddr) -> String {
     let words = bytes.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
     let ip: String = words.map(|word| format!("{word:08X}")).collect();
     format!("{ip}:{:04X}", addr.port())
-}
-
-/// A port below those that the kernel gives to whoever asks for any.
-fn free_port(ip: IpAddr) -> u16 {
-    let first = 10_000 + (std::process::id() % 10_000) as u16;
-    let mut ports = (first..first + 1_000).step_by(7);
-    ports.find(|port| std::net::UdpSocket::bind((ip, *port)).is_ok()).expect("a free port")
 }

@@ -54,31 +54,30 @@ pub(crate) fn own_address() -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, run, (n / 250) as u8, (n % 250 + 2) as u8))
 }
 
-/// A port that is free for UDP and for TCP on `ip`.
-pub(crate) fn free_port(ip: IpAddr) -> SocketAddr {
-    for _ in 0..64 {
-        let udp = UdpSocket::bind((ip, 0)).expect("loopback has a free port");
-        let address = udp.local_addr().expect("a bound socket has an address");
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
-    panic!("no port of {ip} is free for both UDP and TCP");
-}
+// Below the kernel's ephemeral ports, which begin at 32768: no connection of anybody takes one before the program that it
+// is for. By process id, so that two runs differ.
+const FIRST: u16 = 10_000;
+const ALL: u16 = 22_000;
 
-/// A range of UDP ports that are free on all addresses now, apart from what this run gave out before. The first is even.
-pub(crate) fn free_ports(count: u16) -> (u16, u16) {
-    // Below the kernel's ephemeral ports, which begin at 32768; by process id, so that two runs differ.
-    const FIRST: u16 = 10_000;
-    const ALL: u16 = 22_000;
+/// `count` of them, apart from what this run gave out before; counted in pairs, so that the first is even.
+fn candidates(count: u16) -> impl Iterator<Item = u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = (std::process::id() % 44) as u16 * 500;
-    for _ in 0..200 {
-        let from = FIRST + (start + NEXT.fetch_add(count + count % 2, Ordering::Relaxed)) % ALL;
-        let to = from + count - 1;
-        if (from..=to).all(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()) {
-            return (from, to);
-        }
-    }
-    panic!("no {count} UDP ports in a row are free");
+    (0..200).map(move |_| FIRST + (start + NEXT.fetch_add(count + count % 2, Ordering::Relaxed)) % ALL)
+}
+
+/// A port that is free for UDP and for TCP on `ip`.
+pub(crate) fn free_port(ip: IpAddr) -> SocketAddr {
+    candidates(1)
+        .map(|port| SocketAddr::new(ip, port))
+        .find(|address| UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok())
+        .unwrap_or_else(|| panic!("no port of {ip} is free for both UDP and TCP"))
+}
+
+/// A range of UDP ports that are free on all addresses now. The first is even.
+pub(crate) fn free_ports(count: u16) -> (u16, u16) {
+    candidates(count)
+        .map(|from| (from, from + count - 1))
+        .find(|(from, to)| (*from..=*to).all(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()))
+        .unwrap_or_else(|| panic!("no {count} UDP ports in a row are free"))
 }
