@@ -67,10 +67,10 @@ const SPURT_END: i64 = 1_600;
 /// The share of lost packets above which, and below which again, the buffer holds one packet more: two of 400, and half of one.
 const MANY: f32 = 0.0045;
 const FEW: f32 = 0.00125;
+/// A packet is not called lost before so many that left later have come as may overtake it: by how delays are spread, but at most this.
+const OVERTAKING: i64 = 16;
 /// That packet counts for 40 ms at most.
 const MOST_AHEAD: i64 = 320;
-/// A target beyond which that packet is not added: 50 ms.
-const SPREAD: i64 = 400;
 /// Packets that come within 2 ms come together.
 const TOGETHER: i64 = 16;
 /// Buffers for packets that are there from the beginning.
@@ -410,12 +410,11 @@ impl Jitter {
         self.delays.observe(transit - base, if together { 0.25 } else { 1.0 });
         let clean = if self.delays.seen < MEMORY { self.initial } else { self.min };
         self.target = self.delays.cheapest(clean, self.max);
+        let spread = self.delays.cheapest(self.min, self.max);
+        self.losses.expect(spread, samples);
         // Where packets are lost, one more shall be here: a gap whose other side is known is mended much better.
         if self.losses.many {
-            // Where delays are spread widely, most of what follows is here in any case, and what is overtaken looks like a loss for a while.
-            let spread = self.delays.cheapest(self.min, self.max);
-            let before = if spread <= SPREAD { spread } else { self.min };
-            self.target = self.target.max(before + samples.min(MOST_AHEAD)).min(self.max);
+            self.target = self.target.max(spread + samples.min(MOST_AHEAD)).min(self.max);
         }
     }
 }
@@ -494,31 +493,57 @@ impl Delays {
 }
 
 /// How many packets are lost: a share of the last [`MEMORY`].
-#[derive(Default)]
 struct Losses {
     highest: Option<i64>,
+    /// Which of the last 64 numbers have come or been counted, the highest in the lowest bit.
+    settled: u64,
+    /// How many may overtake one that is not lost.
+    overtaking: i64,
     share: f32,
     many: bool,
+}
+
+impl Default for Losses {
+    fn default() -> Self {
+        Losses { highest: None, settled: u64::MAX, overtaking: 0, share: 0.0, many: false }
+    }
 }
 
 impl Losses {
     fn observe(&mut self, sequence: i64) {
         let step = self.highest.map_or(1, |highest| sequence - highest);
         self.share *= 1.0 - 1.0 / MEMORY;
-        if step > 0 {
-            self.highest = Some(sequence);
+        if step > OVERTAKING {
             // A long absence is no lossy line.
-            self.share += (step - 1).min(8) as f32 / MEMORY;
+            self.highest = Some(sequence);
+            self.settled = u64::MAX;
+            self.share += 8.0 / MEMORY;
+        } else if step > 0 {
+            self.highest = Some(sequence);
+            self.settled = self.settled << step | 1;
+            let lost = !self.settled >> (self.overtaking + 1) << (self.overtaking + 1);
+            self.settled |= lost;
+            self.share += lost.count_ones().min(8) as f32 / MEMORY;
         } else {
-            // It was missing, and only late.
-            self.share = (self.share - 1.0 / MEMORY).max(0.0);
+            let bit = 1u64.checked_shl(-step as u32).unwrap_or(0);
+            if self.settled & bit == bit {
+                // It was counted, and is only late.
+                self.share = (self.share - 1.0 / MEMORY).max(0.0);
+            }
+            self.settled |= bit;
         }
         self.many = self.share > if self.many { FEW } else { MANY };
+    }
+
+    /// Packets of so many samples are delayed by so much.
+    fn expect(&mut self, spread: i64, samples: i64) {
+        self.overtaking = (spread / samples.max(1)).min(OVERTAKING);
     }
 
     /// Numbers begin anew.
     fn restart(&mut self) {
         self.highest = None;
+        self.settled = u64::MAX;
     }
 }
 
@@ -583,5 +608,27 @@ mod tests {
         assert_eq!(target(&[(0, 396), (150, 4)]), 20, "one in a hundred is not worth 150 ms");
         assert_eq!(target(&[(0, 392), (50, 8)]), 55, "two in a hundred are worth 50 ms");
         assert_eq!(target(&[(0, 100), (100, 100), (239, 100), (300, 100)]), 240, "never beyond the limit");
+    }
+
+    /// The numbers in the order in which they come, each packet 20 ms long, and how many of them then count as lost.
+    fn lost(spread_ms: i64, numbers: &[i64]) -> f32 {
+        let mut losses = Losses::default();
+        losses.expect(spread_ms * 8, 160);
+        for &number in numbers {
+            losses.observe(number);
+        }
+        losses.share * MEMORY
+    }
+
+    #[test]
+    fn what_was_overtaken_is_not_lost() {
+        assert_eq!(lost(0, &[1, 2, 3]), 0.0);
+        assert!((lost(0, &[1, 2, 4]) - 1.0).abs() < 0.01, "nothing overtakes here, so it is known at once");
+        assert_eq!(lost(80, &[1, 3, 5, 2, 6, 4, 7, 8, 9]), 0.0, "they come within what is usual");
+        assert_eq!(lost(80, &[1, 3, 4, 5, 6]), 0.0, "it may still come");
+        assert!((lost(80, &[1, 3, 4, 5, 6, 7]) - 1.0).abs() < 0.01, "now it is lost");
+        assert!(lost(80, &[1, 3, 4, 5, 6, 7, 2]) < 0.01, "and was only late");
+        assert!((lost(80, &[1, 1_000]) - 8.0).abs() < 0.01, "a long absence is no lossy line");
+        assert!((lost(0, &[1, 5, 6, 7, 8, 9]) - 3.0).abs() < 0.05, "each is counted once");
     }
 }
