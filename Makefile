@@ -129,7 +129,7 @@ soak: setup-test
 	printf '==> soak\n'
 	cargo bench --quiet -p media --bench media -- soak --minutes $(or $(MINUTES),60)
 
-## bench-quality: measure how speech sounds behind a bad line (PESQ), ours beside a real phone's (about 4 minutes a codec; QUALITY='--ours' for options)
+## bench-quality: measure how speech sounds behind a bad line (PESQ), ours beside real phones' (about 20 minutes; QUALITY='--ours' without phones: two)
 bench-quality: setup-test
 	@$(PHASE) -q 'setup of bench-quality' scripts/setup-quality.sh
 	$(PHASE) -q 'build of bench-quality' cargo bench --no-run -p media --bench quality

@@ -13,29 +13,31 @@
 //! | `--loss 0,5`, `--jitter 0,80` | which conditions, percent and ms |
 //! | `--ours` | without phones: a few seconds |
 //! | `--company N` | phones at once |
-//! | `--folder PATH` | where recordings and `quality.svg` go |
+//! | `--folder PATH` | where recordings go, and the report: `quality.json`, `.md` and `.svg` |
+//! | `--publish` | the report also into `docs/` |
 //! | `--python PATH` | an interpreter with `pesq` |
 
 #![allow(clippy::disallowed_methods, reason = "a measurement has a clock, and waits")]
 
-mod chart;
+mod company;
 mod link;
 mod linphone;
 mod ours;
 mod phone;
 mod score;
 mod speech;
+mod verdict;
 
 use std::error::Error;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 use std::thread;
+use std::time::Duration;
 
 use link::{Arrival, Link};
-use linphone::Linphone;
 use media::sdp::Codec;
 use ours::Heard;
-use phone::{Format, Phone};
+use phone::Format;
 use score::{Judge, Score};
 use speech::Speech;
 
@@ -55,6 +57,7 @@ struct Options {
     phones: bool,
     company: usize,
     folder: PathBuf,
+    publish: bool,
     python: PathBuf,
 }
 
@@ -63,10 +66,28 @@ pub(crate) const PEERS: [&str; 2] = ["baresip", "linphone"];
 
 /// What can be measured: our codec, and how the peers call it.
 const CODECS: [(&str, Codec, Format); 4] = [
-    ("pcmu", Codec::Pcmu, Format { number: 0, name: "PCMU/8000/1", linphone: Some("#"), rate: 8_000 }),
-    ("pcma", Codec::Pcma, Format { number: 8, name: "PCMA/8000/1", linphone: Some("#"), rate: 8_000 }),
-    ("g722", Codec::G722, Format { number: 9, name: "G722/8000/1", linphone: Some("#"), rate: 16_000 }),
-    ("opus", Codec::Opus, Format { number: 96, name: "opus/48000/2", linphone: None, rate: 48_000 }),
+    ("pcmu", Codec::Pcmu, Format { number: 0, name: "PCMU/8000/1", linphone: &["0"], rate: 8_000 }),
+    ("pcma", Codec::Pcma, Format { number: 8, name: "PCMA/8000/1", linphone: &["8"], rate: 8_000 }),
+    ("g722", Codec::G722, Format { number: 9, name: "G722/8000/1", linphone: &["9"], rate: 16_000 }),
+    (
+        "opus",
+        Codec::Opus,
+        Format {
+            // `mediastream` gives this number, and no other, to a format that is described to it.
+            number: 114,
+            name: "opus/48000/2",
+            linphone: &[
+                "audio/opus/48000/2",
+                "--bitrate",
+                "40000",
+                "--fmtp",
+                "useinbandfec=1",
+                "--recv_fmtp",
+                "useinbandfec=1",
+            ],
+            rate: 48_000,
+        },
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -89,8 +110,9 @@ fn options() -> Result<Options, Box<dyn Error>> {
         losses: vec![0, 1, 3, 5, 10],
         jitters: vec![0, 20, 40, 60, 80],
         phones: true,
-        company: 30,
+        company: 45,
         folder: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("quality"),
+        publish: false,
         python: cache.join("offhook/test-tools/quality/bin/python"),
     };
     // Cargo says `--bench` to every benchmark.
@@ -104,6 +126,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--ours" => options.phones = false,
             "--company" => options.company = value()?.parse()?,
             "--folder" => options.folder = value()?.into(),
+            "--publish" => options.publish = true,
             "--python" => options.python = value()?.into(),
             other => return Err(format!("{other}? See benches/quality/bench.rs for the options.").into()),
         }
@@ -123,7 +146,9 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     let judge = Judge::new(options.python.clone(), &options.folder);
     let links = links(options);
     let mut points = Vec::new();
-    println!("cores: {}", thread::available_parallelism()?);
+    let mut late = Duration::ZERO;
+    let cores = thread::available_parallelism()?.get();
+    println!("cores: {cores}");
     for name in &options.codecs {
         let &(name, codec, format) =
             CODECS.iter().find(|(known, ..)| known == name).ok_or_else(|| format!("no codec {name}"))?;
@@ -141,10 +166,12 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
             journeys.iter().map(|journey| ours::listen(codec, &packets, journey)).collect();
         let ours = judge.scores(&format!("{name}-ours"), &speech, &ours)?;
         let theirs = if options.phones {
-            let format = Format { number: packets[0][1] & 0x7f, ..format };
-            let heard = with_phones(options, &format, &packets, &journeys)?;
+            let packets = numbered(packets, format.number);
+            let calls = company::hold(&options.folder, options.company, &format, &packets, &journeys)?;
+            late = calls.iter().map(|call| call.late).fold(late, Duration::max);
+            let heard: Vec<Heard> = calls.into_iter().map(|call| call.heard).collect();
             let scores = judge.scores(&format!("{name}-theirs"), &speech, &heard)?;
-            scores.chunks(format.peers().len()).map(<[Score]>::to_vec).collect()
+            scores.chunks(PEERS.len()).map(<[Score]>::to_vec).collect()
         } else {
             vec![Vec::new(); ours.len()]
         };
@@ -153,11 +180,35 @@ fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
         points.extend(scored.map(|((link, ours), theirs)| Point { codec: name, link: *link, ours, theirs }));
         table(&points[begins..]);
     }
-    let picture = options.folder.join("quality.svg");
-    std::fs::write(&picture, chart::draw(&points))?;
-    println!("\npicture: {}", picture.display());
-    println!("{}", json(&points));
+    if options.phones {
+        println!("\none packet of a hundred left later than {:.1} ms", late.as_secs_f64() * 1_000.0);
+    }
+    let company = if options.phones { options.company } else { 0 };
+    let json = verdict::json(&points, cores, company, late);
+    report(options, &json)?;
+    println!("{}", verdict::words(&points));
+    println!("{json}");
     Ok(())
+}
+
+/// Packets with the payload type that the peers know the codec by.
+fn numbered(mut packets: Vec<Vec<u8>>, number: u8) -> Vec<Vec<u8>> {
+    for packet in &mut packets {
+        packet[1] = packet[1] & 0x80 | number;
+    }
+    packets
+}
+
+/// The figures as a file, a table and a picture, by `report.py`.
+fn report(options: &Options, json: &str) -> Result<(), Box<dyn Error>> {
+    let results = options.folder.join("quality.json");
+    std::fs::write(&results, format!("{json}\n"))?;
+    let mut command = Command::new(&options.python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../benches/quality/report.py")).arg(&results);
+    if options.publish {
+        command.arg("--publish");
+    }
+    if command.status()?.success() { Ok(()) } else { Err("report.py failed".into()) }
 }
 
 /// Every loss with every jitter; without loss there are no bursts.
@@ -175,51 +226,6 @@ fn links(options: &Options) -> Vec<Link> {
     links
 }
 
-enum Peer {
-    Baresip(Phone),
-    Linphone(Linphone),
-}
-
-/// One call to each peer for each journey, so many at once as may be. Gives what the peers heard of the first journey, of the second, …
-fn with_phones(
-    options: &Options,
-    format: &Format,
-    packets: &[Vec<u8>],
-    journeys: &[Vec<Arrival>],
-) -> Result<Vec<Heard>, Box<dyn Error>> {
-    let calls: Vec<(&str, &Vec<Arrival>)> =
-        journeys.iter().flat_map(|journey| format.peers().iter().map(move |peer| (*peer, journey))).collect();
-    let mut heard = Vec::new();
-    for company in calls.chunks(options.company) {
-        let mut phones = Vec::new();
-        for (seat, (peer, journey)) in company.iter().enumerate() {
-            let phone = match *peer {
-                "baresip" => Peer::Baresip(Phone::start(&options.folder, seat as u8, format)?),
-                _ => Peer::Linphone(Linphone::start(&options.folder, seat as u8, format)?),
-            };
-            phones.push((phone, journey));
-        }
-        let calls: Vec<Result<Heard, String>> = thread::scope(|scope| {
-            let call = |(phone, journey): (Peer, &&Vec<Arrival>)| match phone {
-                Peer::Baresip(phone) => phone.listen(format, packets, journey),
-                Peer::Linphone(phone) => phone.listen(packets, journey),
-            };
-            let threads: Vec<_> = phones
-                .into_iter()
-                .map(|phone| scope.spawn(move || call(phone).map_err(|error| error.to_string())))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err("it broke".into())))
-                .collect()
-        });
-        for call in calls {
-            heard.push(call?);
-        }
-    }
-    Ok(heard)
-}
-
 fn table(points: &[Point]) {
     println!("\n| jitter ms | loss % | PESQ, ours | {} | delay ms, ours | {} |", PEERS.join(" | "), PEERS[0]);
     println!("|---|---|---|{}---|---|", "---|".repeat(PEERS.len()));
@@ -234,38 +240,4 @@ fn table(points: &[Point]) {
             link.jitter_ms, link.loss, ours.pesq, ours.delay_ms
         );
     }
-}
-
-fn json(points: &[Point]) -> String {
-    let both: Vec<f64> = points
-        .iter()
-        .flat_map(|point| point.theirs.iter().map(|theirs| point.ours.pesq - theirs.pesq))
-        .collect();
-    let below = both.iter().filter(|better| **better < 0.0).count();
-    let worst =
-        both.into_iter().reduce(f64::min).map_or_else(|| "null".into(), |worst| format!("{worst:.3}"));
-    let points: Vec<String> = points
-        .iter()
-        .map(|Point { codec, link, ours, theirs }| {
-            let Link { loss, bursty, jitter_ms } = link;
-            let delay = theirs
-                .first()
-                .map_or_else(String::new, |first| format!(",\"{}_delay_ms\":{:.0}", PEERS[0], first.delay_ms));
-            let theirs: String = PEERS
-                .iter()
-                .zip(theirs)
-                .map(|(peer, score)| format!(",\"{peer}\":{:.3}", score.pesq))
-                .collect();
-            format!(
-                "{{\"codec\":\"{codec}\",\"loss\":{loss},\"bursty\":{bursty},\"jitter_ms\":{jitter_ms},\"ours\":{:.3},\
-                 \"ours_delay_ms\":{:.0}{theirs}{delay}}}",
-                ours.pesq, ours.delay_ms
-            )
-        })
-        .collect();
-    format!(
-        "{{\"bench\":\"quality\",\"n\":{},\"below\":{below},\"worst\":{worst},\"points\":[{}]}}",
-        points.len(),
-        points.join(",")
-    )
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use media::wav::{self, Wav};
 
+use crate::company::Call;
 use crate::link::Arrival;
-use crate::ours::Heard;
 use crate::phone::{Format, Way};
 
 pub(crate) struct Linphone {
@@ -42,10 +42,7 @@ impl Linphone {
         let sound = UdpSocket::bind(("127.0.0.1", 0))?;
         let mut command = Command::new("mediastream");
         command.args(["--local", &port.to_string(), "--remote", &sound.local_addr()?.to_string()]);
-        command.args([
-            "--payload",
-            &format.linphone.unwrap_or_default().replace('#', &format.number.to_string()),
-        ]);
+        command.arg("--payload").args(format.linphone);
         command.args(["--no-rtcp", "--no-avpf", "--infile"]).arg(&silence).arg("--outfile").arg(&heard);
         let process =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(
@@ -58,9 +55,10 @@ impl Linphone {
         mut self,
         packets: &[Vec<u8>],
         journey: &[Arrival],
-    ) -> Result<Heard, Box<dyn Error>> {
-        self.way.wait_for_first()?;
-        let began = self.way.send(packets, journey)?;
+        after: Duration,
+    ) -> Result<Call, Box<dyn Error>> {
+        self.way.wait_for_first(after)?;
+        let (began, late) = self.way.send(packets, journey)?;
         // On an interrupt it completes its file.
         let id = self.process.id().to_string();
         Command::new("kill").args(["-INT", &id]).status()?;
@@ -70,6 +68,6 @@ impl Linphone {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        self.way.heard(&self.heard, began)
+        Ok(Call { heard: self.way.heard(&self.heard, began)?, late })
     }
 }

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::PEERS;
+use crate::company::Call;
 use crate::link::Arrival;
 use crate::ours::Heard;
 
@@ -29,17 +29,10 @@ pub(crate) struct Format {
     pub(crate) number: u8,
     /// What `a=rtpmap` says of it.
     pub(crate) name: &'static str,
-    /// How `mediastream` wants it; `#` is the payload type. `None`: it does not take it on its own.
-    pub(crate) linphone: Option<&'static str>,
+    /// How `mediastream` wants it behind `--payload`.
+    pub(crate) linphone: &'static [&'static str],
     /// What it is played at, in Hz.
     pub(crate) rate: u32,
-}
-
-impl Format {
-    /// Who speaks it.
-    pub(crate) fn peers(&self) -> &'static [&'static str] {
-        if self.linphone.is_some() { &PEERS } else { &PEERS[..1] }
-    }
 }
 
 /// One phone, and the folder that it lives in. It ends with the value.
@@ -93,20 +86,21 @@ impl Phone {
         Ok(phone)
     }
 
-    /// Calls it, sends it the packets when their time has come, and gives what it played.
+    /// Calls it, sends it the packets when their time has come, `after` later, and gives what it played.
     pub(crate) fn listen(
         self,
         format: &Format,
         packets: &[Vec<u8>],
         journey: &[Arrival],
-    ) -> Result<Heard, Box<dyn Error>> {
+        after: Duration,
+    ) -> Result<Call, Box<dyn Error>> {
         let sound = UdpSocket::bind(("127.0.0.1", 0))?;
         let call = Dialog::open(self.address, sound.local_addr()?, format)?;
         let way = Way::new(sound, call.media)?;
-        way.wait_for_first()?;
-        let began = way.send(packets, journey)?;
+        way.wait_for_first(after)?;
+        let (began, late) = way.send(packets, journey)?;
         call.close()?;
-        way.heard(&recorded(&self.folder)?, began)
+        Ok(Call { heard: way.heard(&recorded(&self.folder)?, began)?, late })
     }
 }
 
@@ -136,24 +130,31 @@ impl Way {
         Ok(Way { socket, to, first, begun: OnceCell::new() })
     }
 
-    /// Waits until the peer sends, and a little longer: its loudspeaker runs.
-    pub(crate) fn wait_for_first(&self) -> Result<(), Box<dyn Error>> {
+    /// Waits until the peer sends, and a little longer: its loudspeaker runs. And so much `after`.
+    pub(crate) fn wait_for_first(&self, after: Duration) -> Result<(), Box<dyn Error>> {
         let first = self.first.recv_timeout(PATIENCE).map_err(|_| "the peer sends nothing")?;
         let _ = self.begun.set(first);
-        thread::sleep(Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(500) + after);
         Ok(())
     }
 
-    /// Sends each packet when it is to come, waits for the tail, and says when the first one left.
-    pub(crate) fn send(&self, packets: &[Vec<u8>], journey: &[Arrival]) -> Result<Instant, Box<dyn Error>> {
+    /// Sends each packet when it is to come, waits for the tail, and says when the first one left, and how late the hundredth of them that left latest did.
+    pub(crate) fn send(
+        &self,
+        packets: &[Vec<u8>],
+        journey: &[Arrival],
+    ) -> Result<(Instant, Duration), Box<dyn Error>> {
         let began = Instant::now();
+        let mut late = Vec::with_capacity(journey.len());
         for arrival in journey {
             thread::sleep((began + arrival.at).saturating_duration_since(Instant::now()));
             self.socket.send_to(&packets[arrival.sent], self.to)?;
+            late.push((began + arrival.at).elapsed());
         }
+        late.sort();
         let end = began + Duration::from_millis(20) * packets.len() as u32 + TAIL;
         thread::sleep(end.saturating_duration_since(Instant::now()));
-        Ok(began)
+        Ok((began, late.get(late.len() * 99 / 100).copied().unwrap_or_default()))
     }
 
     /// The peer's recording, from the first packet on. Its first packet held 20 ms that were over when it left.
@@ -184,6 +185,7 @@ fn recorded(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
 
 /// Debian's settings in what matters to the sound: buffers of 5 to 10 frames and of 20 to 160 ms. Its module `plc.so` is left out: baresip 1.0
 /// decodes the packet after a loss twice, so nothing is ever missing where the module looks, and it changes no sample.
+/// What it sends nobody hears, so that may be cheap.
 fn settings(address: SocketAddr, folder: &Path, first_port: u16) -> String {
     let heard = folder.join("heard");
     let _ = std::fs::create_dir_all(&heard);
@@ -206,6 +208,7 @@ module g711.so
 module g722.so
 module opus.so
 opus_inbandfec yes
+opus_complexity 0
 module sndfile.so
 snd_path {heard}
 module aubridge.so
