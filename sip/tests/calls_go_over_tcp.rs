@@ -8,7 +8,7 @@ use std::time::Duration;
 use sip::net::{ConnectError, ResolveError, Stack, StackConfig, StreamLimits, bind};
 use sip::{Advertised, Body, CauseKind, Config, Event, Invite, NameAddr, Sources, Timers, Transport, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -259,9 +259,10 @@ async fn strangers_and_the_one_too_many_are_closed_at_once() {
 #[tokio::test]
 async fn a_peer_that_is_not_there_fails_the_call_at_once_and_says_why() {
     let (alice, mut to_alice) = tcp().await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    // Bound and not listening: who connects is refused, and nobody else can have the port.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind(any()[0]).expect("a port");
     let addr = closed.local_addr().expect("bound");
-    drop(closed);
     let call = invite(&alice, &format!("sip:bob@{addr};transport=tcp")).await;
     let error = soon(alice.connect(call.path)).await.expect_err("nobody listens");
     assert!(matches!(error, ConnectError::Tcp { .. }) && error.to_string().contains("refused"), "{error}");

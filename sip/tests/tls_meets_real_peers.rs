@@ -13,7 +13,7 @@ use std::time::Duration;
 use sip::net::{ConnectError, Stack, TlsError};
 use sip::{Body, CauseKind, Event, Invite, NameAddr, Ping, Uri};
 use support::papers::{Papers, papers};
-use support::place::free_ports;
+use support::ports::free_ports;
 use support::respond;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;

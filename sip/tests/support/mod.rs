@@ -6,7 +6,8 @@
 #[cfg(feature = "net")]
 pub mod papers;
 pub mod phone;
-pub mod place;
+#[path = "../../../tests/support/ports.rs"]
+pub mod ports;
 pub mod verdict;
 #[cfg(feature = "net")]
 pub mod wire;
