@@ -2,11 +2,15 @@
 
 #![cfg(feature = "net")]
 
+#[path = "support/real.rs"]
+mod real;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use real::{next, soon};
 use sip::net::{ConnectError, ResolveError, Stack, StackConfig, StreamLimits, bind};
-use sip::{Advertised, Body, CauseKind, Config, Event, Invite, NameAddr, Sources, Timers, Transport, Uri};
+use sip::{Advertised, Body, CauseKind, Config, Event, Invite, Sources, Timers, Transport, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc::Receiver;
@@ -26,28 +30,8 @@ async fn both() -> (Stack, Receiver<Event>) {
     bind(StackConfig { udp: any(), tcp: any(), ..Default::default() }).await.expect("free ports")
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), what).await.expect("in time")
-}
-
-async fn next(events: &mut Receiver<Event>) -> Event {
-    soon(events.recv()).await.expect("an open stack")
-}
-
 async fn invite(from: &Stack, to: &str) -> Invite {
-    let to: Uri = to.parse().expect("a uri");
-    let path = from.resolve(&to).await.expect("loopback");
-    let caller: Uri = format!("sip:alice@{}", from.local_addr()).parse().expect("a uri");
-    Invite {
-        to,
-        from: NameAddr::from(caller),
-        credentials: None,
-        path,
-        route: vec![],
-        headers: vec![],
-        body: Some(Body::sdp(SDP)),
-        redirects: 0,
-    }
+    real::invite(from, to, SDP).await
 }
 
 fn options(branch: u32) -> String {
