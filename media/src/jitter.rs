@@ -413,7 +413,8 @@ impl Jitter {
         // Where packets are lost, one more shall be here: a gap whose other side is known is mended much better.
         if self.losses.many {
             // Where delays are spread widely, most of what follows is here in any case, and what is overtaken looks like a loss for a while.
-            let spread = self.delays.cheapest(self.min, self.max);
+            let spread =
+                if clean == self.min { self.target } else { self.delays.cheapest(self.min, self.max) };
             let before = if spread <= SPREAD { spread } else { self.min };
             self.target = self.target.max(before + samples.min(MOST_AHEAD)).min(self.max);
         }
