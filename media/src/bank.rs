@@ -9,8 +9,6 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::widest::widest;
-
 /// Taps of each filter.
 pub(crate) const TAPS: usize = 128;
 /// Positions up to which there is a filter for each; beyond, others interpolate.
@@ -113,12 +111,7 @@ impl Stream {
         self.position = 0;
     }
 
-    pub(crate) fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
-        widest(|| self.filter(input, out));
-    }
-
-    #[inline(always)]
-    fn filter(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
+    pub(crate) fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
         let (whole, part) = self.bank.step;
         while !input.is_empty() {
             let taken = input.len().min(self.samples.len() - self.filled);
@@ -145,7 +138,6 @@ impl Stream {
 }
 
 /// The sum of products, rounded, and within bounds.
-#[inline(always)]
 fn filtered(window: &[i16; TAPS], filter: &[i16; TAPS]) -> i16 {
     let mut sum = ONE / 2;
     // In rows of 32, which is what the compiler makes the fewest instructions of.

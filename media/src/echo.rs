@@ -121,7 +121,10 @@ impl Echo {
 
     /// Whether what was heard last is what was sent before. Worth asking only where it sounds like voice.
     pub(crate) fn explains(&mut self) -> bool {
-        widest(|| self.search())
+        widest(
+            #[inline(always)]
+            || self.search(),
+        )
     }
 
     #[inline(always)]

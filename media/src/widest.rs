@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use pulp::Arch;
 
-/// Does this with AVX2 where there is AVX2. That holds for what is compiled into `work` itself, so whatever it calls for many numbers at a time must be
+/// Does this with AVX2 where there is AVX2. That holds for what is compiled into `work` itself, so it and whatever it calls for many numbers at a time must be
 /// `#[inline(always)]`. The result is the same, bit by bit: no sum is made in another order, no product joined with a sum.
 #[inline(always)]
 pub(crate) fn widest<R>(work: impl FnOnce() -> R) -> R {

@@ -65,7 +65,10 @@ impl Network {
 
     /// How likely the sound that ends with this is voice, 0 to 1. Allocates nothing; needs some 14 kilobytes of stack.
     pub(super) fn hear(&mut self, window: &[i16; WINDOW]) -> f32 {
-        widest(|| self.judge(window))
+        widest(
+            #[inline(always)]
+            || self.judge(window),
+        )
     }
 
     #[inline(always)]
