@@ -1,7 +1,7 @@
 //! With real sockets, too, nothing is allocated in steady state: not by the thread that takes packets, ticks and sends, nor by the one that writes
 //! recordings. The owner here takes what it is told without allocating, so that whatever is counted was the engine's.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,8 +13,11 @@ use tokio::sync::mpsc::Receiver;
 
 #[path = "support/counting.rs"]
 mod counting;
+#[path = "../../tests/support/ports.rs"]
+mod ports;
 
 use counting::ALLOCATIONS;
+use ports::free_ports;
 
 /// Frames of each line that pass before it counts, and that count.
 const WARM: u32 = 150;
@@ -79,8 +82,9 @@ fn packets_ticks_frames_and_recordings_allocate_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let folder = std::env::temp_dir().join(format!("offhook-no-allocation-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let engine =
-        Engine::start(EngineConfig { ports: 29_700..=29_719, ..EngineConfig::default() }).expect("an engine");
+    let first = free_ports(Ipv4Addr::UNSPECIFIED.into(), 20);
+    let config = EngineConfig { ports: first..=first + 19, ..EngineConfig::default() };
+    let engine = Engine::start(config).expect("an engine");
     let mut peers: Vec<Peer> = (0..4).map(|seed| Peer::new(&engine, &runtime, seed, &folder)).collect();
     runtime.block_on(peers[0].line.bridge(&peers[1].line)).expect("open");
     let mut before = 0;

@@ -2,9 +2,11 @@
 //! input.
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use models::wire::{self, Frame, Generate, Hello, JobId, Message, Task};
 
@@ -67,16 +69,12 @@ impl Engine {
         }
     }
 
-    /// Whether it ends by itself.
+    /// Whether it ends by itself: its output does with it.
     fn ends(&mut self) -> bool {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
-            if self.child.try_wait().unwrap().is_some() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
+        let mut output = std::fs::File::from(self.output.as_fd().try_clone_to_owned().unwrap());
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || ended.send(std::io::copy(&mut output, &mut std::io::sink())));
+        end.recv_timeout(Duration::from_secs(30)).is_ok() && self.child.wait().is_ok()
     }
 }
 

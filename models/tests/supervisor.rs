@@ -60,7 +60,7 @@ async fn text(mut job: JobStream) -> Result<String, EngineError> {
 async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let turn = async {
         while !is() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), turn).await.unwrap_or_else(|_| panic!("never: {what}"));
@@ -228,7 +228,7 @@ async fn an_engine_that_does_not_come_back_lets_nobody_wait() {
     let once = std::env::temp_dir().join(format!("offhook-once-{}", std::process::id()));
     let _ = std::fs::remove_file(&once);
     let supervisor = start(&["--once", once.to_str().unwrap()]).await;
-    let handle = supervisor.handle();
+    let mut handle = supervisor.handle();
     assert!(text(submit(&handle, "die")).await.unwrap_err().is_retryable());
     let down = text(submit(&handle, "anybody there?")).await.unwrap_err();
     assert!(
@@ -236,7 +236,8 @@ async fn an_engine_that_does_not_come_back_lets_nobody_wait() {
         "{down}"
     );
     std::fs::remove_file(&once).unwrap();
-    eventually("it comes back", || matches!(handle.status(), Status::Ready { .. })).await;
+    let back = tokio::time::timeout(Duration::from_secs(30), handle.ready()).await;
+    assert_eq!(back, Ok(true), "it comes back");
     assert_eq!(text(submit(&handle, "back")).await.unwrap(), "back");
     supervisor.shutdown().await;
     std::fs::remove_file(&once).unwrap();
@@ -255,7 +256,8 @@ async fn a_job_gets_as_many_threads_as_it_holds_permits() {
         }
     }
     assert_eq!(threads, Some(3));
-    eventually("all permits are back", || permits.free() == 3).await;
+    let all = tokio::time::timeout(Duration::from_secs(30), permits.acquire(Priority::Tail, 3..=3)).await;
+    assert_eq!(all.expect("all permits are back").cores(), 3);
     supervisor.shutdown().await;
 }
 
@@ -265,11 +267,12 @@ async fn nothing_is_left_when_a_supervisor_is_dropped() {
     let pid = supervisor.pid().unwrap();
     let mut job = submit(&supervisor.handle(), "sleep");
     job.next().await;
-    let handle = supervisor.handle();
+    let mut handle = supervisor.handle();
     drop(supervisor);
     assert!(matches!(job.next().await, Some(Err(EngineError::Stopped { .. }))));
     eventually("the process is gone", || !lives(pid)).await;
-    eventually("it says so", || handle.status() == Status::Stopped).await;
+    let ready = tokio::time::timeout(Duration::from_secs(30), handle.ready()).await;
+    assert_eq!((ready, handle.status()), (Ok(false), Status::Stopped));
     assert_eq!(
         handle.submit(order("x", Priority::Tail)).unwrap_err(),
         EngineError::Stopped { engine: "scripted" }

@@ -2,10 +2,14 @@
 
 #![cfg(feature = "net")]
 
+#[path = "support/real.rs"]
+mod real;
+
 use std::time::Duration;
 
+use real::next;
 use sip::net::{BindError, Closed, Stack, StackConfig, bind};
-use sip::{Body, CauseKind, Credentials, EndedBy, Event, Invite, NameAddr, Register, RegistrationState, Uri};
+use sip::{Body, CauseKind, Credentials, EndedBy, Event, Invite, Register, RegistrationState, Uri};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -14,24 +18,8 @@ async fn stack() -> (Stack, Receiver<Event>) {
     bind(StackConfig { udp, ..Default::default() }).await.expect("a free port")
 }
 
-async fn next(events: &mut Receiver<Event>) -> Event {
-    timeout(Duration::from_secs(30), events.recv()).await.expect("in time").expect("an open stack")
-}
-
 async fn invite(from: &Stack, to: &Stack) -> Invite {
-    let to: Uri = format!("sip:bob@{}", to.local_addr()).parse().expect("a uri");
-    let path = from.resolve(&to).await.expect("loopback");
-    let caller: Uri = format!("sip:alice@{}", from.local_addr()).parse().expect("a uri");
-    Invite {
-        to,
-        from: NameAddr::from(caller),
-        credentials: None,
-        path,
-        route: vec![],
-        headers: vec![],
-        body: Some(Body::sdp("v=0\r\n")),
-        redirects: 0,
-    }
+    real::invite(from, &format!("sip:bob@{}", to.local_addr()), "v=0\r\n").await
 }
 
 #[tokio::test]

@@ -2,13 +2,17 @@
 
 #![cfg(feature = "net")]
 
+#[path = "support/real.rs"]
+mod real;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use real::{next, soon};
 use sip::net::{ConnectError, ResolveError, Stack, StackConfig, StreamLimits, bind};
-use sip::{Advertised, Body, CauseKind, Config, Event, Invite, NameAddr, Sources, Timers, Transport, Uri};
+use sip::{Advertised, Body, CauseKind, Config, Event, Invite, Sources, Timers, Transport, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
@@ -26,28 +30,8 @@ async fn both() -> (Stack, Receiver<Event>) {
     bind(StackConfig { udp: any(), tcp: any(), ..Default::default() }).await.expect("free ports")
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), what).await.expect("in time")
-}
-
-async fn next(events: &mut Receiver<Event>) -> Event {
-    soon(events.recv()).await.expect("an open stack")
-}
-
 async fn invite(from: &Stack, to: &str) -> Invite {
-    let to: Uri = to.parse().expect("a uri");
-    let path = from.resolve(&to).await.expect("loopback");
-    let caller: Uri = format!("sip:alice@{}", from.local_addr()).parse().expect("a uri");
-    Invite {
-        to,
-        from: NameAddr::from(caller),
-        credentials: None,
-        path,
-        route: vec![],
-        headers: vec![],
-        body: Some(Body::sdp(SDP)),
-        redirects: 0,
-    }
+    real::invite(from, to, SDP).await
 }
 
 fn options(branch: u32) -> String {
@@ -259,9 +243,10 @@ async fn strangers_and_the_one_too_many_are_closed_at_once() {
 #[tokio::test]
 async fn a_peer_that_is_not_there_fails_the_call_at_once_and_says_why() {
     let (alice, mut to_alice) = tcp().await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    // Bound and not listening: who connects is refused, and nobody else can have the port.
+    let closed = TcpSocket::new_v4().expect("a socket");
+    closed.bind(any()[0]).expect("a port");
     let addr = closed.local_addr().expect("bound");
-    drop(closed);
     let call = invite(&alice, &format!("sip:bob@{addr};transport=tcp")).await;
     let error = soon(alice.connect(call.path)).await.expect_err("nobody listens");
     assert!(matches!(error, ConnectError::Tcp { .. }) && error.to_string().contains("refused"), "{error}");

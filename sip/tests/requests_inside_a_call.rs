@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use sip::{Config, Credentials, EndedBy, Event, Path, Transport};
+use support::handmade::Handmade;
 use support::*;
 
 fn text(bytes: &[u8]) -> String {
@@ -155,53 +156,12 @@ fn keys_by_info_go_one_after_the_other_and_as_the_peer_takes_them() {
     made.world.assert_drained();
 }
 
-/// A call into Bob from a peer that we write by hand.
-struct Handmade {
-    world: World,
-    leg: sip::LegId,
-    to: String,
-    contact: String,
-}
-
 const INVITE: &str = "INVITE sip:bob@192.0.2.2 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-1;rport\r\nMax-Forwards: 70\r\n\
     From: <sip:h@192.0.2.1>;tag=h\r\nTo: <sip:bob@192.0.2.2>\r\nCall-ID: hand\r\nCSeq: 1 INVITE\r\nContact: <sip:h@192.0.2.1:5060>\r\n\
     Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n";
 
 fn handmade() -> Handmade {
-    handmade_with(Config::default())
-}
-
-fn handmade_with(config: Config) -> Handmade {
-    let mut world = World::new();
-    world.add(BOB, config);
-    world.inject(ALICE, BOB, INVITE.as_bytes());
-    let (leg, _) = world.incoming(BOB);
-    world.act(BOB, |e, now| e.answer(now, leg, reply()));
-    world.settle();
-    let ok = world.last("200 INVITE").clone();
-    let to = ok.header("To").expect("a To");
-    let contact = ok.header("Contact").expect("a Contact").trim_matches(['<', '>']).to_owned();
-    let mut made = Handmade { world, leg, to, contact };
-    made.send("ACK", 1, "", "");
-    assert!(matches!(made.world.take(BOB)[..], [Event::Established { .. }]));
-    made.world.log.clear();
-    made
-}
-
-impl Handmade {
-    fn send(&mut self, method: &str, cseq: u32, extra: &str, body: &str) -> Vec<String> {
-        let before = self.world.log.len();
-        let branch = self.world.log.len() * 1000 + cseq as usize;
-        let text = format!(
-            "{method} {} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK-{method}{branch};rport\r\nFrom: <sip:h@192.0.2.1>;tag=h\r\nTo: {}\r\n\
-             Call-ID: hand\r\nCSeq: {cseq} {method}\r\n{extra}Content-Length: {}\r\n\r\n{body}",
-            self.contact,
-            self.to,
-            body.len()
-        );
-        self.world.inject(ALICE, BOB, text.as_bytes());
-        self.world.log[before..].iter().map(Sent::kind).collect()
-    }
+    Handmade::established(Config::default())
 }
 
 #[test]
@@ -567,7 +527,7 @@ fn the_advertised_address_is_what_others_see() {
 
 #[test]
 fn a_peer_that_floods_a_call_fills_nothing() {
-    let mut made = handmade_with(Config { max_transactions: 100, ..Config::default() });
+    let mut made = Handmade::established(Config { max_transactions: 100, ..Config::default() });
     let mut busy = 0;
     for cseq in 2..1_000 {
         busy += usize::from(made.send("INFO", cseq, "", "") == ["503 INFO"]);

@@ -3,23 +3,24 @@
 
 #![cfg(feature = "net")]
 
+#[path = "support/real.rs"]
+mod real;
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path as FilePath;
 use std::process::Stdio;
-use std::time::Duration;
 
-use sip::net::{ConnectError, Stack, TlsError};
-use sip::{Body, CauseKind, Event, Invite, NameAddr, Ping, Uri};
+use real::{invite, next, reach, soon};
+use sip::net::{Stack, TlsError};
+use sip::{Body, CauseKind, Event, NameAddr, Ping, Uri};
 use support::papers::{Papers, papers};
-use support::place::free_ports;
+use support::ports::free_ports;
 use support::respond;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::timeout;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -31,21 +32,6 @@ const CERTIFICATES: [(&str, Result<(), TlsError>); 4] = [
     ("wrong-name", Err(TlsError::WrongName)),
     ("unknown-ca", Err(TlsError::UnknownCa)),
 ];
-
-/// A fence, not a measure.
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), what).await.expect("in time")
-}
-
-/// What comes next, but for connections that go.
-async fn next(events: &mut Receiver<Event>) -> Event {
-    loop {
-        let event = soon(events.recv()).await.expect("an open stack");
-        if !matches!(event, Event::FlowLost { .. }) {
-            return event;
-        }
-    }
-}
 
 fn uri(text: &str) -> Uri {
     text.parse().expect("a uri")
@@ -72,29 +58,6 @@ fn is_installed(program: &str) -> bool {
 /// Trusts our authority, and has a certificate for its address.
 async fn alice(papers: &Papers) -> (Stack, Receiver<Event>) {
     papers.stack("address").await
-}
-
-async fn reach(stack: &Stack, to: &Uri) -> Result<(), TlsError> {
-    let path = stack.resolve(to).await.expect("loopback");
-    match soon(stack.connect(path)).await {
-        Ok(()) => Ok(()),
-        Err(ConnectError::Tls { source, .. }) => Err(source),
-        Err(other) => panic!("{other}"),
-    }
-}
-
-async fn invite(from: &Stack, to: Uri) -> Invite {
-    let path = from.resolve(&to).await.expect("loopback");
-    Invite {
-        to,
-        from: NameAddr::from(uri("sip:alice@localhost")),
-        credentials: None,
-        path,
-        route: vec![],
-        headers: vec![],
-        body: Some(Body::sdp(SDP)),
-        redirects: 0,
-    }
 }
 
 fn openssl_server(papers: &Papers, certificate: &str, version: &str, port: u16) -> Child {
@@ -286,7 +249,7 @@ async fn baresip_is_called_where_its_certificate_is_good() {
         let baresip = Baresip::start(papers, certificate, None).await;
         let to = uri(&format!("sips:bob@localhost:{}", baresip.port));
         assert_eq!(reach(&stack, &to).await, verdict, "{certificate}");
-        let call = invite(&stack, to).await;
+        let call = invite(&stack, &to.to_string(), SDP).await;
         let leg = stack.invite(call).await.expect("open");
         loop {
             match next(&mut events).await {

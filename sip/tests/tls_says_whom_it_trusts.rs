@@ -2,39 +2,24 @@
 
 #![cfg(feature = "net")]
 
+#[path = "support/real.rs"]
+mod real;
 mod support;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
-use sip::net::{
-    BindError, ConnectError, Identity, Roots, Stack, StackConfig, TlsConfig, TlsConfigError, TlsError, bind,
-};
-use sip::{Body, CauseKind, Event, Invite, NameAddr, Transport, Uri};
+use real::{next, reach, soon};
+use sip::net::{BindError, Identity, Roots, Stack, StackConfig, TlsConfig, TlsConfigError, TlsError, bind};
+use sip::{Body, CauseKind, Event, Transport, Uri};
 use support::papers::papers;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::Receiver;
-use tokio::time::timeout;
 
 const SDP: &str = "v=0\r\n";
 
 fn any() -> Vec<SocketAddr> {
     vec!["127.0.0.1:0".parse().expect("an address")]
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(30), what).await.expect("in time")
-}
-
-/// What comes next, but for connections that go.
-async fn next(events: &mut Receiver<Event>) -> Event {
-    loop {
-        let event = soon(events.recv()).await.expect("an open stack");
-        if !matches!(event, Event::FlowLost { .. }) {
-            return event;
-        }
-    }
 }
 
 /// A stack that only connects.
@@ -46,37 +31,12 @@ fn uri(host: &str, server: &Stack) -> Uri {
     format!("sips:bob@{host}:{}", server.local_addr().port()).parse().expect("a uri")
 }
 
-/// What becomes of a connection to this host.
-async fn reach(client: &Stack, uri: &Uri) -> Result<(), TlsError> {
-    let path = client.resolve(uri).await.expect("loopback");
-    assert_eq!(path.transport, Transport::Tls);
-    match soon(client.connect(path)).await {
-        Ok(()) => Ok(()),
-        Err(ConnectError::Tls { source, .. }) => Err(source),
-        Err(other) => panic!("{other}"),
-    }
-}
-
-async fn invite(from: &Stack, to: Uri) -> Invite {
-    let path = from.resolve(&to).await.expect("loopback");
-    Invite {
-        to,
-        from: NameAddr::from("sip:alice@localhost".parse::<Uri>().expect("a uri")),
-        credentials: None,
-        path,
-        route: vec![],
-        headers: vec![],
-        body: Some(Body::sdp(SDP)),
-        redirects: 0,
-    }
-}
-
 #[tokio::test]
 async fn a_call_from_end_to_end() {
     let Some(papers) = papers() else { return };
     let (alice, mut to_alice) = papers.stack("address").await;
     let (bob, mut to_bob) = papers.stack("good").await;
-    let call = invite(&alice, uri("localhost", &bob)).await;
+    let call = real::invite(&alice, &uri("localhost", &bob).to_string(), SDP).await;
     let call = alice.invite(call).await.expect("open");
     let Event::Incoming { leg, request } = next(&mut to_bob).await else { panic!("no call") };
     assert_eq!(request.path.transport, Transport::Tls);
@@ -105,7 +65,7 @@ async fn every_bad_certificate_is_refused_by_its_fault() {
         let (bob, _events) = papers.stack(certificate).await;
         assert_eq!(reach(&alice, &uri("localhost", &bob)).await, verdict, "{certificate}");
         if verdict.is_err() {
-            let call = invite(&alice, uri("localhost", &bob)).await;
+            let call = real::invite(&alice, &uri("localhost", &bob).to_string(), SDP).await;
             alice.invite(call).await.expect("open");
             let Event::Ended { cause, .. } = next(&mut to_alice).await else { panic!("no end") };
             assert_eq!(cause.kind, CauseKind::TransportError);

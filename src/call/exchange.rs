@@ -91,10 +91,12 @@ impl Exchange {
         let hide_digits = recorded.mask_digits.then_some(recorded.mask_after);
         let session = || media::SessionConfig { ssrc_seed, hide_digits, ..media::SessionConfig::default() };
         let tape = recording.as_ref().map(|tape| media::wav::Recording { path: tape.path() });
+        let mut unrecorded = None;
         let opened = match self.engine.open(session(), tape) {
-            Err(error @ media::net::OpenError::Recording(..)) => {
+            Err(media::net::OpenError::Recording(path, error)) => {
                 // A full disk is no reason to take no calls.
-                tracing::error!(%error, "a call is not recorded");
+                tracing::error!(path = %path.display(), %error, "a call is not recorded");
+                unrecorded = Some(error.to_string());
                 self.engine.open(session(), None)
             }
             opened => opened,
@@ -102,7 +104,7 @@ impl Exchange {
         let (line, events) = opened.map_err(|error| error.to_string())?;
         let ip = self.told_ip(peer).map_err(|error| error.to_string())?;
         let local = LocalMedia { ip, port: line.local_port(), session_id, version: 1 };
-        Ok(Media { line, events, local, capabilities, agreed: None, recording })
+        Ok(Media { line, events, local, capabilities, agreed: None, recording, unrecorded })
     }
 }
 

@@ -296,8 +296,15 @@ impl Ledger {
         });
     }
 
+    /// Some of the call is not recorded, if there is a reason.
+    pub(super) fn unrecorded(&mut self, reason: Option<String>) {
+        let known = self.call.recording_error.take();
+        self.call.recording_error = known.or(reason);
+    }
+
     /// How the line was, all in all.
     pub(super) fn line(&mut self, stats: &media::Stats) {
+        self.unrecorded(stats.recording_error.clone());
         line::note(self.call.line.get_or_insert_default(), stats);
     }
 

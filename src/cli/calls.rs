@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::gateway::{Gateway, safe};
+use super::gateway::{Door, Gateway, safe};
 use super::timeline;
 use crate::domain::Call;
 
@@ -28,18 +28,8 @@ Examples:
   offhook calls recording call_0123456789 --format opus --out call.opus
   offhook calls --url http://10.0.0.5:8080 --key-file ./admin.key list --json")]
 pub(super) struct CallsArgs {
-    /// Where the gateway's HTTP interface is
-    #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
-    url: String,
-    /// The key that the gateway wrote into its data folder
-    #[arg(
-        long,
-        env = "OFFHOOK_KEY_FILE",
-        default_value = "data/admin.key",
-        value_name = "FILE",
-        global = true
-    )]
-    key_file: PathBuf,
+    #[command(flatten)]
+    door: Door,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -137,7 +127,7 @@ impl Format {
 }
 
 pub(super) async fn run(args: CallsArgs) -> anyhow::Result<ExitCode> {
-    let gateway = Gateway::with_key_file(&args.url, &args.key_file)?;
+    let gateway = args.door.open()?;
     match args.verb {
         Verb::Place { from, to, agent, dry_run } => {
             let mut body = json!({ "from": from, "to": to, "dry_run": dry_run });

@@ -1,12 +1,36 @@
 //! A client of a running gateway's HTTP interface.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+
+/// The way to a running gateway, as commands take it.
+#[derive(Args, Debug)]
+pub(super) struct Door {
+    /// Where the gateway's HTTP interface is
+    #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
+    url: String,
+    /// The key that the gateway wrote into its data folder
+    #[arg(
+        long,
+        env = "OFFHOOK_KEY_FILE",
+        default_value = "data/admin.key",
+        value_name = "FILE",
+        global = true
+    )]
+    key_file: PathBuf,
+}
+
+impl Door {
+    pub(super) fn open(&self) -> anyhow::Result<Gateway> {
+        Gateway::with_key_file(&self.url, &self.key_file)
+    }
+}
 
 /// Where a gateway is, and the key that it lets us in with.
 #[derive(Clone, Debug)]

@@ -1,12 +1,11 @@
 //! `offhook messages`: the inboxes of a running gateway.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::gateway::{Gateway, safe};
+use super::gateway::{Door, safe};
 
 /// List, look at and send text messages of a running gateway.
 #[derive(Args, Debug)]
@@ -16,18 +15,8 @@ Examples:
   offhook messages show msg_0123456789abcdef
   offhook messages send --from +15550100001 --to +14155550123 'We are open until six.'")]
 pub(super) struct MessagesArgs {
-    /// Where the gateway's HTTP interface is
-    #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
-    url: String,
-    /// The key that the gateway wrote into its data folder
-    #[arg(
-        long,
-        env = "OFFHOOK_KEY_FILE",
-        default_value = "data/admin.key",
-        value_name = "FILE",
-        global = true
-    )]
-    key_file: PathBuf,
+    #[command(flatten)]
+    door: Door,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -58,7 +47,7 @@ enum Verb {
 }
 
 pub(super) async fn run(args: MessagesArgs) -> anyhow::Result<ExitCode> {
-    let gateway = Gateway::with_key_file(&args.url, &args.key_file)?;
+    let gateway = args.door.open()?;
     match args.verb {
         Verb::List { number, json } => {
             // Digits alone: a `+` in a query would mean a blank.

@@ -126,6 +126,8 @@ impl Chart {
 pub(super) fn draw(call: &Call, look: Look) -> String {
     let mut lines = vec![look.paint(BOLD, &cut(&head(call), look.width))];
     lines.extend(of_line(call).map(|line| cut(&line, look.width)));
+    let unrecorded = call.recording_error.as_ref().map(|reason| format!("not all is recorded: {reason}"));
+    lines.extend(unrecorded.map(|line| look.paint(RED, &cut(&line, look.width))));
     if call.turns.is_empty() {
         lines.push("No turns were kept of it.".into());
         return lines.join("\n") + "\n";

@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use models::llm::remote::WEBHOOK_MODEL;
+
 use super::probe::{Bind, ModelState, Probe, Reach, Runtime};
 use super::{Check, Status};
-use crate::config::{Config, Mistakes};
+use crate::config::{Agent, Config, Mistakes};
+use crate::domain::{BrainChoice, Tools};
 
 /// What must be installed to run: (package, what it is for).
 const PACKAGES: &[(&str, &str)] = &[
@@ -55,6 +58,23 @@ pub(super) fn keys(config: &Config) -> Option<Check> {
             "let SIP go by TLS there (transport = \"tls\", [sip.tls]), or do without srtp",
         )
     })
+}
+
+/// A chat webhook is told of no tools, whatever its agent may do. Nothing to be said of others.
+pub(super) fn brains(config: &Config) -> Vec<Check> {
+    let plain = |choice: &BrainChoice| {
+        let BrainChoice::Configured { name } = choice else { return None };
+        config.brains.iter().find(|brain| brain.name == *name && brain.model == WEBHOOK_MODEL)
+    };
+    let warning = |agent: &Agent| {
+        // It can hang up by what it writes.
+        let other_tools = agent.tools != Tools { hang_up: agent.tools.hang_up, ..Tools::default() };
+        let brain = plain(&agent.brain).filter(|_| other_tools)?;
+        let detail = format!("the brain {} of agent {} is asked as a chat webhook", brain.name, agent.name);
+        let advice = "name its model in [[brain]], or it is told nothing of the agent's tools";
+        Some(warn(&format!("brain {}", brain.name), detail, advice))
+    };
+    config.agents.iter().filter_map(warning).collect()
 }
 
 pub(super) fn configuration(path: &Path, config: &Config) -> Check {
@@ -517,6 +537,25 @@ mod tests {
             let report = with_trunk(&fake);
             assert_eq!(found(&report, name).status, Status::Warn, "{report:#?}");
             assert_eq!(report.exit_code(), 0);
+        }
+    }
+
+    #[test]
+    fn tools_that_a_brain_is_not_told_of_are_a_warning() {
+        for (model, tools, warned) in [
+            ("", "press_digits = true", true),
+            ("model = 'custom'", "press_digits = true", true),
+            ("model = 'gpt-4o-mini'", "press_digits = true", false),
+            ("", "hang_up = true", false),
+            ("", "", false),
+        ] {
+            let text = format!(
+                "[[agent]]\nname = 'a'\nbrain = 'crm'\n[agent.tools]\n{tools}\n\
+                 [[brain]]\nname = 'crm'\nurl = 'http://127.0.0.1:8000/'\n{model}\n"
+            );
+            let checks = brains(&Config::parse(&text).unwrap());
+            let told: Vec<_> = checks.iter().map(|check| (check.name.as_str(), check.status)).collect();
+            assert_eq!(told, [("brain crm", Status::Warn)][..usize::from(warned)], "{model}, {tools}");
         }
     }
 

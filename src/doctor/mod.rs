@@ -84,6 +84,7 @@ pub fn examine(file: Option<&Path>, probe: &dyn Probe) -> Report {
     checks.extend(checks::ports(&config, probe));
     checks.extend(checks::trunks(&config, probe));
     checks.extend(checks::keys(&config));
+    checks.extend(checks::brains(&config));
     checks.push(checks::clock(probe));
     checks.push(checks::disk(&config, probe));
     let judged = checks.iter().map(|check| check.status).filter(|status| *status != Status::Skip);

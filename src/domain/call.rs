@@ -298,6 +298,10 @@ pub struct Call {
     pub transferred_to: Option<Private<String>>,
     #[serde(default)]
     pub recordings: Vec<Recording>,
+    /// Why some of it could not be recorded, or nothing, as in `No space left on device (os error 28)`: silence stands in its place. The first
+    /// reason that there was; absent where all is recorded that was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_error: Option<String>,
     pub line: Option<LineReport>,
     #[serde(default)]
     pub usage: CallUsage,
@@ -355,6 +359,7 @@ impl Call {
             digits: Private::default(),
             transferred_to: None,
             recordings: Vec::new(),
+            recording_error: None,
             line: None,
             usage: CallUsage::default(),
             cost: None,
@@ -403,6 +408,7 @@ mod tests {
         });
         let mut call: Call = serde_json::from_value(old.clone()).unwrap();
         assert_eq!((call.attestation, call.diverted_from.clone(), call.report.clone()), (None, None, None));
+        assert_eq!(call.recording_error, None);
         call.attestation = Some(Attestation::Partial);
         assert_eq!(serde_json::to_value(&call).unwrap()["attestation"], "B");
     }

@@ -2,6 +2,8 @@
 //!
 //! One file per behaviour; its name is the sentence that it proves. `README.md` says how to run one.
 
+#[path = "../support/ports.rs"]
+mod ports;
 mod support;
 /// A client's own server, in Python.
 #[path = "../support/webhook.rs"]

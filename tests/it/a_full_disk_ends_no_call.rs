@@ -79,6 +79,9 @@ async fn inside() {
         Some(EndReason::CallerHungUp),
         "its record came with the next that was written"
     );
+    // What could not be recorded is told with the reason, and without the path.
+    let (status, record) = api.get(&format!("/v1/calls/{}", kept.id)).await;
+    assert_eq!((status, record["recording_error"].as_str()), (200, Some("File too large (os error 27)")));
 
     // And the database is whole.
     let data = world.stop().await;

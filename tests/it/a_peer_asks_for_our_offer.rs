@@ -2,7 +2,6 @@
 //! and encrypted. Our own stack asks for no offers, so the caller's SIP is written by hand.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use media::net::{Engine, EngineConfig, Line};
@@ -16,6 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
 use crate::support::{Api, NUMBER, Peer, Setting, World, share_of};
 
 const AGENT: f32 = 300.0;
@@ -23,7 +23,6 @@ const CALLER: f32 = 700.0;
 const CAROL: f32 = 1_100.0;
 /// What a test waits for, at most.
 const PATIENCE: Duration = Duration::from_secs(30);
-static PORTS: AtomicU16 = AtomicU16::new(36_000);
 
 /// A line of the caller's, with what was agreed for it.
 struct Ear {
@@ -62,7 +61,7 @@ struct Asker {
 impl Asker {
     async fn new(world: &World, capabilities: Capabilities) -> Asker {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let first = PORTS.fetch_add(8, Ordering::Relaxed);
+        let first = free_ports(Ipv4Addr::LOCALHOST.into(), 8);
         let config =
             EngineConfig { bind: Ipv4Addr::LOCALHOST.into(), ports: first..=first + 7, ..Default::default() };
         let engine = Engine::start(config).unwrap();

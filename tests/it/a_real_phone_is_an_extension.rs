@@ -1,6 +1,6 @@
 //! baresip, a phone that others have written, registers with us by TCP, calls an agent and is called.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::Ipv4Addr;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
 use crate::support::{NUMBER, Setting, World};
 
 /// Only a fence.
@@ -31,7 +32,7 @@ fn baresip(world: &World, command: Option<&str>) -> (Child, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     // An address of its own, away from everybody else on loopback.
     let ip = Ipv4Addr::new(127, 99, 0, 1);
-    let port = UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_ports(ip.into(), 42);
     let registrar = world.sip_by_tcp();
     let account = format!(
         "<sip:201@{registrar};transport=tcp>;auth_user=201;auth_pass=secret-201;regint=60;\
@@ -40,9 +41,11 @@ fn baresip(world: &World, command: Option<&str>) -> (Child, TempDir) {
     let config = format!(
         "poll_method epoll\nsip_listen {ip}:{port}\nnet_interface {ip}\ncall_local_timeout 120\ncall_max_calls 4\n\
          audio_source aubridge,mouth\naudio_player aubridge,ear\naudio_alert aubridge,alert\nausrc_srate 8000\n\
-         auplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nrtp_ports 9000-9100\n\
+         auplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nrtp_ports {}-{}\n\
          module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aubridge.so\n\
-         module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n"
+         module_tmp uuid.so\nmodule_tmp account.so\nmodule_app menu.so\n",
+        port + 2,
+        port + 41,
     );
     std::fs::write(folder.path().join("accounts"), account).unwrap();
     std::fs::write(folder.path().join("config"), config).unwrap();

@@ -2,6 +2,8 @@
 //!
 //! Most use scripted models, so that what is heard and said is known; `real_engines` uses the real ones.
 
+#[path = "../support/ports.rs"]
+mod ports;
 mod support;
 
 /// What AgentNumber's programs send and read; the unit tests of the dialect read the same files.

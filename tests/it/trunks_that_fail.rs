@@ -1,6 +1,6 @@
 //! A server that is not there costs no call, and is known before the next one.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use offhook::call::{Reach, ServerReport};
@@ -9,6 +9,7 @@ use offhook::gateway::{Kind, PlaceCall};
 use sip::Admission;
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
 use crate::support::{Caller, NUMBER, Server, Setting, World};
 
 const OTHER: &str = "+15550100002";
@@ -53,8 +54,8 @@ async fn until(world: &World, trunk: &str, expected: &[Reach]) {
 
 /// A port where nobody listens.
 fn nobody() -> String {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    format!("sip:{free};transport=tcp")
+    let ip = Ipv4Addr::LOCALHOST;
+    format!("sip:{ip}:{};transport=tcp", free_ports(ip.into(), 1))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,9 @@ mod intake;
 mod joint;
 mod load;
 mod port;
+#[cfg(test)]
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
 mod recorder;
 mod worker;
 
@@ -675,7 +678,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_one_session_ends_that_session_only() {
-        let config = EngineConfig { ports: 29_060..=29_069, ..EngineConfig::default() };
+        let first = ports::free_ports(std::net::Ipv4Addr::UNSPECIFIED.into(), 10);
+        let config = EngineConfig { ports: first..=first + 9, ..EngineConfig::default() };
         let engine = Engine::start(config).expect("an engine");
         let (doomed, mut from_doomed) = engine.open(SessionConfig::default(), None).expect("a line");
         let (other, _from_other) = engine.open(SessionConfig::default(), None).expect("a line");

@@ -169,7 +169,13 @@ fn mark(socket: &Socket, address: SocketAddr, dscp: u8) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ports::free_ports;
     use super::*;
+
+    /// The first of so many, an even one.
+    fn free(count: u16) -> u16 {
+        free_ports([127, 0, 0, 1].into(), count)
+    }
 
     fn pool(ports: RangeInclusive<u16>) -> Pool {
         let binding = Binding { address: IpAddr::from([127, 0, 0, 1]), interface: None, dscp: 46 };
@@ -180,24 +186,26 @@ mod tests {
     fn pairs_are_even_and_rest_after_use() {
         let now = Instant::now();
         let rest = Duration::from_secs(5);
-        let mut pool = pool(29_001..=29_005);
-        // 29,002 and 29,004; 29,001 is odd.
+        let first = free(6);
+        // The first of the range is odd.
+        let mut pool = pool(first + 1..=first + 5);
         assert_eq!(pool.counts(now), (2, 0, 0));
         let pair = pool.take(now).expect("a free pair").expect("bound");
-        assert_eq!(pair.port, 29_002);
-        assert_eq!(pair.rtcp.local_addr().map(|address| address.port()).ok(), Some(29_003));
+        assert_eq!(pair.port, first + 2);
+        assert_eq!(pair.rtcp.local_addr().map(|address| address.port()).ok(), Some(first + 3));
         pool.give_back(now, pair.port, None);
         drop((pair.rtp, pair.rtcp));
         assert_eq!(pool.counts(now), (1, 1, 0));
         assert_eq!(pool.counts(now + rest), (2, 0, 0));
         // The one that rested longest comes first.
-        assert_eq!(pool.take(now + rest).expect("free").expect("bound").port, 29_004);
+        assert_eq!(pool.take(now + rest).expect("free").expect("bound").port, first + 4);
     }
 
     #[test]
     fn rest_ends_early_where_nothing_else_is_free() {
         let now = Instant::now();
-        let mut pool = pool(29_020..=29_023);
+        let port = free(4);
+        let mut pool = pool(port..=port + 3);
         let (first, second) = (pool.take(now).unwrap().unwrap(), pool.take(now).unwrap().unwrap());
         assert!(pool.take(now).is_none(), "all are in use");
         let ports = [second.port, first.port];
@@ -209,9 +217,10 @@ mod tests {
     #[test]
     fn a_pair_taken_by_somebody_else_is_stepped_over() {
         let now = Instant::now();
-        let _theirs = std::net::UdpSocket::bind(("127.0.0.1", 29_013)).expect("bound");
-        let mut pool = pool(29_012..=29_017);
-        assert_eq!(pool.take(now).expect("free").expect("bound").port, 29_014);
+        let first = free(6);
+        let _theirs = std::net::UdpSocket::bind(("127.0.0.1", first + 1)).expect("bound");
+        let mut pool = pool(first..=first + 5);
+        assert_eq!(pool.take(now).expect("free").expect("bound").port, first + 2);
         assert_eq!(pool.counts(now), (1, 1, 1));
         pool.take(now).expect("free").expect("bound");
         assert!(pool.take(now).expect("tried").is_err(), "theirs is tried once more, and no more than that");
@@ -220,10 +229,11 @@ mod tests {
     #[test]
     fn a_pair_that_rests_is_nobody_elses() {
         let now = Instant::now();
-        let mut pool = pool(29_030..=29_031);
+        let first = free(2);
+        let mut pool = pool(first..=first + 1);
         let pair = pool.take(now).expect("free").expect("bound");
         pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
-        let stranger = || std::net::UdpSocket::bind(("127.0.0.1", 29_030));
+        let stranger = || std::net::UdpSocket::bind(("127.0.0.1", first));
         assert!(stranger().is_err(), "it is still bound");
         pool.wake(now + pool.rest);
         assert!(stranger().is_ok(), "it has rested");
@@ -231,7 +241,7 @@ mod tests {
         let pair = pool.take(now).expect("free").expect("bound");
         pool.give_back(now, pair.port, Some((pair.rtp, pair.rtcp)));
         let straggler = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("bound");
-        straggler.send_to(b"late", ("127.0.0.1", 29_030)).expect("sent");
+        straggler.send_to(b"late", ("127.0.0.1", first)).expect("sent");
         let pair = pool.take(now).expect("free").expect("bound");
         assert!(pair.rtp.recv_from(&mut [0; 16]).is_err());
         // A system that has no descriptors left gets those that rest.
@@ -242,7 +252,8 @@ mod tests {
     #[test]
     fn a_crowd_that_leaves_at_once_frees_its_descriptors() {
         let now = Instant::now();
-        let mut pool = pool(29_400..=29_799);
+        let first = free(400);
+        let mut pool = pool(first..=first + 399);
         let pairs: Vec<Pair> = std::iter::from_fn(|| pool.take(now)?.ok()).collect();
         assert!(pairs.len() > BOUND, "{}", pairs.len());
         for pair in pairs {

@@ -206,15 +206,15 @@ impl Fixed {
         for (place, out) in first.iter_mut().enumerate() {
             let of = &sums[2 * place..2 * place + 3];
             let (most, least) = (larger(larger(of[0], of[1]), of[2]), smaller(smaller(of[0], of[1]), of[2]));
-            for lane in 0..CHANNELS {
-                let value = self.rising[lane] * most + self.falling[lane] * least + self.bias[lane];
-                out[lane] = larger(value, 0.0);
+            let channels = self.rising.iter().zip(&self.falling).zip(&self.bias);
+            for (out, ((rising, falling), bias)) in out.iter_mut().zip(channels) {
+                *out = larger(rising * most + falling * least + bias, 0.0);
             }
         }
         let mut second: [Channels; SECOND] = self.middle.apply(&first);
         for out in &mut second {
-            for lane in 0..CHANNELS {
-                out[lane] = larger(out[lane] + self.middle_bias[lane], 0.0);
+            for (out, bias) in out.iter_mut().zip(&self.middle_bias) {
+                *out = larger(*out + bias, 0.0);
             }
         }
         let third: [Channels; THIRD] = self.last.apply(&second);

@@ -75,7 +75,7 @@ fn sound_bytes(path: &Path) -> usize {
 async fn inside(disk: &Path) {
     let (ballast, path) = (disk.join("ballast"), disk.join("call.wav"));
     std::fs::write(&ballast, vec![1; DISK - ROOM]).expect("room for it");
-    let engine = engine(29_700);
+    let engine = engine();
     let ((a, mut from_a), (b, mut from_b)) = call(&engine, Some(Recording { path: path.clone() })).await;
     let said = tone(8_000, 437.0, 40.0);
     a.play(chunk(1, 8_000, said.clone(), true)).await.expect("open");

@@ -14,6 +14,9 @@ mod lossy_lines_sound_right;
 mod no_bytes_make_it_panic;
 mod opus_files_hold_the_sound;
 #[cfg(feature = "net")]
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
+#[cfg(feature = "net")]
 mod real_sockets;
 mod recordings_survive;
 mod reports_are_true;

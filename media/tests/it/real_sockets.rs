@@ -1,6 +1,7 @@
 //! The engine with real sockets on loopback and a real clock. Nothing here sleeps: it waits for what must come.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use media::net::{AttendError, Engine, EngineConfig, Line, OpenError, StartError};
@@ -10,17 +11,21 @@ use media::{Event, Mark, SessionConfig, Tap};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
 use crate::recordings_survive::Folder;
 use crate::support::*;
 
 const LONG: Duration = Duration::from_secs(30);
 
-pub fn engine(first: u16) -> Engine {
-    let config = EngineConfig {
-        ports: first..=first + 19,
-        quarantine: Duration::from_millis(200),
-        ..EngineConfig::default()
-    };
+/// So many ports that nobody else has; the first is even.
+pub fn ports(count: u16) -> RangeInclusive<u16> {
+    let first = free_ports(Ipv4Addr::UNSPECIFIED.into(), count);
+    first..=first + count - 1
+}
+
+pub fn engine() -> Engine {
+    let config =
+        EngineConfig { ports: ports(20), quarantine: Duration::from_millis(200), ..EngineConfig::default() };
     Engine::start(config).expect("an engine")
 }
 
@@ -63,7 +68,7 @@ pub async fn until<T>(events: &mut Receiver<Event>, mut wanted: impl FnMut(&Even
 async fn speech_marks_digits_and_the_recording_go_through_real_sockets() {
     let folder = Folder::new("sockets");
     let path = folder.0.join("call.wav");
-    let engine = engine(29_100);
+    let engine = engine();
     let ((a, mut from_a), (b, mut from_b)) = call(&engine, Some(Recording { path: path.clone() })).await;
     let said = voice(22_050, 1.0);
     for piece in said.chunks(5_000) {
@@ -121,7 +126,7 @@ async fn speech_marks_digits_and_the_recording_go_through_real_sockets() {
 
 #[tokio::test]
 async fn hush_overtakes_everything_that_is_queued() {
-    let engine = engine(29_130);
+    let engine = engine();
     let ((a, mut from_a), _b) = call(&engine, None).await;
     // Much more than may be queued: the last of it waits in `play`.
     let (taken, mut queued) = tokio::sync::watch::channel(0);
@@ -151,7 +156,7 @@ async fn hush_overtakes_everything_that_is_queued() {
 
 #[tokio::test]
 async fn pause_holds_and_resume_goes_on() {
-    let engine = engine(29_160);
+    let engine = engine();
     let ((a, mut from_a), (_b, mut from_b)) = call(&engine, None).await;
     a.pause();
     a.play(chunk(1, 8_000, vec![5_000; 1_600], true)).await.expect("open");
@@ -167,15 +172,16 @@ async fn pause_holds_and_resume_goes_on() {
 
 #[tokio::test]
 async fn ports_run_out_with_a_name_and_come_back_after_use() {
+    let ports = ports(4);
     let config = EngineConfig {
-        ports: 29_190..=29_193,
+        ports: ports.clone(),
         quarantine: Duration::from_millis(100),
         ..EngineConfig::default()
     };
     let engine = Engine::start(config).expect("an engine");
     let first = engine.open(SessionConfig::default(), None).expect("a line");
     let _second = engine.open(SessionConfig::default(), None).expect("a line");
-    assert_eq!((first.0.local_port(), first.0.local_port() % 2), (29_190, 0));
+    assert_eq!((first.0.local_port(), first.0.local_port() % 2), (*ports.start(), 0));
     let error = engine.open(SessionConfig::default(), None).map(|_| ()).expect_err("no port is left");
     assert!(matches!(error, OpenError::NoPorts { in_use: 2, resting: 0 }), "{error}");
     // Dropped, not closed: that is enough.
@@ -188,16 +194,16 @@ async fn ports_run_out_with_a_name_and_come_back_after_use() {
             }
         }
     });
-    assert_eq!(reopened.await.expect("the port comes back").0.local_port(), 29_190);
+    assert_eq!(reopened.await.expect("the port comes back").0.local_port(), *ports.start());
     assert!(matches!(
-        Engine::start(EngineConfig { ports: 29_195..=29_195, ..EngineConfig::default() }),
+        Engine::start(EngineConfig { ports: *ports.end()..=*ports.end(), ..EngineConfig::default() }),
         Err(StartError::NoPairs(..))
     ));
 }
 
 #[tokio::test]
 async fn a_slow_owner_loses_frames_but_no_digit() {
-    let engine = engine(29_200);
+    let engine = engine();
     let (_a, (b, mut from_b)) = call(&engine, None).await;
     let (a, _from_a) = _a;
     // B's owner does not listen while 3 s of frames and ten digits come.
@@ -226,7 +232,7 @@ async fn a_slow_owner_loses_frames_but_no_digit() {
 async fn shutdown_ends_all_lines_and_finishes_recordings() {
     let folder = Folder::new("shutdown");
     let path = folder.0.join("call.wav");
-    let engine = engine(29_230);
+    let engine = engine();
     let ((a, mut from_a), _b) = call(&engine, Some(Recording { path: path.clone() })).await;
     for _ in 0..5 {
         until(&mut from_a, |event| event.is_frame().then_some(())).await;
@@ -242,7 +248,7 @@ async fn shutdown_ends_all_lines_and_finishes_recordings() {
 
 #[tokio::test]
 async fn a_recording_that_cannot_be_begun_or_continued_is_reported() {
-    let engine = engine(29_260);
+    let engine = engine();
     let nowhere = Recording { path: "/nonexistent/call.wav".into() };
     let error = engine.open(SessionConfig::default(), Some(nowhere)).map(|_| ()).expect_err("no such folder");
     assert!(matches!(error, OpenError::Recording(..)));
@@ -252,7 +258,7 @@ async fn a_recording_that_cannot_be_begun_or_continued_is_reported() {
 
 #[tokio::test]
 async fn strangers_on_the_wire_are_counted() {
-    let engine = engine(29_290);
+    let engine = engine();
     let ((a, mut from_a), _b) = call(&engine, None).await;
     until(&mut from_a, |event| event.is_frame().then_some(())).await;
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
@@ -278,7 +284,7 @@ async fn strangers_on_the_wire_are_counted() {
 
 #[tokio::test]
 async fn two_calls_are_bridged_across_threads_and_a_closed_line_frees_the_other() {
-    let config = EngineConfig { ports: 29_220..=29_259, threads: 2, ..EngineConfig::default() };
+    let config = EngineConfig { ports: ports(40), threads: 2, ..EngineConfig::default() };
     let engine = Engine::start(config).expect("an engine");
     // Each pair of lines is a call between a peer and us.
     let ((peer_a, mut from_peer_a), (a, _from_a)) = call(&engine, None).await;
@@ -307,7 +313,7 @@ async fn two_calls_are_bridged_across_threads_and_a_closed_line_frees_the_other(
 #[tokio::test]
 async fn who_would_make_the_others_late_is_refused_and_they_go_on() {
     // As good as no time at all: a handful of lines is thought to take more, before anybody has measured them.
-    let config = EngineConfig { ports: 29_760..=29_799, max_load: 1, ..EngineConfig::default() };
+    let config = EngineConfig { ports: ports(40), max_load: 1, ..EngineConfig::default() };
     let engine = Engine::start(config).expect("an engine");
     let first = engine.open(SessionConfig::default(), None).expect("nothing is being done yet");
     let mut others = Vec::new();
@@ -333,7 +339,7 @@ async fn who_would_make_the_others_late_is_refused_and_they_go_on() {
 
 #[tokio::test]
 async fn who_attends_hears_until_it_is_told_to_leave() {
-    let config = EngineConfig { ports: 29_260..=29_299, threads: 2, ..EngineConfig::default() };
+    let config = EngineConfig { ports: ports(40), threads: 2, ..EngineConfig::default() };
     let engine = Engine::start(config).expect("an engine");
     let ((peer_a, mut from_peer_a), (a, _from_a)) = call(&engine, None).await;
     let ((c, _from_c), (peer_c, mut from_peer_c)) = call(&engine, None).await;

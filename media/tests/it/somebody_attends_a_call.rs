@@ -194,3 +194,22 @@ fn all_who_shout_at_once_are_turned_down_and_not_clipped() {
         assert!(other < 400.0, "{hertz} Hz: {other:.0}");
     }
 }
+
+#[test]
+fn a_key_of_who_attends_counts_on_its_own_line_and_goes_nowhere() {
+    let mut call = Call::new([Codec::Pcmu; 3]);
+    call.attend(Tap::Voice, Tap::Voice);
+    call.run(25);
+    // One by INFO alone; one that the phone tells by INFO and in its RTP.
+    let now = call.began + TICK * call.ticks;
+    for digit in ['7', '5'] {
+        call.ours[THIRD].session.key_by_info(now, digit, Duration::from_millis(160));
+    }
+    call.peers[THIRD].session.send_digits("5").expect("digits");
+    call.run(75);
+    let counted =
+        call.ours.iter().map(|ours| ours.session.stats()).map(|s| (s.digits_received, s.digits_again));
+    assert_eq!(counted.collect::<Vec<_>>(), [(0, 0), (0, 0), (2, 1)]);
+    assert_eq!(call.ours[THIRD].digits(), "75");
+    assert!(call.peers.iter().all(|peer| peer.digits().is_empty()));
+}

@@ -3,10 +3,12 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "the virtual clock has to start somewhere")]
 
+pub mod handmade;
 #[cfg(feature = "net")]
 pub mod papers;
 pub mod phone;
-pub mod place;
+#[path = "../../../tests/support/ports.rs"]
+pub mod ports;
 pub mod verdict;
 #[cfg(feature = "net")]
 pub mod wire;

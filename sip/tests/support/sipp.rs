@@ -6,7 +6,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
-mod place;
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use place::free_ports;
+use ports::free_ports;
 use sip::net::{Stack, StackConfig, bind};
 use sip::{
     Body, CauseKind, Credentials, EndedBy, Event, IncomingCall, Invite, LegId, NameAddr, Register,

@@ -126,8 +126,9 @@ impl Running {
     }
 
     /// INVITE with Replaces: whoever called is put where the leg is that they named.
-    pub(super) async fn take_over(&mut self, request: TakeOver) {
+    pub(super) async fn take_over(&mut self, mut request: TakeOver) {
         let role = self.role_of(request.place);
+        let unrecorded = request.media.unrecorded.take();
         let stack = self.exchange.stack.clone();
         let recording = request.media.recording.clone();
         let id = SideId(request.leg);
@@ -140,6 +141,7 @@ impl Running {
                 }
                 side.line.record(!self.tape_paused);
                 self.tapes.extend(recording);
+                self.ledger.unrecorded(unrecorded);
                 self.new = Some(side);
             }
             _ => side.hang_up(EndReason::Busy.sip_status()).await,

@@ -184,7 +184,8 @@ const AUDIBLE_DBFS: f32 = -50.0;
 
 impl Actor {
     /// Runs the call to its end. The record is complete when this returns.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
+        self.ledger.unrecorded(self.media.unrecorded.take());
         let has_music = self.exchange.music.is_some();
         let (mind, bridge, target) = match self.company {
             Company::Agent { mut persona, session } => {
@@ -344,6 +345,10 @@ impl Running {
             media::Event::Latched { remote } => debug!(call = %self.ledger.call.id, %remote, "sound flows"),
             media::Event::RecordingFailed { reason } => {
                 warn!(call = %self.ledger.call.id, reason, "the recording stopped; the call goes on");
+                // Where it lies is nothing to those who read the record.
+                let path = self.near.recording.as_ref().map(|tape| format!("{}: ", tape.path().display()));
+                let bare = path.and_then(|path| reason.strip_prefix(&path));
+                self.ledger.unrecorded(Some(bare.unwrap_or("it cannot be written").to_owned()));
             }
             media::Event::RecordingResumed { lost_ms } => {
                 info!(call = %self.ledger.call.id, lost_ms, "the recording goes on; what is lost is silence in it");

@@ -22,6 +22,8 @@ pub(in crate::call) struct Media {
     /// `None` while the answer is still to come.
     pub(in crate::call) agreed: Option<Negotiated>,
     pub(in crate::call) recording: Option<Tape>,
+    /// Why it is not recorded though it was to be.
+    pub(in crate::call) unrecorded: Option<String>,
 }
 
 impl Media {

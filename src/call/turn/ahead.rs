@@ -12,6 +12,9 @@ use proptest::prelude::*;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+#[path = "../../../tests/support/ports.rs"]
+mod ports;
+
 use super::*;
 use crate::call::gate::Key;
 use crate::call::{Action, Conversation, Manners};
@@ -91,7 +94,9 @@ impl Desk {
     fn open() -> Self {
         let config = Config::parse("[[agent]]\nname = 'desk'\nfirst_message = ''").unwrap();
         let manners = Manners::new(&config.agents[0], &config.turn_taking, ms(600_000));
-        let engine = EngineConfig { bind: [127, 0, 0, 1].into(), ..EngineConfig::default() };
+        let bind = [127, 0, 0, 1].into();
+        let first = ports::free_ports(bind, 2);
+        let engine = EngineConfig { bind, ports: first..=first + 1, ..EngineConfig::default() };
         let engine = Engine::start(engine).unwrap();
         let (line, _) = engine.open(SessionConfig::default(), None).unwrap();
         let (reports, inbox) = mpsc::channel(64);

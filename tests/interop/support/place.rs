@@ -1,8 +1,10 @@
 //! A folder and addresses that belong to one test alone.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+use crate::ports;
 
 /// A folder that is removed with its test, unless the test failed: then it stays and is named.
 pub(crate) struct Folder(PathBuf);
@@ -54,30 +56,13 @@ pub(crate) fn own_address() -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, run, (n / 250) as u8, (n % 250 + 2) as u8))
 }
 
-// Below the kernel's ephemeral ports, which begin at 32768: no connection of anybody takes one before the program that it
-// is for. By process id, so that two runs differ.
-const FIRST: u16 = 10_000;
-const ALL: u16 = 22_000;
-
-/// `count` of them, apart from what this run gave out before; counted in pairs, so that the first is even.
-fn candidates(count: u16) -> impl Iterator<Item = u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() % 44) as u16 * 500;
-    (0..200).map(move |_| FIRST + (start + NEXT.fetch_add(count + count % 2, Ordering::Relaxed)) % ALL)
-}
-
 /// A port that is free for UDP and for TCP on `ip`.
 pub(crate) fn free_port(ip: IpAddr) -> SocketAddr {
-    candidates(1)
-        .map(|port| SocketAddr::new(ip, port))
-        .find(|address| UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok())
-        .unwrap_or_else(|| panic!("no port of {ip} is free for both UDP and TCP"))
+    SocketAddr::new(ip, ports::free_ports(ip, 1))
 }
 
-/// A range of UDP ports that are free on all addresses now. The first is even.
+/// A range of ports that are free on all addresses now. The first is even.
 pub(crate) fn free_ports(count: u16) -> (u16, u16) {
-    candidates(count)
-        .map(|from| (from, from + count - 1))
-        .find(|(from, to)| (*from..=*to).all(|port| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()))
-        .unwrap_or_else(|| panic!("no {count} UDP ports in a row are free"))
+    let first = ports::free_ports(Ipv4Addr::UNSPECIFIED.into(), count);
+    (first, first + count - 1)
 }

@@ -1,15 +1,13 @@
 //! A softphone with recorded speech, that calls the world.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use offhook::phone::{Outcome, Phone, Script, Settings, Stamped, Stop, clip};
 use tokio::sync::mpsc;
 
 use super::World;
-
-/// Below those that the system gives out by itself, and above those of the worlds.
-static PORTS: AtomicU16 = AtomicU16::new(26_000);
+use crate::ports::free_ports;
 
 /// Recorded speech of a person, 8 kHz: a prompt of Debian's asterisk-core-sounds-en-wav.
 pub(crate) fn prompt(name: &str) -> PathBuf {
@@ -30,7 +28,7 @@ impl Caller {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
-        let first = PORTS.fetch_add(20, Ordering::Relaxed);
+        let first = free_ports(Ipv4Addr::UNSPECIFIED.into(), 20);
         let settings = Settings { ports: first..=first + 19, ..settings };
         let (out, mut events) = mpsc::channel(64);
         let phone = Phone::start(settings, out).await.unwrap();

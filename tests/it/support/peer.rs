@@ -1,7 +1,6 @@
 //! A phone made of the bare stack: it does what it is told, also REFER and Replaces, and hears which tone is on the line.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use media::net::{Engine, EngineConfig, Line};
@@ -12,9 +11,10 @@ use sip::{Body, Credentials, Event, Invite, LegId, NameAddr, Password, Register,
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
+
 /// What a test waits for, at most.
 const PATIENCE: Duration = Duration::from_secs(30);
-static PORTS: AtomicU16 = AtomicU16::new(34_000);
 
 pub(crate) struct Peer {
     pub(crate) stack: sip::net::Stack,
@@ -47,7 +47,7 @@ impl Peer {
         let udp = vec![SocketAddr::new(ip, 0)];
         let config = sip::net::StackConfig { endpoint, udp, ..Default::default() };
         let (stack, events) = sip::net::bind(config).await.unwrap();
-        let first = PORTS.fetch_add(4, Ordering::Relaxed);
+        let first = free_ports(ip, 4);
         let engine =
             Engine::start(EngineConfig { bind: ip, ports: first..=first + 3, ..Default::default() }).unwrap();
         let seed = u64::from(first);

@@ -1,9 +1,8 @@
 //! A whole gateway on loopback: real sockets, real store, real media; models as the test wants them.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use models::fake::{FakeGenerator, FakeSynthesizer, FakeTranscriber};
@@ -17,12 +16,11 @@ use tempfile::TempDir;
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
+use crate::ports::free_ports;
+
 pub(crate) const NUMBER: &str = "+15550100001";
 /// What a test waits for, at most.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Each world has its own RTP ports, so that tests run side by side.
-static PORTS: AtomicU16 = AtomicU16::new(22_000);
 
 /// What a test sets before its world begins.
 pub(crate) struct Setting {
@@ -86,7 +84,8 @@ impl World {
 
     /// With what an earlier world has left.
     pub(crate) async fn start_in(data: TempDir, setting: Setting) -> Self {
-        let first = PORTS.fetch_add(40, Ordering::Relaxed);
+        // Each world has its own RTP ports, so that tests run side by side.
+        let first = free_ports(Ipv4Addr::UNSPECIFIED.into(), 40);
         // Tests that are about something else have the greeting first.
         let disclosure = if setting.agent.contains("disclosure") { "" } else { "disclosure = ''\n" };
         let report = if setting.agent.contains("report =") { "" } else { "report = false\n" };
