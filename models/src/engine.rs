@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::wire::{self, Failure, Frame, Hello, JobId, Outcome, Task, WireError};
 
@@ -176,6 +176,11 @@ impl Inbox {
         }
     }
 
+    /// The next job, if one comes within that time.
+    pub fn next_within(&self, time: Duration) -> Option<Job> {
+        lock(&self.jobs).recv_timeout(time).ok()
+    }
+
     /// The next job, if one is there.
     pub fn try_next(&self) -> Option<Job> {
         lock(&self.jobs).try_recv().ok()
@@ -189,9 +194,13 @@ pub struct Job {
     task: Option<Task>,
     pcm: Vec<i16>,
     cancelled: Arc<AtomicBool>,
+    rest: Rest,
     output: Output,
     ended: bool,
 }
+
+/// Until when a job may stand still.
+type Rest = Arc<Mutex<Option<Instant>>>;
 
 impl Job {
     /// What is to be done; the second time, `None`.
@@ -211,6 +220,11 @@ impl Job {
     /// The same question for a callback that outlives the borrow.
     pub fn cancellation(&self) -> Arc<AtomicBool> {
         self.cancelled.clone()
+    }
+
+    /// Whether what it has made is enough for now, and others need the cores more.
+    pub fn is_at_rest(&self) -> bool {
+        lock(&self.rest).is_some_and(|until| Instant::now() < until)
     }
 
     pub fn text(&self, piece: &str) {
@@ -250,7 +264,7 @@ impl Drop for Job {
 struct Reader {
     output: Output,
     jobs: mpsc::SyncSender<Job>,
-    running: HashMap<JobId, Weak<AtomicBool>>,
+    running: HashMap<JobId, (Weak<AtomicBool>, Rest)>,
     greeted: bool,
 }
 
@@ -280,17 +294,23 @@ impl Reader {
             Frame::Ping(n) => self.output.send(&Frame::Pong(n)),
             Frame::Cancel(job) => {
                 // Not there: it has ended in this very moment, and its last frame is on the way.
-                if let Some(flag) = self.running.remove(&job).and_then(|flag| flag.upgrade()) {
+                if let Some(flag) = self.running.remove(&job).and_then(|(flag, _)| flag.upgrade()) {
                     flag.store(true, Ordering::Relaxed);
+                }
+            }
+            Frame::Rest { job, ms } => {
+                if let Some((_, rest)) = self.running.get(&job) {
+                    *lock(rest) = Instant::now().checked_add(Duration::from_millis(ms.into()));
                 }
             }
             Frame::Job { job, .. } if !self.greeted => self.complain(job, "protocol", "a job before hello"),
             Frame::Job { job, task, pcm } => {
-                self.running.retain(|_, flag| flag.strong_count() > 0);
+                self.running.retain(|_, (flag, _)| flag.strong_count() > 0);
                 let cancelled = Arc::new(AtomicBool::new(false));
-                self.running.insert(job, Arc::downgrade(&cancelled));
+                let rest = Rest::default();
+                self.running.insert(job, (Arc::downgrade(&cancelled), rest.clone()));
                 let output = self.output.clone();
-                let job = Job { id: job, task: Some(task), pcm, cancelled, output, ended: false };
+                let job = Job { id: job, task: Some(task), pcm, cancelled, rest, output, ended: false };
                 if let Err(mpsc::TrySendError::Full(job)) = self.jobs.try_send(job) {
                     job.fail(Failure::new("busy", format!("{INBOX} jobs lie here already")));
                 }

@@ -75,6 +75,7 @@ mod traits {
     use std::time::Duration;
 
     use futures_util::{future::BoxFuture, stream::BoxStream};
+    use tokio::sync::watch;
 
     use crate::{EngineError, LlmError, Priority, SttError, TtsError};
 
@@ -230,6 +231,20 @@ mod traits {
         pub tools: Vec<ToolSpec>,
         /// JSON Schema that the whole reply must obey. `None`: free text.
         pub schema: Option<serde_json::Value>,
+        /// Where its reader says when it has enough for now. A mind on this machine obeys, others need not.
+        pub pace: Option<watch::Receiver<Pace>>,
+    }
+
+    /// How urgent the rest of a reply is.
+    #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+    pub enum Pace {
+        /// Nothing can be spoken yet.
+        #[default]
+        Begin,
+        /// The first clause is at the voice, and a caller waits for that: the mind leaves it the cores.
+        Rest,
+        /// It sounds.
+        GoOn,
     }
 
     impl Prompt {
@@ -245,6 +260,7 @@ mod traits {
                 pinned: 0,
                 tools: Vec::new(),
                 schema: None,
+                pace: None,
             }
         }
     }

@@ -83,6 +83,14 @@ impl Phraser {
                 continue;
             }
             chars += 1;
+            if !self.begun && stands(&self.pending, at) {
+                let end = at + c.len_utf8();
+                if chars >= comma {
+                    return Some(end);
+                }
+                weak = Some(end);
+                continue;
+            }
             match boundary(&self.pending, at, false) {
                 Some(Boundary::Sentence(end)) if chars >= sentence => return Some(end),
                 Some(Boundary::Sentence(end) | Boundary::Clause(end)) => {
@@ -109,6 +117,13 @@ impl Phraser {
         }
         None
     }
+}
+
+/// Whether a comma ends the first clause whatever follows: behind a letter it does, and what follows is a token later.
+fn stands(text: &str, at: usize) -> bool {
+    let word = text[..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+    let plain = |c: char| c.is_alphabetic() || matches!(c, '\'' | '’' | '-');
+    text[at..].starts_with([',', ';']) && word.ends_with(char::is_alphabetic) && word.chars().all(plain)
 }
 
 /// Whether the space at `at` stands before a word that begins a new part. "Between 8 and 10" is one part.

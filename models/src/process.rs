@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ pub struct EngineHandle {
     queue: usize,
     jobs: mpsc::Sender<Job>,
     waiting: Arc<AtomicUsize>,
-    dropped: Arc<Notify>,
+    changed: Arc<Notify>,
     status: watch::Receiver<Status>,
 }
 
@@ -139,7 +139,9 @@ pub struct JobStream {
     name: &'static str,
     events: mpsc::Receiver<Event>,
     failure: Arc<OnceLock<EngineError>>,
-    dropped: Arc<Notify>,
+    rests: Arc<AtomicBool>,
+    /// That something is asked of the job: to end, to rest, to go on.
+    changed: Arc<Notify>,
     ended: bool,
 }
 
@@ -165,6 +167,8 @@ pub enum StartError {
 /// Results of a job that its reader has not taken yet. More than any job makes: it is a guard against a reader that
 /// has gone to sleep, not a back-pressure (which would stop the engine for everybody).
 const EVENTS: usize = 4096;
+/// The longest rest of a job. Who asked for it says when it is over; if that is forgotten, the job goes on by itself.
+const REST: Duration = Duration::from_millis(500);
 /// How often the watch looks at its clocks.
 const WATCH: Duration = Duration::from_millis(250);
 
@@ -180,7 +184,7 @@ impl Supervisor {
             queue: limits.queue.max(1),
             jobs,
             waiting: Arc::default(),
-            dropped: Arc::default(),
+            changed: Arc::default(),
             status: seen,
         };
         let first = Child::start(&command, &limits).await?;
@@ -189,7 +193,7 @@ impl Supervisor {
             limits,
             permits,
             submissions,
-            dropped: handle.dropped.clone(),
+            changed: handle.changed.clone(),
             status,
             stop: stop.clone(),
             queue: BTreeMap::new(),
@@ -263,7 +267,8 @@ impl EngineHandle {
         let place = Waiting(self.waiting.clone());
         let (events, results) = mpsc::channel(EVENTS);
         let failure = Arc::new(OnceLock::new());
-        let job = Job { order, events, failure: failure.clone(), _place: place };
+        let rests = Arc::new(AtomicBool::new(false));
+        let job = Job { order, events, failure: failure.clone(), rests: rests.clone(), _place: place };
         match self.jobs.try_send(job) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
@@ -273,12 +278,19 @@ impl EngineHandle {
                 return Err(EngineError::Stopped { engine: self.name });
             }
         }
-        let dropped = self.dropped.clone();
-        Ok(JobStream { name: self.name, events: results, failure, dropped, ended: false })
+        let changed = self.changed.clone();
+        Ok(JobStream { name: self.name, events: results, failure, rests, changed, ended: false })
     }
 }
 
 impl JobStream {
+    /// What has come is enough for now: until this is taken back, or for half a second, the job leaves the cores to others.
+    pub fn rest(&self, rests: bool) {
+        if self.rests.swap(rests, Ordering::AcqRel) != rests {
+            self.changed.notify_one();
+        }
+    }
+
     /// The next result; `None` after [`Event::Done`] or an error.
     pub async fn next(&mut self) -> Option<Result<Event, EngineError>> {
         if self.ended {
@@ -302,7 +314,7 @@ impl Drop for JobStream {
     fn drop(&mut self) {
         if !self.ended {
             self.events.close();
-            self.dropped.notify_one();
+            self.changed.notify_one();
         }
     }
 }
@@ -322,6 +334,7 @@ struct Job {
     order: Order,
     events: mpsc::Sender<Event>,
     failure: Arc<OnceLock<EngineError>>,
+    rests: Arc<AtomicBool>,
     _place: Waiting,
 }
 
@@ -340,6 +353,9 @@ struct Running {
     priority: Priority,
     since: Instant,
     cancelled: Option<Instant>,
+    /// What its reader wants, and what the engine was told.
+    rests: Arc<AtomicBool>,
+    told: bool,
 }
 
 /// The supervisor's task.
@@ -348,7 +364,7 @@ struct Keeper {
     limits: Limits,
     permits: Permits,
     submissions: mpsc::Receiver<Job>,
-    dropped: Arc<Notify>,
+    changed: Arc<Notify>,
     status: watch::Sender<Status>,
     stop: CancellationToken,
     /// By priority, then by arrival.
@@ -475,10 +491,13 @@ impl Keeper {
                     Some(Err(e)) => break Ended::Died(format!("it does not keep the protocol: {e}")),
                 },
                 Some(job) = self.submissions.recv() => self.enqueue(job),
-                () = self.dropped.notified() => {
+                () = self.changed.notified() => {
                     self.queue.retain(|_, job| !job.events.is_closed());
                     for (job, r) in running.iter_mut().filter(|(_, r)| r.events.is_closed()) {
                         r.cancel(&child, *job);
+                    }
+                    for (job, r) in &mut running {
+                        r.tell_rest(&child, *job);
                     }
                 }
                 permit = granted(&mut asked) => {
@@ -551,7 +570,7 @@ impl Keeper {
         }
         self.number = self.number.checked_add(1).unwrap_or(1);
         let number = JobId(self.number);
-        let Job { mut order, events, failure, .. } = job;
+        let Job { mut order, events, failure, rests, .. } = job;
         let priority = order.priority;
         order.task.set_threads(threads as u32);
         let frame = Frame::Job { job: number, task: order.task, pcm: order.pcm.to_vec() };
@@ -562,7 +581,16 @@ impl Keeper {
         }
         Some((
             number,
-            Running { events, failure, _permit: permit, priority, since: Instant::now(), cancelled: None },
+            Running {
+                events,
+                failure,
+                _permit: permit,
+                priority,
+                since: Instant::now(),
+                cancelled: None,
+                rests,
+                told: false,
+            },
         ))
     }
 }
@@ -573,6 +601,18 @@ impl Running {
             self.cancelled = Some(Instant::now());
             // Not sent: the engine does not read, and `cancelled` will end it.
             let _ = child.send(&Frame::Cancel(job));
+        }
+    }
+}
+
+impl Running {
+    fn tell_rest(&mut self, child: &Child, job: JobId) {
+        let rests = self.rests.load(Ordering::Acquire);
+        if rests != self.told {
+            let ms = if rests { REST.as_millis() as u32 } else { 0 };
+            // Not sent: then it does not rest, or not longer than this.
+            let _ = child.send(&Frame::Rest { job, ms });
+            self.told = rests;
         }
     }
 }
@@ -609,7 +649,7 @@ fn take(engine: &'static str, running: &mut HashMap<JobId, Running>, frame: Fram
             return Ok(());
         }
         Frame::Pong(_) => return Ok(()),
-        Frame::Hello(_) | Frame::Job { .. } | Frame::Cancel(_) | Frame::Ping(_) => {
+        Frame::Hello(_) | Frame::Job { .. } | Frame::Cancel(_) | Frame::Rest { .. } | Frame::Ping(_) => {
             return Err("it sent what only the gateway may".into());
         }
     };

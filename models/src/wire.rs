@@ -8,6 +8,7 @@
 //! | `Hello` | both | JSON [`Hello`]; first frame of either side, job 0. The engine's says that its model is loaded |
 //! | `Job` | gateway | 32-bit length of a JSON [`Task`], the task, then its sound if it has any |
 //! | `Cancel` | gateway | nothing; the engine still ends the job, with `Done` or `Failed` |
+//! | `Rest` | gateway | 32-bit ms that the job may stand still for; 0: it goes on |
 //! | `Ping`, `Pong` | gateway, engine | nothing; job echoes |
 //! | `Text` | engine | a piece of a reply |
 //! | `Pcm` | engine | 32-bit sample rate, then a piece of sound |
@@ -24,7 +25,7 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 
 /// The version both sides must speak.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The most that a frame may hold after its length field, in bytes: 60 s of sound and a long task fit.
 pub const MAX_FRAME: usize = 4 << 20;
@@ -41,6 +42,7 @@ pub enum Frame {
     Hello(Hello),
     Job { job: JobId, task: Task, pcm: Vec<i16> },
     Cancel(JobId),
+    Rest { job: JobId, ms: u32 },
     Ping(u32),
     Pong(u32),
     Text { job: JobId, text: String },
@@ -316,6 +318,10 @@ impl Frame {
                 samples(&mut out, pcm);
             }
             Frame::Cancel(job) => head(3, job.0),
+            Frame::Rest { job, ms } => {
+                head(10, job.0);
+                out.extend_from_slice(&ms.to_le_bytes());
+            }
             Frame::Ping(n) => head(4, *n),
             Frame::Pong(n) => head(5, *n),
             Frame::Text { job, text } => {
@@ -376,6 +382,10 @@ impl Frame {
             }
             8 => Ok(Frame::Done { job, outcome: parse(body).map_err(wrong)? }),
             9 => Ok(Frame::Failed { job, failure: parse(body).map_err(wrong)? }),
+            10 => {
+                let ms = u32_at(body, 0).ok_or_else(|| wrong("a rest without an end".into()))?;
+                Ok(Frame::Rest { job, ms })
+            }
             other => Err(wrong(format!("kind {other} is not known"))),
         }
     }

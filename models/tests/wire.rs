@@ -44,6 +44,7 @@ fn frame() -> impl Strategy<Value = Frame> {
         })),
         (job.clone(), task(), pcm.clone()).prop_map(|(job, task, pcm)| Frame::Job { job, task, pcm }),
         job.clone().prop_map(Frame::Cancel),
+        (job.clone(), any::<u32>()).prop_map(|(job, ms)| Frame::Rest { job, ms }),
         any::<u32>().prop_map(Frame::Ping),
         any::<u32>().prop_map(Frame::Pong),
         (job.clone(), text()).prop_map(|(job, text)| Frame::Text { job, text }),

@@ -12,8 +12,8 @@ use futures_util::{StreamExt, stream};
 use media::net::Line;
 use media::{Mark, PlayChunk};
 use models::phrase::Phraser;
-use models::{BoxStream, Delta, Generator, LlmError, Pcm, Priority, Prompt, TtsError};
-use tokio::sync::mpsc;
+use models::{BoxStream, Delta, Generator, LlmError, Pace, Pcm, Priority, Prompt, TtsError};
+use tokio::sync::{mpsc, watch};
 
 use super::Input;
 use super::course::Course;
@@ -94,6 +94,8 @@ pub(super) struct TurnTask {
     /// Until it opens, nothing of the turn is heard, done or written.
     pub(super) gate: Gate,
     pub(super) course: Course,
+    /// Whether the brain may rest while the first clause is synthesized.
+    pub(super) pace: watch::Sender<Pace>,
 }
 
 impl TurnTask {
@@ -218,7 +220,8 @@ impl TurnTask {
         asked: Instant,
         spoke: &mut bool,
     ) -> Result<Asked, LlmError> {
-        let mut deltas = generator.generate(prompt);
+        let pace = Some(self.pace.subscribe());
+        let mut deltas = generator.generate(Prompt { pace, ..prompt });
         let mut phraser = Phraser::new();
         let mut marks = MarkFilter::default();
         let mut first = true;
@@ -254,6 +257,11 @@ impl TurnTask {
                 if clauses.send((clause, Instant::now())).await.is_err() {
                     return Ok(Asked::default());
                 }
+                self.pace.send_if_modified(|pace| {
+                    let first = *pace == Pace::Begin;
+                    *pace = if first { Pace::Rest } else { *pace };
+                    first
+                });
             }
         }
         for clause in phraser.push(&marks.finish()).chain(phraser.finish()) {
@@ -399,6 +407,7 @@ impl TurnTask {
                 Some(Ok(mut pcm)) => {
                     self.mouth.voice.gain().apply(&mut pcm.samples);
                     if duration.is_zero() && n == 0 {
+                        self.pace.send_replace(Pace::GoOn);
                         self.report(Input::FirstAudio { turn: self.turn, after: since.elapsed() }).await;
                     }
                     duration += duration_of(&pcm);
@@ -411,6 +420,8 @@ impl TurnTask {
                 }
             }
         }
+        // Where the first clause has no sound, the second is waited for.
+        self.pace.send_replace(Pace::GoOn);
         if !duration.is_zero() && (failure.is_none() || sounds) {
             self.sound(course, mark, text, &mut sounds, kept.drain(..)).await;
             self.report(Input::Measured { turn: self.turn, mark, duration }).await;

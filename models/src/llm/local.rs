@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::watch;
 
 use super::{calls, grammar};
 use crate::process::{EngineHandle, Event, JobStream, Order};
 use crate::wire::{Generate, Generated, Grammar, Outcome, Task};
-use crate::{Delta, EngineError, FinishReason, Generator, LlmError, Priority, Prompt, ToolCall, Usage};
+use crate::{Delta, EngineError, FinishReason, Generator, LlmError, Pace, Priority, Prompt, ToolCall, Usage};
 
 #[derive(Clone, Debug)]
 pub struct Llama {
@@ -63,21 +64,33 @@ impl Generator for Llama {
     fn generate(&self, prompt: Prompt) -> BoxStream<'static, Result<Delta, LlmError>> {
         let max = prompt.max_tokens.max(1);
         let before = calls::count(&prompt);
+        let pace = prompt.pace.clone();
         match self.submit(prompt, max) {
             Err(e) => stream::once(std::future::ready(Err(e.into()))).boxed(),
-            Ok(job) => stream::unfold((job, VecDeque::new()), move |(mut job, mut last)| async move {
-                loop {
-                    if let Some(delta) = last.pop_front() {
-                        return Some((delta, (job, last)));
+            Ok(job) => stream::unfold(
+                (job, pace, VecDeque::new()),
+                move |(mut job, mut pace, mut last)| async move {
+                    loop {
+                        if let Some(delta) = last.pop_front() {
+                            return Some((delta, (job, pace, last)));
+                        }
+                        let event = tokio::select! {
+                            biased;
+                            rests = changed(&mut pace) => {
+                                job.rest(rests);
+                                continue;
+                            }
+                            event = job.next() => event?,
+                        };
+                        match event {
+                            Ok(Event::Text(text)) => return Some((Ok(Delta::Text(text)), (job, pace, last))),
+                            Ok(Event::Done(Outcome::Generated(g))) => last = end(g, before).into(),
+                            Ok(_) => {}
+                            Err(e) => last.push_back(Err(e.into())),
+                        }
                     }
-                    match job.next().await? {
-                        Ok(Event::Text(text)) => return Some((Ok(Delta::Text(text)), (job, last))),
-                        Ok(Event::Done(Outcome::Generated(g))) => last = end(g, before).into(),
-                        Ok(_) => {}
-                        Err(e) => last.push_back(Err(e.into())),
-                    }
-                }
-            })
+                },
+            )
             .boxed(),
         }
     }
@@ -92,6 +105,16 @@ impl Generator for Llama {
             Ok(())
         })
     }
+}
+
+/// Whether the reply is to rest, when that changes. Who cannot say any more does not want it.
+async fn changed(pace: &mut Option<watch::Receiver<Pace>>) -> bool {
+    let Some(seen) = pace else { return std::future::pending().await };
+    if seen.changed().await.is_err() {
+        *pace = None;
+        return false;
+    }
+    *seen.borrow_and_update() == Pace::Rest
 }
 
 /// Whether the reply is free, free until it calls a tool, or bound to a schema.

@@ -52,6 +52,17 @@ fn a_clause_comes_out_as_soon_as_what_follows_is_known() {
 }
 
 #[test]
+fn a_comma_behind_a_word_is_not_waited_for() {
+    let mut phraser = Phraser::new();
+    assert_eq!(phraser.push("I'm sorry,").collect::<Vec<_>>(), ["I'm sorry,"]);
+    // Later ones are not in a hurry, and a number or an address may go on.
+    assert_eq!(phraser.push(" I cannot tell you that, ").count(), 0);
+    for text in ["It costs $1,", "Open at 10,", "See example.org/a,", "Really \"fine\","] {
+        assert_eq!(Phraser::new().push(text).count(), 0, "{text}");
+    }
+}
+
+#[test]
 fn dots_and_marks_inside_words_are_spared() {
     for text in [
         "Dr. Smith sees you at 10:30 in room 3.14 today.",

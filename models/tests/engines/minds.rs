@@ -1,11 +1,13 @@
 //! The local mind with the starter model: tools, schemas, conversations that are too long, several calls at once.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use models::local::LocalConfig;
-use models::{ChatMessage, Delta, Priority, Prompt, Role, Sampling, ToolCall, ToolSpec};
+use models::{ChatMessage, Delta, Pace, Priority, Prompt, Role, Sampling, ToolCall, ToolSpec};
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::support;
 
@@ -187,6 +189,45 @@ async fn four_calls_at_once_are_one_batch() {
     println!("one call {one:?}, four at once {four:?}");
     // Four by turns would be four times as long; a busy machine blurs it.
     assert!(*four * 2 < *one * 7, "{alone:?}, {together:?}");
+    local.supervisors.shutdown().await;
+}
+
+/// As it does while a voice makes the first clause audible; what it says is the same.
+#[tokio::test]
+async fn a_reply_rests_when_it_is_asked_to() {
+    const TOKENS: u32 = 60;
+    let _alone = support::alone().await;
+    let local = support::start(support::mind()).await;
+    let mind = local.llm.unwrap();
+    let (whole, _) = support::reply(&*mind, story(1, TOKENS)).await.unwrap();
+    let pace = watch::Sender::new(Pace::Begin);
+    let prompt = Prompt { pace: Some(pace.subscribe()), ..story(2, TOKENS) };
+    let mut deltas = mind.generate(prompt);
+    let Some(Ok(Delta::Text(mut text))) = deltas.next().await else { panic!("no text") };
+    pace.send_replace(Pace::Rest);
+    let mut came = 0;
+    // What was on its way comes yet; then nothing for a quarter of a second, and it rests for half a second at most.
+    while let Ok(delta) = timeout(Duration::from_millis(250), deltas.next()).await {
+        let Some(Ok(Delta::Text(more))) = delta else { panic!("it did not rest: {delta:?}") };
+        text += &more;
+        came += 1;
+    }
+    pace.send_replace(Pace::GoOn);
+    while let Some(delta) = deltas.next().await {
+        if let Delta::Text(more) = delta.unwrap() {
+            text += &more;
+        }
+    }
+    println!("{came} tokens came while it was told to rest");
+    assert_eq!(text, whole);
+    // Nobody says any more when it may go on: it does so by itself, and can be cancelled meanwhile.
+    let prompt = Prompt { pace: Some(pace.subscribe()), ..story(3, 8) };
+    let mut deltas = mind.generate(prompt);
+    pace.send_replace(Pace::Rest);
+    drop(pace);
+    while let Some(delta) = deltas.next().await {
+        delta.unwrap();
+    }
     local.supervisors.shutdown().await;
 }
 

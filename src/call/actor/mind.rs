@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use media::net::Line;
 use models::{Generator, Priority, Prompt, Transcriber, TurnJudge};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
@@ -290,6 +290,7 @@ impl Mind {
             spent: Meter::default(),
             gate,
             course: Course::new(asked),
+            pace: watch::Sender::default(),
         };
         (task, key, fills)
     }

@@ -10,6 +10,7 @@ use models::fake::calling;
 use models::{Phrase, Synthesizer, ToolCall};
 use proptest::prelude::*;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 #[path = "../../../tests/support/ports.rs"]
@@ -47,26 +48,38 @@ impl Done {
 
 /// Books a table with every answer: the first at 1, the second at 2, and so on. It takes no time, so that no clock but ours runs.
 #[derive(Default)]
-struct Brain(AtomicU64);
+struct Brain {
+    asked: AtomicU64,
+    pace: Mutex<Option<watch::Receiver<Pace>>>,
+    /// How urgent the rest of its answer was when the voice began with a clause.
+    paces: Mutex<Vec<Pace>>,
+}
 
 impl Brain {
     fn asked(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap().as_ref().unwrap().borrow()
     }
 }
 
 impl Generator for Brain {
-    fn generate(&self, _: Prompt) -> BoxStream<'static, Result<Delta, LlmError>> {
-        let at = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-        stream::iter(calling("I am booking it.", &[("book", json!({ "at": at }))])).boxed()
+    fn generate(&self, prompt: Prompt) -> BoxStream<'static, Result<Delta, LlmError>> {
+        let at = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        *self.pace.lock().unwrap() = prompt.pace;
+        stream::iter(calling("I am booking it, it is done in a moment.", &[("book", json!({ "at": at }))]))
+            .boxed()
     }
 }
 
 /// A tenth of a second of anything.
-struct Tone;
+struct Tone(Arc<Brain>);
 
 impl Synthesizer for Tone {
     fn synthesize(&self, _: Phrase) -> BoxStream<'static, Result<Pcm, TtsError>> {
+        self.0.paces.lock().unwrap().push(self.0.pace());
         stream::iter([Ok(Pcm { rate: self.rate(), samples: vec![1000; 800] })]).boxed()
     }
 
@@ -165,7 +178,7 @@ impl Desk {
     }
 
     fn task(&self, turn: u32, gate: Gate) -> TurnTask {
-        let voice = Voice::new(Arc::new(Tone), None, 1.0, "en", 0.0);
+        let voice = Voice::new(Arc::new(Tone(self.brain.clone())), None, 1.0, "en", 0.0);
         TurnTask {
             turn,
             mouth: Mouth::new(voice, HashMap::new()),
@@ -176,6 +189,7 @@ impl Desk {
             spent: Meter::default(),
             gate,
             course: Course::default(),
+            pace: watch::Sender::default(),
         }
     }
 
@@ -231,6 +245,20 @@ async fn what_an_answer_wants_done_waits_for_the_rung_of_the_ladder() {
         desk.wait(ms(1)).await;
         assert_eq!(desk.done.all(), [(desk.released[0], json!({ "at": 1 }).to_string())], "{words:?}");
     }
+}
+
+#[tokio::test]
+async fn the_brain_rests_until_its_first_clause_sounds() {
+    let mut desk = Desk::open();
+    let since = desk.hears("Please book a table for four.").await;
+    desk.ends(since).await;
+    assert_eq!((desk.brain.paces.lock().unwrap().clone(), desk.brain.pace()), (vec![Pace::Rest], Pace::GoOn));
+    desk.wait(ms(FOR_EVER)).await;
+    assert_eq!(
+        *desk.brain.paces.lock().unwrap(),
+        [Pace::Rest, Pace::GoOn],
+        "later clauses are not in a hurry"
+    );
 }
 
 #[tokio::test]

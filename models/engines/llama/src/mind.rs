@@ -8,7 +8,7 @@
 use std::io::Read;
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
@@ -28,6 +28,8 @@ use crate::pieces::{Pieces, Said};
 const CHUNK: usize = if cfg!(any(feature = "cuda", feature = "vulkan")) { 512 } else { 64 };
 /// Tokens that a reply which calls a tool may have for that.
 const CALL: u32 = 256;
+/// How long nothing is done when all conversations rest.
+const NAP: Duration = Duration::from_millis(2);
 /// A copy of another slot's cache costs about as much as reading this many tokens.
 const WORTH_COPYING: usize = 24;
 
@@ -137,7 +139,12 @@ impl Mind {
             {
                 self.admit(job);
             }
-            self.step();
+            if !self.step() {
+                // All rest. None says when it goes on or is cancelled: each is asked again.
+                if let Some(job) = inbox.next_within(NAP) {
+                    self.admit(job);
+                }
+            }
         }
     }
 
@@ -261,8 +268,8 @@ impl Mind {
         keep
     }
 
-    /// Advances every conversation that is being answered.
-    fn step(&mut self) {
+    /// Advances every conversation that is being answered and does not rest; says whether there was one.
+    fn step(&mut self) -> bool {
         self.batch.clear();
         let somebody_waits = self.slots.iter().any(|s| s.work.as_ref().is_some_and(|w| !w.background));
         for at in 0..self.slots.len() {
@@ -272,14 +279,15 @@ impl Mind {
                 }
                 continue;
             }
-            if let Some(work) = self.slots[at].work.as_mut().filter(|w| w.background && somebody_waits) {
+            let stays = |w: &&mut Work| w.job.is_at_rest() || w.background && somebody_waits;
+            if let Some(work) = self.slots[at].work.as_mut().filter(stays) {
                 work.result_at = None;
                 continue;
             }
             self.fill(at);
         }
         if self.batch.n_tokens() == 0 {
-            return;
+            return false;
         }
         if let Err(e) = self.context.decode(&mut self.batch) {
             // Which of them it was is not known, and what their caches hold neither.
@@ -289,13 +297,14 @@ impl Mind {
                     self.forget(at, 0);
                 }
             }
-            return;
+            return true;
         }
         for at in 0..self.slots.len() {
             if let Some(work) = self.slots[at].work.take() {
                 self.slots[at].work = self.answer(at, work);
             }
         }
+        true
     }
 
     /// Puts a slot's next tokens into the batch.
