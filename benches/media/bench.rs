@@ -8,7 +8,7 @@
 //! | spacing | the kernel's arrival times at the peers: how far two packets of a line in a row are from 20 ms apart |
 //! | lost | by sequence numbers, both ways; and what the engine counts as late |
 //!
-//! A number of calls is clean if none was refused, nothing was lost or late, either way, no frame dropped, no tick skipped, and 99 of 100 packets were
+//! A number of calls is clean if none was refused for good, nothing was lost or late, either way, no frame dropped, no tick skipped, and 99 of 100 packets were
 //! spaced to within 5 ms. What a call costs is shared among those that were let in.
 
 #![allow(clippy::disallowed_methods, reason = "a measurement has a clock, and waits")]
@@ -40,6 +40,8 @@ const PEER_PORT: u16 = 15_000;
 const SOAK_PORT: u16 = 28_000;
 /// Until the first figures count: latches, jitter buffers and caches have settled.
 const SETTLED: Duration = Duration::from_secs(4);
+/// A line that was refused is asked for again for so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 const SPACING_MS: f64 = 5.0;
 
 /// How it was called.
@@ -109,13 +111,21 @@ struct Kind {
     name: &'static str,
     kind: &'static str,
     recorded: bool,
+    /// They take turns, whatever the other rows do.
+    turns: bool,
+    /// Who is refused tries again.
+    patient: bool,
     /// The peers are lines of another process of ours, agreed with by offer and answer: the generator only speaks G.711 in clear. Then nobody times
     /// the packets.
     paired: bool,
 }
 
-const PLAIN: Kind = Kind { name: "pcmu", kind: "pcmu", recorded: false, paired: false };
-const OTHERS: [Kind; 5] = [
+const PLAIN: Kind =
+    Kind { name: "pcmu", kind: "pcmu", recorded: false, turns: false, patient: true, paired: false };
+/// As many at once as want to come.
+const FLOOD: Kind = Kind { name: "flood", patient: false, ..PLAIN };
+const OTHERS: [Kind; 6] = [
+    Kind { name: "turns", turns: true, ..PLAIN },
     Kind { name: "recorded", recorded: true, ..PLAIN },
     // What the next three are to be compared with.
     Kind { name: "pcmu, paired", paired: true, ..PLAIN },
@@ -233,16 +243,27 @@ fn measure(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
         row(kind.name, &measured);
         others.push((kind.name, measured.per_call()));
     }
+    let most = wanted.calls.iter().copied().max().filter(|_| wants(FLOOD.name));
+    let flood = most.map(|calls| engine(calls, FLOOD, wanted, &said)).transpose()?;
+    if let Some(flood) = &flood {
+        row(FLOOD.name, flood);
+    }
     let floor = if wants("reflector") { Some(reflector(few, wanted, &said)?) } else { None };
     let at = plain.iter().find(|measured| measured.calls == few).or(plain.first());
     let clean = plain.iter().take_while(|measured| measured.is_clean()).last();
     let number = |value: Option<f64>| value.map_or("null".to_owned(), |value| format!("{value:.4}"));
+    let flood = flood.map_or("null".to_owned(), |flood| {
+        format!(
+            "{{\"calls\":{},\"refused\":{},\"skipped_ticks\":{}}}",
+            flood.calls, flood.refused, flood.skipped
+        )
+    });
     let others: String = others
         .iter()
         .map(|(name, pct)| format!("\"{}_pct_per_call\":{pct:.4},", name.replace(", ", "_")))
         .collect();
     println!(
-        "\n{{\"bench\":\"media\",\"core_pct_per_call\":{},\"kb_per_call\":{},\"max_clean_calls\":{},\"p99_spacing_ms\":{},\"vs_udp_reflector\":{},\"reflector_pct\":{},{others}\"calls\":{few}}}",
+        "\n{{\"bench\":\"media\",\"core_pct_per_call\":{},\"kb_per_call\":{},\"max_clean_calls\":{},\"p99_spacing_ms\":{},\"vs_udp_reflector\":{},\"reflector_pct\":{},{others}\"flood\":{flood},\"calls\":{few}}}",
         number(at.map(Measured::per_call)),
         number(at.map(|measured| measured.kb_per_call)),
         clean.map_or(0, |measured| measured.calls),
@@ -280,42 +301,38 @@ fn row(name: &str, measured: &Measured) {
 }
 
 fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result<Measured, Box<dyn Error>> {
-    let pattern = if wanted.pattern == Pattern::Both { "both" } else { "turns" };
-    let args = ["serve", &ENGINE_PORT.to_string(), &wanted.threads.to_string(), pattern].map(str::to_owned);
+    let pattern = if kind.turns { Pattern::Turns } else { wanted.pattern };
+    let name = if pattern == Pattern::Both { "both" } else { "turns" };
+    let args = ["serve", &ENGINE_PORT.to_string(), &wanted.threads.to_string(), name].map(str::to_owned);
     let mut child = Child::start(&args)?;
     let mut peer = None;
     if kind.paired {
-        let args = ["serve", &PEER_PORT.to_string(), &wanted.threads.to_string(), pattern].map(str::to_owned);
+        let args = ["serve", &PEER_PORT.to_string(), &wanted.threads.to_string(), name].map(str::to_owned);
         peer = Some(Child::start(&args)?);
     }
-    let generator = Generator::start(calls, Arc::clone(said), wanted.pattern)?;
+    let generator = Generator::start(calls, Arc::clone(said), pattern)?;
     child.ask("engine")?;
     let empty_kb = child.rss_kb()?;
     let recorded = if kind.recorded { "recorded" } else { "-" };
     let mut numbers = Vec::with_capacity(calls);
     let mut theirs = Vec::new();
     for index in 0..calls {
+        let order = match kind.paired {
+            true => format!("offer {}", kind.kind),
+            false => format!("open {} {} {recorded}", generator.address(index), kind.kind),
+        };
+        let Some(answer) = let_in(&mut child, &order, kind.patient)? else { continue };
+        let (number, rest) = answer.split_once(' ').ok_or("an odd answer")?;
         if let Some(peer) = &mut peer {
-            let offer = child.ask(&format!("offer {}", kind.kind))?;
-            if offer == REFUSED {
-                continue;
-            }
-            let (number, offer) = offer.split_once(' ').ok_or("an odd offer")?;
-            let answer = peer.ask(&format!("answer {} {offer}", kind.kind))?;
+            let answer = peer.ask(&format!("answer {} {rest}", kind.kind))?;
             let (their_number, answer) = answer.split_once(' ').ok_or("an odd answer")?;
             child.ask(&format!("accept {number} {answer}"))?;
-            numbers.push(number.to_owned());
             theirs.push(their_number.to_owned());
         } else {
-            let answer = child.ask(&format!("open {} {} {recorded}", generator.address(index), kind.kind))?;
-            if answer == REFUSED {
-                continue;
-            }
-            let (number, port) = answer.split_once(' ').ok_or("an odd answer")?;
-            numbers.push(number.to_owned());
-            generator.add(index, SocketAddr::from(([127, 0, 0, 1], port.parse::<u16>()?)));
+            generator.add(index, SocketAddr::from(([127, 0, 0, 1], rest.parse::<u16>()?)));
         }
-        // Calls come one by one, a hundred in a second: those that are to be refused are, as their load is known a second later.
+        numbers.push(number.to_owned());
+        // A hundred in a second.
         thread::sleep(Duration::from_millis(10));
     }
     thread::sleep(SETTLED);
@@ -357,10 +374,28 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
             dropped: after.dropped - before.dropped,
         },
         late_ticks: figure(&engine_after, "late") - figure(&engine_before, "late"),
-        skipped: figure(&engine_after, "skipped") - figure(&engine_before, "skipped"),
+        // Of a flood also those while it came.
+        skipped: figure(&engine_after, "skipped")
+            - if kind.patient { figure(&engine_before, "skipped") } else { 0 },
         longest_us: figure(&engine_after, "longest_us"),
         sent: (after.sent - before.sent) as f64 / due,
     })
+}
+
+/// Opens a line. Of a flood the engine lets in as many as there surely is time for, and more as it turns out what these take: who is patient asks again.
+/// `None`: it was refused.
+fn let_in(child: &mut Child, order: &str, patient: bool) -> Result<Option<String>, Box<dyn Error>> {
+    let until = Instant::now() + if patient { PATIENCE } else { Duration::ZERO };
+    loop {
+        let answer = child.ask(order)?;
+        if answer != REFUSED {
+            return Ok(Some(answer));
+        }
+        if Instant::now() >= until {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn sums(child: &mut Child, numbers: &[String]) -> Result<Sums, Box<dyn Error>> {

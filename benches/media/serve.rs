@@ -18,7 +18,7 @@ use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use media::net::{Engine, EngineConfig, Line, OpenError};
 use media::sdp::{self, Capabilities, Codec, Direction, Encryption, LocalMedia, Negotiated};
@@ -106,8 +106,14 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
             }
             ["answer", kind, ..] => {
                 number += 1;
-                let call = open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)?
-                    .ok_or("the engine of the peers is too busy")?;
+                let until = Instant::now() + Duration::from_secs(20);
+                let call = loop {
+                    match open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)? {
+                        Some(call) => break call,
+                        None if Instant::now() > until => Err("the engine of the peers is too busy")?,
+                        None => std::thread::sleep(Duration::from_millis(100)),
+                    }
+                };
                 let (answer, agreed) = sdp::answer(&sdp_in(&order), &call.capabilities, &here(&call.line))?;
                 runtime.block_on(call.line.configure(agreed))?;
                 calls.insert(number, call);

@@ -17,6 +17,7 @@ mod products;
 use crate::LINE_FRAME;
 use crate::rate::{Rate, Sound};
 use crate::resample::round;
+use crate::widest::widest;
 use products::Transforms;
 
 /// Samples of one tick at 4 kHz.
@@ -120,6 +121,14 @@ impl Echo {
 
     /// Whether what was heard last is what was sent before. Worth asking only where it sounds like voice.
     pub(crate) fn explains(&mut self) -> bool {
+        widest(
+            #[inline(always)]
+            || self.search(),
+        )
+    }
+
+    #[inline(always)]
+    fn search(&mut self) -> bool {
         let is_new = std::mem::take(&mut self.unasked) > NEW;
         if is_new {
             self.misses = 0;
@@ -200,6 +209,7 @@ impl Echo {
     }
 
     /// The delay at which what was sent explains the most of `heard`.
+    #[inline(always)]
     fn search_all(&self, filter: &[f32; ORDER], heard: &[f32; WINDOW], energy_heard: f32) -> Found {
         let mut white = [0.0; LONGEST + WINDOW];
         whiten(filter, &self.sent[self.end - SENT..self.end], &mut white);
@@ -209,6 +219,7 @@ impl Echo {
     }
 
     /// The same for delays within 4 ms of one.
+    #[inline(always)]
     fn search_around(
         &self,
         delay: usize,
@@ -233,6 +244,7 @@ impl Echo {
 
 /// Makes of the products of what was heard with what was sent (white) the shares that it explains, place by place, and finds the most of them. The
 /// first place is the longest delay. `MOST`: samples for which there is to be room.
+#[inline(always)]
 fn explained<const MOST: usize>(
     white: &[f32],
     energy_heard: f32,
@@ -258,6 +270,7 @@ fn explained<const MOST: usize>(
 
 /// The energy of each window, by its beginning. Not each from the one before, for that would be a chain in which every sum waits for the last; but
 /// those of 4 samples give those of 16, and so on.
+#[inline(always)]
 fn slide<const MOST: usize>(white: &[f32], energies: &mut [f32]) {
     const { assert!(WINDOW == 256 + 64) };
     let mut room = [0.0; MOST];
@@ -275,6 +288,7 @@ fn slide<const MOST: usize>(white: &[f32], energies: &mut [f32]) {
 }
 
 /// Of numbers that are not below zero.
+#[inline(always)]
 fn largest(values: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 16];
     let rows = values.chunks_exact(16);
@@ -288,6 +302,7 @@ fn largest(values: &[f32]) -> f32 {
 }
 
 /// Sums of four that stand so far apart.
+#[inline(always)]
 fn fours(from: &[f32], apart: usize, to: &mut [f32]) {
     let (second, third, fourth) = (&from[apart..], &from[2 * apart..], &from[3 * apart..]);
     for ((((to, a), b), c), d) in to.iter_mut().zip(from).zip(second).zip(third).zip(fourth) {
@@ -301,6 +316,7 @@ struct Found {
 }
 
 /// The linear prediction of `pcm` from its own past (autocorrelation, Levinson and Durbin).
+#[inline(always)]
 fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
     let mut correlation = [0.0f32; ORDER + 1];
     for (lag, value) in correlation.iter_mut().enumerate() {
@@ -326,6 +342,7 @@ fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
 }
 
 /// What the prediction does not foresee of `pcm[ORDER..]`.
+#[inline(always)]
 fn whiten<T: Copy + Into<f32>>(filter: &[f32; ORDER], pcm: &[T], out: &mut [f32]) {
     const ROW: usize = 16;
     let (mut rows, mut windows) = (out.chunks_exact_mut(ROW), pcm.windows(ORDER + ROW).step_by(ROW));
@@ -354,11 +371,13 @@ fn whiten<T: Copy + Into<f32>>(filter: &[f32; ORDER], pcm: &[T], out: &mut [f32]
     }
 }
 
+#[inline(always)]
 fn energy(pcm: &[f32]) -> f32 {
     dot(pcm, pcm)
 }
 
 /// In sixteen sums that do not wait for one another.
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; 16];
     let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));

@@ -410,7 +410,7 @@ impl Jitter {
         self.delays.observe(transit - base, if together { 0.25 } else { 1.0 });
         let clean = if self.delays.seen < MEMORY { self.initial } else { self.min };
         self.target = self.delays.cheapest(clean, self.max);
-        let spread = self.delays.cheapest(self.min, self.max);
+        let spread = if clean == self.min { self.target } else { self.delays.cheapest(self.min, self.max) };
         self.losses.expect(spread, samples);
         // Where packets are lost, one more shall be here: a gap whose other side is known is mended much better.
         if self.losses.many {

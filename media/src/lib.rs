@@ -57,6 +57,7 @@ mod stats;
 mod stretch;
 pub mod vad;
 pub mod wav;
+mod widest;
 
 pub use beep::{Beep, BeepDetector};
 pub use bridge::{LEGS, Passed, Tap};

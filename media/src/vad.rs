@@ -1,13 +1,16 @@
-//! Is this voice? `earshot`, a small neural network in pure Rust, and two gates before its word counts: one for the noise floor, one for tones.
+//! Is this voice? The small neural network of `earshot`, and two gates before its word counts: one for the noise floor, one for tones.
 //!
 //! The network takes steady noise and pure tones for voice, as others do; but neither is hard to tell. Noise does not pause: what is not louder
 //! than the least of the last two seconds is noise. And a tone is what a recurrence of four terms explains. On a line that is silent the
 //! network is not asked at all. The figures are in `docs/decisions/vad.md`.
 
+mod network;
+
 use std::time::{Duration, Instant};
 
 use crate::resample::dot;
 use crate::{FRAME, TICK_MS};
+use network::{Network, WINDOW};
 
 /// When speech counts as begun and as ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -34,8 +37,6 @@ impl Default for VadConfig {
     }
 }
 
-/// Samples that the network takes at a time: 16 ms at 16 kHz.
-const WINDOW: usize = 256;
 /// Below this nothing is voice and the network is not asked, dBFS: the hiss of a muted line.
 const ABSOLUTE_GATE: f32 = -58.0;
 /// Ticks for which it is still asked after the last frame above, so that the ends of words are judged.
@@ -57,7 +58,7 @@ const STEADY: f32 = 0.7;
 /// Judges 20 ms at a time.
 pub struct Vad {
     config: VadConfig,
-    detector: Box<earshot::Detector>,
+    network: Box<Network>,
     window: [i16; WINDOW],
     filled: usize,
     probability: f32,
@@ -104,7 +105,7 @@ impl Vad {
     pub fn new(config: VadConfig) -> Self {
         Vad {
             config,
-            detector: earshot::Detector::default_boxed(),
+            network: Box::new(Network::new()),
             window: [0; WINDOW],
             filled: 0,
             probability: 0.0,
@@ -169,7 +170,7 @@ impl Vad {
             self.filled += taken;
             if self.filled == WINDOW {
                 self.filled = 0;
-                let probability = self.detector.predict_i16(&self.window).clamp(0.0, 1.0);
+                let probability = self.network.hear(&self.window);
                 heard = Some(heard.map_or(probability, |before| before.max(probability)));
             }
         }

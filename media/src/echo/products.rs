@@ -2,12 +2,13 @@
 //!
 //! Sum by sum these are 600,000 multiplications, and were the most of what a call cost in which both sides speak. A product of transforms gives the
 //! same sums, but around the corner: so the long piece is cut in two that overlap by the short one, and from each only the places at
-//! which the short one fits are taken.
+//! which the short one fits are taken. Transforms are of complex numbers: one half of the long piece goes as the real part, the other as the imaginary one.
 
 use std::sync::{Arc, OnceLock};
 
 use realfft::num_complex::Complex;
-use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
+use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::{Fft, FftPlanner};
 
 use super::{LONGEST, WINDOW};
 
@@ -16,67 +17,81 @@ const STEP: usize = LONGEST / 2;
 /// Samples of a part: 1,280 = 2⁸ · 5, which transforms well.
 const PART: usize = STEP + WINDOW;
 const SPECTRUM: usize = PART / 2 + 1;
-/// Room for what a transform puts aside: it asks for half as much.
+/// Room for what a transform puts aside: it asks for as much at most.
 const SCRATCH: usize = PART;
 
 type Scratch = [Complex<f32>; SCRATCH];
 
 /// Made once; all calls share it.
 pub(super) struct Transforms {
-    forward: Arc<dyn RealToComplex<f32>>,
-    inverse: Arc<dyn ComplexToReal<f32>>,
+    short: Arc<dyn RealToComplex<f32>>,
+    forward: Arc<dyn Fft<f32>>,
+    inverse: Arc<dyn Fft<f32>>,
 }
 
 impl Transforms {
     pub(super) fn get() -> &'static Transforms {
         static TRANSFORMS: OnceLock<Transforms> = OnceLock::new();
         TRANSFORMS.get_or_init(|| {
-            let mut planner = RealFftPlanner::new();
+            let short = RealFftPlanner::new().plan_fft_forward(PART);
+            let mut planner = FftPlanner::new();
             let (forward, inverse) = (planner.plan_fft_forward(PART), planner.plan_fft_inverse(PART));
             // Which way it goes depends on the processor; no way asks for more. Better to learn it here than in a tick.
-            assert!(forward.get_scratch_len().max(inverse.get_scratch_len()) <= SCRATCH);
-            Transforms { forward, inverse }
+            let asked = [
+                short.get_scratch_len(),
+                forward.get_inplace_scratch_len(),
+                inverse.get_inplace_scratch_len(),
+            ];
+            assert!(asked.into_iter().all(|asked| asked <= SCRATCH));
+            Transforms { short, forward, inverse }
         })
     }
 
-    /// Sums of the products of `short` with what stands at each place of `long`. Needs some 25 kilobytes of stack, and allocates nothing.
+    /// Sums of the products of `short` with what stands at each place of `long`. Needs some 30 kilobytes of stack, and allocates nothing.
     pub(super) fn products(
         &self,
         short: &[f32; WINDOW],
         long: &[f32; LONGEST + WINDOW],
         out: &mut [f32; LONGEST + 1],
     ) {
-        let mut part = [0.0; PART];
-        part[..WINDOW].copy_from_slice(short);
-        let mut spectrum = [Complex::default(); SPECTRUM];
         let mut scratch = [Complex::default(); SCRATCH];
-        self.forward(&mut part, &mut spectrum, &mut scratch);
-        // The sum runs along with the long piece, and not against it; and a transform and its inverse multiply by the length.
-        let short = spectrum.map(|value| value.conj() / PART as f32);
-        for start in [0, STEP] {
-            part.copy_from_slice(&long[start..start + PART]);
-            self.forward(&mut part, &mut spectrum, &mut scratch);
-            for (value, short) in spectrum.iter_mut().zip(&short) {
-                *value *= short;
-            }
-            // They are real, but for what rounding leaves.
-            spectrum[0].im = 0.0;
-            spectrum[SPECTRUM - 1].im = 0.0;
-            self.inverse(&mut spectrum, &mut part, &mut scratch);
-            out[start..=start + STEP].copy_from_slice(&part[..=STEP]);
+        let short = self.spectrum(short, &mut scratch);
+        let mut both = [Complex::default(); PART];
+        for ((value, re), im) in both.iter_mut().zip(long).zip(&long[STEP..]) {
+            *value = Complex::new(*re, *im);
+        }
+        let asked = self.forward.get_inplace_scratch_len();
+        self.forward.process_with_scratch(&mut both, &mut scratch[..asked]);
+        // The sum runs along with the long piece, and not against it: so it is the conjugate of the short one's spectrum, of which the second half
+        // mirrors the first.
+        let (low, high) = both.split_at_mut(SPECTRUM);
+        for (value, short) in low.iter_mut().zip(&short) {
+            *value *= short.conj();
+        }
+        for (value, short) in high.iter_mut().rev().zip(&short[1..]) {
+            *value *= short;
+        }
+        let asked = self.inverse.get_inplace_scratch_len();
+        self.inverse.process_with_scratch(&mut both, &mut scratch[..asked]);
+        for (out, value) in out.iter_mut().zip(&both[..=STEP]) {
+            *out = value.re;
+        }
+        for (out, value) in out[STEP..].iter_mut().zip(&both[..=STEP]) {
+            *out = value.im;
         }
     }
 
-    fn forward(&self, from: &mut [f32; PART], to: &mut [Complex<f32>; SPECTRUM], scratch: &mut Scratch) {
-        let length = self.forward.get_scratch_len();
-        let done = self.forward.process_with_scratch(from, to, &mut scratch[..length]);
+    /// Of the short piece, less the length by which a transform and its inverse multiply.
+    fn spectrum(&self, short: &[f32; WINDOW], scratch: &mut Scratch) -> [Complex<f32>; SPECTRUM] {
+        let mut part = [0.0; PART];
+        for (part, short) in part.iter_mut().zip(short) {
+            *part = short / PART as f32;
+        }
+        let mut spectrum = [Complex::default(); SPECTRUM];
+        let asked = self.short.get_scratch_len();
+        let done = self.short.process_with_scratch(&mut part, &mut spectrum, &mut scratch[..asked]);
         debug_assert!(done.is_ok(), "the lengths are those that were planned");
-    }
-
-    fn inverse(&self, from: &mut [Complex<f32>; SPECTRUM], to: &mut [f32; PART], scratch: &mut Scratch) {
-        let length = self.inverse.get_scratch_len();
-        let done = self.inverse.process_with_scratch(from, to, &mut scratch[..length]);
-        debug_assert!(done.is_ok(), "the lengths are those that were planned");
+        spectrum
     }
 }
 

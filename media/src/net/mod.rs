@@ -124,7 +124,9 @@ pub enum OpenError {
     #[error("the media engine is busy")]
     Busy,
     /// One line more would make the others' ticks late: 503.
-    #[error("the media engine has no time for one more line: its threads work for {0} % of the time")]
+    #[error(
+        "the media engine has no time for one more line: with it, its threads would work for {0} % of the time"
+    )]
     Overloaded(u32),
     #[error("the media engine has stopped")]
     Closed,
@@ -355,9 +357,9 @@ impl Engine {
         });
         intake::note_arrivals(&seat.rtp);
         intake::note_arrivals(&seat.rtcp);
-        desk.load.lines.fetch_add(1, Ordering::Relaxed);
+        desk.load.comes();
         if let Err(error) = desk.commands.try_send(Command::Open(seat)) {
-            desk.load.lines.fetch_sub(1, Ordering::Relaxed);
+            desk.load.goes();
             running.shared.give_back(port, None);
             let (command, why) = match error {
                 mpsc::error::TrySendError::Full(command) => (command, OpenError::Busy),
@@ -409,12 +411,13 @@ impl Engine {
 impl Running {
     /// The thread with the fewest lines, if it has time for one more.
     fn desk(&self) -> Result<Desk, OpenError> {
-        let fewest = self.desks.iter().min_by_key(|desk| desk.load.lines.load(Ordering::Relaxed));
+        let fewest = self.desks.iter().min_by_key(|desk| desk.load.lines());
         let desk = fewest.ok_or(OpenError::Closed)?;
         let limit = self.shared.config.max_load;
-        if limit < 100 && desk.load.with_one_more() > 10 * u32::from(limit) {
+        let reckoned = desk.load.with_one_more();
+        if limit < 100 && reckoned > 10 * u32::from(limit) {
             self.shared.counters.overloaded.fetch_add(1, Ordering::Relaxed);
-            return Err(OpenError::Overloaded(desk.load.busy().div_ceil(10)));
+            return Err(OpenError::Overloaded(reckoned.div_ceil(10)));
         }
         Ok(desk.clone())
     }

@@ -290,7 +290,7 @@ impl Worker {
         let index = self.slots[slot].iter().position(|seat| seat.key == key)?;
         let mut seat = self.slots[slot].swap_remove(index);
         self.shared.counters.sessions.fetch_sub(1, Ordering::Relaxed);
-        self.load.lines.fetch_sub(1, Ordering::Relaxed);
+        self.load.goes();
         // It may be here because it panicked.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             seat.session.goodbye(Instant::now());

@@ -312,8 +312,8 @@ async fn two_calls_are_bridged_across_threads_and_a_closed_line_frees_the_other(
 
 #[tokio::test]
 async fn who_would_make_the_others_late_is_refused_and_they_go_on() {
-    // As good as no time at all: the second that the first lines take of it is too much.
-    let config = EngineConfig { ports: ports(40), max_load: 0, ..EngineConfig::default() };
+    // As good as no time at all: a handful of lines is thought to take more, before anybody has measured them.
+    let config = EngineConfig { ports: ports(40), max_load: 1, ..EngineConfig::default() };
     let engine = Engine::start(config).expect("an engine");
     let first = engine.open(SessionConfig::default(), None).expect("nothing is being done yet");
     let mut others = Vec::new();
@@ -334,7 +334,7 @@ async fn who_would_make_the_others_late_is_refused_and_they_go_on() {
         tokio::task::yield_now().await;
     }
     let stats = engine.stats();
-    assert!(stats.overloaded == 1 && stats.load > 0 && stats.sessions == others.len() + 1, "{stats:?}");
+    assert!(stats.overloaded == 1 && stats.sessions == others.len() + 1, "{stats:?}");
 }
 
 #[tokio::test]
