@@ -117,7 +117,7 @@ bench-api: setup-test
 	printf '==> bench-api\n'
 	cargo bench --quiet -p offhook --bench api
 
-## bench-media: measure what a call's sound costs, beside a process that only sends packets back (about 5 minutes)
+## bench-media: measure what a call's sound costs, beside a process that only sends packets back (about 8 minutes)
 bench-media: setup-test
 	@$(PHASE) -q 'build of bench-media' cargo bench --no-run -p media --bench media
 	printf '==> bench-media\n'

@@ -321,7 +321,9 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
             true => format!("offer {}", kind.kind),
             false => format!("open {} {} {recorded}", generator.address(index), kind.kind),
         };
-        let Some(answer) = let_in(&mut child, &order, kind.patient)? else { continue };
+        // Where one had to wait in vain there is no room for the others either.
+        let patient = kind.patient && numbers.len() == index;
+        let Some(answer) = let_in(&mut child, &order, patient)? else { continue };
         let (number, rest) = answer.split_once(' ').ok_or("an odd answer")?;
         if let Some(peer) = &mut peer {
             let answer = peer.ask(&format!("answer {} {rest}", kind.kind))?;
