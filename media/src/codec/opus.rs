@@ -16,6 +16,8 @@ const HZ: u32 = Rate::Wide.hz();
 const SCALE: usize = Rate::Wide.scale();
 /// Packets are multiples of 2.5 ms; this in line time.
 const GRAIN: usize = 20;
+/// The longest frame that speech is coded in, and made up in: 20 ms.
+const FRAME: usize = 160;
 /// The longest packet: 120 ms.
 const LONGEST: usize = 960;
 /// No packet that we send is longer: 60 ms at the highest bit rate that we set.
@@ -82,18 +84,26 @@ pub(crate) struct Decoder {
     /// The last packet said that the peer falls silent; and how much noise has been made up since.
     silent: bool,
     noise: usize,
+    /// How long the last packet's frames were, at most, in line time.
+    frame: usize,
+    /// What was made up of a frame and not asked for yet.
+    rest: Vec<i16>,
 }
 
 impl Decoder {
     /// `None` where libopus has no memory.
     pub(crate) fn new() -> Option<Self> {
         let inner = opus::Decoder::new(HZ, Channels::Mono).ok()?;
-        Some(Decoder { inner, silent: false, noise: 0 })
+        let rest = Vec::with_capacity(FRAME * SCALE);
+        Some(Decoder { inner, silent: false, noise: 0, frame: FRAME, rest })
     }
 
     /// Appends a packet's sound, as much as [`units_in`] says of it. What is no packet is made up.
     pub(crate) fn decode(&mut self, payload: &[u8], out: &mut Vec<i16>) {
         let units = units_in(payload);
+        if units > 0 {
+            self.frame = units.min(FRAME);
+        }
         self.silent = payload.len() <= DTX_BYTES;
         self.noise = 0;
         self.take(payload, units, false, out);
@@ -104,12 +114,22 @@ impl Decoder {
         self.take(next, units, true, out);
     }
 
-    /// Appends what may have been lost.
-    pub(crate) fn conceal(&mut self, mut units: usize, out: &mut Vec<i16>) {
-        while units > 0 {
-            let now = units.min(LONGEST);
-            self.take(&[], now, false, out);
-            units -= now;
+    /// Appends what may have been lost. It is made up in frames as long as those that came: of speech no less than 10 ms can be, so that of a
+    /// shorter piece the end is thrown away and the next one does not fit to it. What is asked for in pieces comes in one.
+    pub(crate) fn conceal(&mut self, units: usize, out: &mut Vec<i16>) {
+        let mut wanted = units * SCALE;
+        loop {
+            let now = wanted.min(self.rest.len());
+            out.extend(self.rest.drain(..now));
+            wanted -= now;
+            if wanted == 0 {
+                return;
+            }
+            let mut pcm = [0i16; FRAME * SCALE];
+            let frame = &mut pcm[..self.frame * SCALE];
+            // It cannot fail, and silence would be right if it did.
+            let _ = self.inner.decode(&[], frame, false);
+            self.rest.extend_from_slice(frame);
         }
     }
 
@@ -125,6 +145,7 @@ impl Decoder {
 
     /// Appends exactly so much, whatever comes of the packet.
     fn take(&mut self, payload: &[u8], units: usize, copy: bool, out: &mut Vec<i16>) {
+        self.rest.clear();
         let mut pcm = [0i16; LONGEST * SCALE];
         // What is made up comes in whole grains; the rest of the last one is dropped.
         let room = units.next_multiple_of(GRAIN).min(LONGEST) * SCALE;
