@@ -19,6 +19,8 @@ const JUMP: i64 = 2 * LINE_RATE as i64;
 const LATE_RUN: u32 = 3;
 /// Ticks for which there must be a little too much delay before some is taken away; fewer if it is more.
 const PATIENCE: u32 = 25;
+/// The same for less than a tick's worth, where a cut is in a voice: it costs nothing but a little delay, and a pause comes sooner than that.
+const PATIENCE_IN_VOICE: u32 = 100;
 /// Ticks after which a seam is accepted even where the sound does not repeat.
 const IMPATIENCE: u32 = 200;
 /// So much less delay than needed is gained by lengthening sound even where it does not repeat.
@@ -452,7 +454,8 @@ impl Receiver {
     /// Takes delay back that is no longer needed.
     fn shorten(&mut self, now: i64, stats: &mut Stats) {
         let pending = self.pending() - LINE_FRAME;
-        let excess = self.jitter.excess(now, pending, is_quiet(&self.pcm));
+        let quiet = is_quiet(&self.pcm);
+        let excess = self.jitter.excess(now, pending, quiet);
         if excess == 0 {
             self.excess_ticks = 0;
         } else if self.give_back(now, excess, pending, stats) {
@@ -460,7 +463,7 @@ impl Receiver {
             self.rest_ticks = 0;
             return;
         }
-        self.align(now, self.pending() - LINE_FRAME, stats);
+        self.align(now, self.pending() - LINE_FRAME, quiet, stats);
     }
 
     fn give_back(&mut self, now: i64, excess: i64, pending: usize, stats: &mut Stats) -> bool {
@@ -489,14 +492,15 @@ impl Receiver {
 
     /// What is left over behind every tick's 20 ms is delay that buys nothing, as the next packet must be here at the same tick with it or
     /// without: it goes where it can go unheard.
-    fn align(&mut self, now: i64, pending: usize, stats: &mut Stats) {
+    fn align(&mut self, now: i64, pending: usize, quiet: bool, stats: &mut Stats) {
         if !self.jitter.suffices(now, pending) {
             self.rest_ticks = 0;
             return;
         }
         self.rest = if self.rest_ticks == 0 { pending } else { self.rest.min(pending) };
         self.rest_ticks += 1;
-        if self.rest_ticks < PATIENCE || self.rest < CUT_MIN {
+        let patience = if quiet { PATIENCE } else { PATIENCE_IN_VOICE };
+        if self.rest_ticks < patience || self.rest < CUT_MIN {
             return;
         }
         if self.cut(self.rest.min(LINE_FRAME), false, stats) {
