@@ -147,7 +147,7 @@ impl Decoder {
     fn take(&mut self, payload: &[u8], units: usize, copy: bool, out: &mut Vec<i16>) {
         self.rest.clear();
         let mut pcm = [0i16; LONGEST * SCALE];
-        // What is made up comes in whole grains; the rest of the last one is dropped.
+        // A copy comes in whole grains; the rest of the last one is dropped.
         let room = units.next_multiple_of(GRAIN).min(LONGEST) * SCALE;
         if self.inner.decode(payload, &mut pcm[..room], copy).is_err() && !payload.is_empty() {
             // A packet whose inside is not as its head says. Making up cannot fail; silence would be right if it did.
@@ -169,5 +169,56 @@ pub(crate) fn packet_units(wished: usize) -> usize {
         320.. => 320,
         160.. => 160,
         _ => 80,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A fifth of a second of a voice, more or less, as packets of 20 ms.
+    fn packets() -> Vec<Vec<u8>> {
+        let mut encoder = opus::Encoder::new(HZ, Channels::Mono, Application::Voip).unwrap();
+        let mut bytes = [0; MAX_BYTES];
+        let pcm = |n: usize| {
+            let phase = n as f32 * 150.0 / HZ as f32;
+            (6_000.0 * (1.0 - 2.0 * phase.fract())) as i16
+        };
+        (0..10)
+            .map(|packet| {
+                let frame: Vec<i16> = (0..FRAME * SCALE).map(|n| pcm(packet * FRAME * SCALE + n)).collect();
+                let length = encoder.encode(&frame, &mut bytes[..]).unwrap();
+                bytes[..length].to_vec()
+            })
+            .collect()
+    }
+
+    /// What it makes up of lost packets, asked for in such pieces.
+    fn made_up(pieces: &[usize]) -> Vec<i16> {
+        let mut decoder = Decoder::new().unwrap();
+        packets().iter().for_each(|packet| decoder.decode(packet, &mut Vec::new()));
+        let mut out = Vec::new();
+        pieces.iter().for_each(|&units| decoder.conceal(units, &mut out));
+        out
+    }
+
+    #[test]
+    fn what_is_made_up_is_the_same_in_pieces() {
+        let whole = made_up(&[FRAME, FRAME]);
+        assert!(whole.len() == 2 * FRAME * SCALE && whole.iter().any(|sample| sample.unsigned_abs() > 500));
+        for pieces in [&[113, 47, 160][..], &[1, 158, 161], &[320], &[60, 60, 60, 60, 60, 20]] {
+            assert_eq!(made_up(pieces), whole, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_made_up_and_not_needed_is_forgotten_when_a_packet_comes() {
+        let mut decoder = Decoder::new().unwrap();
+        let packets = packets();
+        let mut out = Vec::new();
+        decoder.decode(&packets[0], &mut out);
+        decoder.conceal(60, &mut out);
+        decoder.decode(&packets[2], &mut out);
+        assert_eq!((out.len(), decoder.rest.len()), ((FRAME + 60 + FRAME) * SCALE, 0));
     }
 }
