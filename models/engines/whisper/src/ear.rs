@@ -1,7 +1,7 @@
 //! Weights, lanes, and one utterance through whisper.cpp.
 //!
 //! Parameters as they were measured: the encoder's context is cut to the sound (a full one costs 30 s of work for 2 s
-//! of speech), but not below 512 frames, where Whisper begins to loop; one segment, timestamps on, nothing carried over
+//! of speech), but not below 384 frames, where Whisper begins to hear wrongly (`docs/decisions/whisper.md`); one segment, timestamps on, nothing carried over
 //! from earlier utterances, no second try at a higher temperature, and at most as many tokens as a fast talker needs.
 
 use std::collections::HashMap;
@@ -20,6 +20,11 @@ const RATE: usize = 16_000;
 const SHORTEST: usize = RATE * 5 / 4;
 /// Whisper hears 30 s; cut a little earlier, where it is quiet.
 const LONGEST: usize = RATE * 29;
+/// Frames of the encoder, 20 ms each: no fewer, and so many more than the sound has.
+const LEAST_CONTEXT: f32 = 384.0;
+const SPARE_CONTEXT: f32 = 128.0;
+/// Sound that was cut while it faded away would end in a click, which costs words: so long it fades out.
+const FADE: usize = RATE * 30 / 1000;
 /// Where the cut of a longer utterance is looked for, before `LONGEST`.
 const CUT_WINDOW: usize = RATE * 5;
 /// A prompt takes room from the words; the model has 448 tokens for both.
@@ -98,7 +103,8 @@ impl Lane {
         let mut at = 0;
         while at < pcm.len() && !guards::is_silence(&pcm[at..]) {
             let piece = &pcm[at..at + cut(&pcm[at..])];
-            let sound: Vec<f32> = piece.iter().map(|s| f32::from(*s) / 32_768.0).collect();
+            let mut sound: Vec<f32> = piece.iter().map(|s| f32::from(*s) / 32_768.0).collect();
+            fade_out(&mut sound);
             let heard = self.hear(task, &sound, task.threads.max(1), cancelled)?;
             let offset = (at * 1000 / RATE) as u32;
             all.no_speech = if at == 0 { heard.no_speech } else { all.no_speech.min(heard.no_speech) };
@@ -146,7 +152,7 @@ impl Lane {
         let prompt = self.prompt(task)?;
         let mut params = self.params(task.language.as_deref())?;
         params.set_n_threads(threads as i32);
-        params.set_audio_ctx((50.0 * seconds + 128.0).clamp(512.0, 1500.0) as i32);
+        params.set_audio_ctx((50.0 * seconds + SPARE_CONTEXT).clamp(LEAST_CONTEXT, 1500.0) as i32);
         params.set_max_tokens((6.0 * seconds + 12.0) as i32);
         if !prompt.is_empty() {
             params.set_tokens(&prompt);
@@ -233,6 +239,17 @@ unsafe extern "C" fn asked_to_stop(flag: *mut std::ffi::c_void) -> bool {
     unsafe { &*flag.cast::<AtomicBool>() }.load(Ordering::Relaxed)
 }
 
+/// Half a cosine, nearly, over the last samples.
+fn fade_out(sound: &mut [f32]) {
+    let from = sound.len().saturating_sub(FADE);
+    let last = &mut sound[from..];
+    let step = 1.0 / last.len().max(1) as f32;
+    for (index, sample) in last.iter_mut().enumerate() {
+        let left = 1.0 - (index + 1) as f32 * step;
+        *sample *= left * left * (3.0 - 2.0 * left);
+    }
+}
+
 /// How much of the sound goes into the next pass: all of it, or up to the quietest tenth of a second near the end of
 /// what fits.
 fn cut(pcm: &[i16]) -> usize {
@@ -248,6 +265,19 @@ fn cut(pcm: &[i16]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sound_fades_out_at_its_end_and_only_there() {
+        let mut sound = vec![1.0f32; RATE];
+        fade_out(&mut sound);
+        assert!(sound[..RATE - FADE].iter().all(|s| *s == 1.0));
+        assert!(sound[RATE - FADE..].windows(2).all(|pair| pair[0] >= pair[1]));
+        assert_eq!(sound[RATE - 1], 0.0);
+        let mut short = [1.0f32; 3];
+        fade_out(&mut short);
+        assert_eq!(short[2], 0.0);
+        fade_out(&mut []);
+    }
 
     #[test]
     fn long_sound_is_cut_where_it_is_quiet() {
