@@ -12,23 +12,38 @@ use std::sync::Arc;
 const RATE: usize = media::EAR_RATE as usize;
 /// A transcriber hears no more at once; the oldest sound goes first.
 const LONGEST: usize = RATE * 29;
-/// New voice between two looks. Rarely, because one that is under way when the caller ends keeps a core from the last.
-const STRIDE: usize = RATE * 12 / 10;
-/// A dip is worth a look with less of it.
+/// New voice before the first look, and between two later ones. Rarely, because one that is under way when the caller ends
+/// keeps a core from the last.
+const FIRST_STRIDE: usize = RATE * 12 / 10;
+const STRIDE: usize = RATE * 2;
+/// Where the voice falls it may be the end, so a look in the middle of it waits so much longer.
+const WAITS: usize = RATE * 2 / 10;
+/// A dip is worth a look with less of it, and a longer one with little.
 const STRIDE_AT_DIP: usize = RATE * 3 / 10;
-/// Quiet frames that make a dip, 20 ms each. The line tells of one after 80 ms; by then a third of the decoding is done.
-const DIP_FRAMES: u32 = 1;
+const STRIDE_AT_PAUSE: usize = RATE / 10;
+/// Quiet frames that make the longer one, 20 ms each. The line tells of a dip after 80 ms by the VAD's word; by then a
+/// third of the decoding is done.
+const PAUSE_FRAMES: u32 = 3;
 /// Sound is settled only beyond this: what a transcriber hears in one piece it understands better.
 const SETTLE_BEYOND: usize = RATE * 8;
 /// … and so much of it stays.
 const STAYS: usize = RATE * 2;
 /// The silence that a look must have heard behind the last voice, so that no consonant is missing.
 const TAIL: usize = RATE * 2 / 100;
-/// A frame is quiet so many dB below the loudest of its utterance, or so near the least of it.
+/// A frame is quiet so many dB below the loudest of its utterance, or so near the least of it …
 const BELOW_PEAK: f32 = 26.0;
 const ABOVE_LEAST: f32 = 4.0;
 /// … unless the VAD takes it for voice.
 const VOICE: f32 = 0.4;
+/// So many dB below the loudest it is silent, though the VAD says voice, which it goes on saying for some frames after the
+/// end of one: the faintest consonants are 30 dB below the loudest vowels.
+const SILENT: f32 = 36.0;
+/// A single such frame is the closure of a consonant as easily as the end.
+const SILENT_FRAMES: u32 = 2;
+/// … and where the VAD says so for longer, somebody goes on more softly. Frames.
+const MEMORY: u32 = 10;
+/// The voice falls so many dB below the loudest.
+const FALLING: f32 = 20.0;
 
 /// 20 ms of the caller, as the line judges them.
 #[derive(Clone, Copy)]
@@ -47,6 +62,10 @@ pub(super) struct Stream {
     /// How far `sound` may hold voice.
     voiced: usize,
     quiet_frames: u32,
+    /// The last frame was well below the loudest.
+    falling: bool,
+    /// Silent frames since the last voice that the VAD takes for voice.
+    disputed: u32,
     peak: f32,
     least: f32,
     /// The last look that was asked for: how much of `sound` it is about, and how much of that held voice.
@@ -92,6 +111,8 @@ impl Default for Stream {
             settled: String::new(),
             voiced: 0,
             quiet_frames: 0,
+            falling: false,
+            disputed: 0,
             peak: f32::MIN,
             least: f32::MAX,
             asked: None,
@@ -117,10 +138,15 @@ impl Stream {
         self.peak = self.peak.max(level_dbfs);
         self.least = self.least.min(level_dbfs);
         let low = level_dbfs < self.peak - BELOW_PEAK || level_dbfs < self.least + ABOVE_LEAST;
-        if low && probability < VOICE {
+        let voice = probability >= VOICE;
+        self.falling = level_dbfs < self.peak - FALLING;
+        let disputed = voice && level_dbfs < self.peak - SILENT;
+        self.disputed += u32::from(disputed);
+        if (low && !voice) || (disputed && self.disputed <= MEMORY) {
             self.quiet_frames += 1;
         } else {
             self.quiet_frames = 0;
+            self.disputed = 0;
             self.voice += pcm.len();
             self.voiced = self.sound.len();
         }
@@ -131,8 +157,15 @@ impl Stream {
     /// Whether it is time for a look. It counts as asked for from here on.
     pub(super) fn look(&mut self) -> Option<Ask> {
         let news = self.voice - self.looked_at;
-        let dips = self.quiet_frames >= DIP_FRAMES;
-        if news < STRIDE && !(dips && news >= STRIDE_AT_DIP) {
+        let dips = self.quiet_frames >= if self.disputed > 0 { SILENT_FRAMES } else { 1 };
+        let stride = if self.looked_at == 0 { FIRST_STRIDE } else { STRIDE };
+        let enough = match self.quiet_frames {
+            _ if !dips && self.falling => stride + WAITS,
+            _ if !dips => stride,
+            ..PAUSE_FRAMES => STRIDE_AT_DIP,
+            _ => STRIDE_AT_PAUSE,
+        };
+        if news < enough {
             return None;
         }
         // One that is under way is finished first: what an encoder has begun it does not give up.
@@ -249,6 +282,8 @@ mod tests {
 
     const FRAME: [i16; media::FRAME] = [1; media::FRAME];
     const LOUD: Loudness = Loudness { probability: 0.9, level_dbfs: -20.0 };
+    /// The voice has ended, and the VAD remembers it.
+    const FADED: Loudness = Loudness { probability: 0.7, level_dbfs: -60.0 };
     const QUIET: Loudness = Loudness { probability: 0.0, level_dbfs: -70.0 };
 
     fn hears(stream: &mut Stream, frames: usize, loudness: Loudness) {
@@ -279,9 +314,65 @@ mod tests {
         stream.looked("Hello.");
         hears(&mut stream, 100, QUIET);
         assert!(stream.look().is_none(), "nothing new in silence");
-        hears(&mut stream, 10, LOUD);
+        hears(&mut stream, 4, LOUD);
         hears(&mut stream, 3, QUIET);
-        assert!(stream.look().is_none(), "0.2 s of voice are not worth it");
+        assert!(stream.look().is_none(), "80 ms of voice are not worth it");
+        hears(&mut stream, 6, LOUD);
+        assert!(stream.look().is_none(), "0.2 s of voice are not worth it in the middle of it");
+        hears(&mut stream, 1, QUIET);
+        assert!(stream.look().is_none(), "nor for a short dip");
+    }
+
+    #[test]
+    fn a_longer_dip_is_worth_a_look_with_little_new_voice() {
+        let mut stream = begun();
+        hears(&mut stream, 60, LOUD);
+        assert!(stream.look().is_some());
+        stream.looked("Hello");
+        hears(&mut stream, 8, LOUD);
+        hears(&mut stream, 2, QUIET);
+        assert!(stream.look().is_none());
+        hears(&mut stream, 1, QUIET);
+        assert!(stream.look().is_some_and(|ask| ask.pause));
+    }
+
+    #[test]
+    fn silence_counts_before_the_vad_has_forgotten_the_voice() {
+        let mut stream = begun();
+        hears(&mut stream, 50, LOUD);
+        hears(&mut stream, 1, FADED);
+        assert!(stream.look().is_none(), "a closure as easily as the end");
+        hears(&mut stream, 1, FADED);
+        assert!(stream.look().is_some_and(|ask| ask.pause));
+        stream.looked("Do you open today?");
+        hears(&mut stream, 3, FADED);
+        hears(&mut stream, 3, QUIET);
+        assert_eq!(stream.known(), Known::Words("Do you open today?".into()));
+    }
+
+    #[test]
+    fn who_goes_on_more_softly_is_heard() {
+        let mut stream = begun();
+        hears(&mut stream, 50, LOUD);
+        hears(&mut stream, 2, FADED);
+        assert!(stream.look().is_some());
+        stream.looked("Do you");
+        hears(&mut stream, 10, FADED);
+        assert_eq!(stream.known(), Known::No);
+        assert_eq!(stream.voiced, stream.sound.len());
+    }
+
+    #[test]
+    fn a_look_in_the_middle_waits_where_the_voice_falls() {
+        let falling = Loudness { probability: 0.9, level_dbfs: -45.0 };
+        let mut stream = begun();
+        hears(&mut stream, 59, LOUD);
+        hears(&mut stream, 1, falling);
+        assert!(stream.look().is_none(), "it may be the end");
+        hears(&mut stream, 9, falling);
+        assert!(stream.look().is_none());
+        hears(&mut stream, 1, falling);
+        assert!(stream.look().is_some_and(|ask| !ask.pause), "it was not");
     }
 
     #[test]
