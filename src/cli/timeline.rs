@@ -442,7 +442,7 @@ mod tests {
             end_of_turn: Some(EndOfTurn {
                 at_ms: 4320,
                 because: EndOfTurnReason::Complete,
-                waited_ms: 220,
+                waited_ms: 260,
                 probability: Some(0.97),
             }),
             stages: vec![

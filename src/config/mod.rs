@@ -290,7 +290,7 @@ impl Default for Config {
                 keep_digits: true,
             },
             turn_taking: TurnTaking {
-                pause_agreed: Duration::from_millis(220),
+                pause_agreed: Duration::from_millis(260),
                 pause_complete: Duration::from_millis(400),
                 pause_unsure: Duration::from_millis(600),
                 pause_trailing: Duration::from_millis(1500),

@@ -121,7 +121,7 @@ mod tests {
     fn words_and_sound_find_the_rung() {
         use Completeness::{Complete, Dictating, HoldOn, Trailing, Unsure};
         for (text, sound, wait, because) in [
-            (Complete, Some(0.9), 220, EndOfTurnReason::Complete),
+            (Complete, Some(0.9), 260, EndOfTurnReason::Complete),
             (Complete, None, 400, EndOfTurnReason::Complete),
             (Complete, Some(0.2), 400, EndOfTurnReason::Complete),
             (Unsure, Some(0.9), 400, EndOfTurnReason::Complete),
@@ -164,12 +164,12 @@ mod tests {
         for _ in 0..12 {
             habit.held();
         }
-        assert!(wait(&habit) < ms(260), "{:?}", wait(&habit));
+        assert!(wait(&habit) < ms(300), "{:?}", wait(&habit));
         // Nothing is learned from a pause whose words were not known.
         habit.went_on(ms(5000));
-        assert!(wait(&habit) < ms(260));
-        habit.paused(Completeness::Complete, ms(220));
+        assert!(wait(&habit) < ms(300));
+        habit.paused(Completeness::Complete, ms(260));
         habit.went_on(ms(60_000));
-        assert!(wait(&habit) <= ms(220) + MOST_STRETCH);
+        assert!(wait(&habit) <= ms(260) + MOST_STRETCH);
     }
 }
