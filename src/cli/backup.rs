@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use reqwest::Method;
 
+use super::gateway::Door;
 use super::operator::Where;
 use crate::config::Config;
 use crate::store::{Store, check_backup, restore};
@@ -112,7 +113,8 @@ fn place(config: &Config) -> Where {
     };
     let scheme = if config.http.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", SocketAddr::new(ip, listen.port()));
-    Where { url, key_file: config.data.join("admin.key"), data: config.data.clone() }
+    let door = Door { url, key_file: config.data.join("admin.key") };
+    Where { door, data: config.data.clone() }
 }
 
 pub(super) fn run_restore(args: &RestoreArgs) -> anyhow::Result<ExitCode> {

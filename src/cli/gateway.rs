@@ -14,8 +14,8 @@ use serde_json::Value;
 pub(super) struct Door {
     /// Where the gateway's HTTP interface is
     #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
-    url: String,
-    /// The key that the gateway wrote into its data folder
+    pub(super) url: String,
+    /// A key that may do what is asked for; the first one, which may do everything, lies in the data folder
     #[arg(
         long,
         env = "OFFHOOK_KEY_FILE",
@@ -23,7 +23,7 @@ pub(super) struct Door {
         value_name = "FILE",
         global = true
     )]
-    key_file: PathBuf,
+    pub(super) key_file: PathBuf,
 }
 
 impl Door {

@@ -6,25 +6,15 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::gateway::{Gateway, safe};
+use super::gateway::{Door, Gateway, safe};
 use crate::domain::{AccountId, Key, Principal};
 use crate::gateway::{GrantCredits, NewAccount, NewKey, Registry};
 
 /// Where accounts and keys are.
 #[derive(Args, Debug)]
 pub(super) struct Where {
-    /// Where the gateway's HTTP interface is
-    #[arg(long, env = "OFFHOOK_URL", default_value = "http://127.0.0.1:8080", global = true)]
-    pub(super) url: String,
-    /// A key with the scope admin; the first one lies in the data folder
-    #[arg(
-        long,
-        env = "OFFHOOK_KEY_FILE",
-        default_value = "data/admin.key",
-        value_name = "FILE",
-        global = true
-    )]
-    pub(super) key_file: PathBuf,
+    #[command(flatten)]
+    pub(super) door: Door,
     /// The data folder, which is used directly where no gateway runs
     #[arg(long, default_value = "data", value_name = "FOLDER", global = true)]
     pub(super) data: PathBuf,
@@ -33,7 +23,7 @@ pub(super) struct Where {
 impl Where {
     /// The gateway, if one answers.
     pub(super) async fn running(&self) -> Option<Gateway> {
-        let gateway = Gateway::with_key_file(&self.url, &self.key_file).ok()?;
+        let gateway = self.door.open().ok()?;
         gateway.answers().await.then_some(gateway)
     }
 }
@@ -48,7 +38,7 @@ impl Operator {
         if let Some(gateway) = place.running().await {
             return Ok(Self::Running(gateway));
         }
-        eprintln!("no gateway answers at {}; using the folder {}", place.url, place.data.display());
+        eprintln!("no gateway answers at {}; using the folder {}", place.door.url, place.data.display());
         let registry = Registry::open(&place.data, crate::app::chance::<32>);
         Ok(Self::Folder(registry.with_context(|| format!("the data folder {}", place.data.display()))?))
     }

@@ -118,9 +118,9 @@ impl Conversation {
         let text = self.hearing.words().to_owned();
         let certain = !self.hearing.voicing();
         match self.floor {
-            Floor::Paused { .. } => match self.no_interruption(&text) {
+            Floor::Paused { since } => match self.no_interruption(&text) {
                 // "Yeah, but …": more may come.
-                Some(_) if !certain => return,
+                Some(_) if !certain || now < self.dispute_ends_at(since) => return,
                 Some(because) => return self.go_on(now, because),
                 None => {
                     self.decided(Verdict::Interrupted, DisputeReason::Words);

@@ -172,6 +172,8 @@ mod tests {
                 ("My name is", Trailing),
                 ("I think I'm", Trailing),
                 ("For example.", Trailing),
+                ("Excuse me.", Trailing),
+                ("Excuse me?", Complete),
                 ("on Monday morning", Unsure),
                 ("Yes", Complete),
                 ("no thank you", Complete),

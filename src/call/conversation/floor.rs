@@ -8,6 +8,8 @@ use crate::domain::{DisputeReason, EndOfTurnReason, Verdict, millis};
 
 /// A nod in so much of the end of a question is the answer to it.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// Whoever has said nothing yet, or a nod, may be in the middle of it: the agent goes on after so much silence at the earliest.
+const SETTLED: Duration = Duration::from_millis(320);
 
 impl Conversation {
     /// When voice over the protected start of the greeting may pause it after all.
@@ -59,13 +61,15 @@ impl Conversation {
         self.actions.push_back(Action::Pause);
     }
 
-    /// Long voice decides for the caller; silence without words decides for the agent.
+    /// Long voice decides for the caller; silence without words decides for the agent, where they are known to be none that count a
+    /// shorter one.
     pub(super) fn dispute_ends_at(&self, since: Instant) -> Instant {
         let timing = &self.manners.timing;
-        match self.hearing.voicing() {
-            true => since + timing.interrupt_after,
-            false => self.hearing.quiet_since().map_or(since, |quiet| quiet.max(since)) + timing.resume_after,
+        if self.hearing.voicing() {
+            return since + timing.interrupt_after;
         }
+        let silence = if self.hearing.is_heard() { SETTLED } else { timing.resume_after };
+        self.hearing.quiet_since().map_or(since, |quiet| quiet.max(since)) + silence.min(timing.resume_after)
     }
 
     /// Why what was heard over the agent does not take the floor; `None` where it does.

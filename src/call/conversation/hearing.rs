@@ -208,6 +208,11 @@ impl Hearing {
         known.then(|| self.text()).filter(|text| !text.is_empty())
     }
 
+    /// Whether it is known what was said up to the silence, be it nothing.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.voicing && self.words.is_some()
+    }
+
     pub(super) fn failed(&mut self, job: u64) -> bool {
         let current = self.job.is_some_and(|(current, _)| current == job);
         if current {

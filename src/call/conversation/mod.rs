@@ -650,6 +650,10 @@ impl Conversation {
                     self.decided(Verdict::Interrupted, DisputeReason::Duration);
                     self.interrupt(now);
                 }
+                false if self.hearing.is_heard() => {
+                    let text = self.hearing.words().to_owned();
+                    self.go_on(now, self.no_interruption(&text).unwrap_or(DisputeReason::NoWords));
+                }
                 false => {
                     self.decided(Verdict::Resumed, DisputeReason::NoWords);
                     self.resume(now);

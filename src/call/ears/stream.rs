@@ -146,7 +146,9 @@ impl Stream {
             self.quiet_frames += 1;
         } else {
             self.quiet_frames = 0;
-            self.disputed = 0;
+            if !disputed {
+                self.disputed = 0;
+            }
             self.voice += pcm.len();
             self.voiced = self.sound.len();
         }
@@ -357,9 +359,12 @@ mod tests {
         hears(&mut stream, 2, FADED);
         assert!(stream.look().is_some());
         stream.looked("Do you");
-        hears(&mut stream, 10, FADED);
+        hears(&mut stream, 12, FADED);
         assert_eq!(stream.known(), Known::No);
         assert_eq!(stream.voiced, stream.sound.len());
+        hears(&mut stream, 1, LOUD);
+        hears(&mut stream, 2, FADED);
+        assert!(stream.voiced < stream.sound.len(), "their voice rose again");
     }
 
     #[test]

@@ -133,6 +133,7 @@ static ENGLISH: Lexicon = Lexicon {
         "'m", "'d", "'ll", "'ve", "i's", "it's", "that's", "there's", "he's", "she's", "you're", "we're",
     ],
     unfinished: &[
+        "excuse me",
         "such as",
         "for example",
         "for instance",
@@ -272,7 +273,7 @@ static GERMAN: Lexicon = Lexicon {
         "sozusagen",
     ],
     contracted: &[],
-    unfinished: &["zum beispiel", "das heißt", "sagen wir"],
+    unfinished: &["entschuldigen sie", "zum beispiel", "das heißt", "sagen wir"],
     answers: &[
         "ja", "nein", "genau", "richtig", "okay", "ok", "gut", "danke", "bitte", "klar", "doch", "hallo",
         "tschüss", "schön", "vielen", "dank", "gerne", "gern", "nee",
@@ -327,7 +328,7 @@ static SPANISH: Lexicon = Lexicon {
         "quiero", "quisiera", "necesito", "puedo", "entre", "o sea", "bueno", "además", "aunque",
     ],
     contracted: &[],
-    unfinished: &["por ejemplo", "es decir", "o sea"],
+    unfinished: &["perdone", "disculpe", "por ejemplo", "es decir", "o sea"],
     answers: &[
         "sí", "si", "no", "vale", "claro", "bueno", "gracias", "correcto", "exacto", "hola", "adiós", "bien",
         "muchas", "perfecto", "ok",
@@ -374,7 +375,7 @@ static FRENCH: Lexicon = Lexicon {
         "enfin", "lorsque", "puisque",
     ],
     contracted: &["c'est", "j'ai", "j'aimerais", "qu'il", "l'", "d'"],
-    unfinished: &["par exemple", "parce que", "c'est à dire", "c'est-à-dire", "est-ce que"],
+    unfinished: &["excusez-moi", "par exemple", "parce que", "c'est à dire", "c'est-à-dire", "est-ce que"],
     answers: &[
         "oui",
         "non",

@@ -136,6 +136,8 @@ impl Stage {
             _ => {
                 self.wait(ms(200));
                 self.tell(Input::VoiceEnd { since });
+                // What is said over the agent is judged a little later.
+                self.wait(ms(120));
             }
         }
     }

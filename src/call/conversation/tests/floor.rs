@@ -72,6 +72,31 @@ fn a_nod_in_the_middle_is_forgotten_and_at_the_end_of_a_question_it_is_the_answe
 }
 
 #[test]
+fn who_has_said_nothing_yet_is_given_a_moment_before_the_agent_goes_on() {
+    for early in ["", "Mm-hm."] {
+        let (mut stage, _) = answering(&LONG);
+        stage.voice(ms(180));
+        let job = stage.last_job();
+        stage.tell(Input::Heard { job, text: early.into(), stt: ms(40) });
+        stage.wait(ms(100));
+        assert!(!stage.did(&Action::Resume), "300 ms of silence");
+        stage.voice_start();
+        assert!(!stage.did(&Action::Resume), "the pause lasts: they were in the middle of it");
+        stage.voice_end();
+        stage.hears("One question.");
+        assert!(stage.did(&Action::Hush) && !stage.did(&Action::Resume));
+        assert_eq!(disputes(&stage), [DisputeReason::Words]);
+
+        let (mut stage, _) = answering(&LONG);
+        stage.voice(ms(180));
+        let job = stage.last_job();
+        stage.tell(Input::Heard { job, text: early.into(), stt: ms(40) });
+        stage.wait(ms(130));
+        assert!(stage.did(&Action::Resume) && !stage.did(&Action::Hush));
+    }
+}
+
+#[test]
 fn our_own_words_come_back_and_are_no_interruption() {
     let (mut stage, turn) = answering(&LONG);
     stage.wait(ms(500));
