@@ -136,8 +136,10 @@ impl Stage {
             _ => {
                 self.wait(ms(200));
                 self.tell(Input::VoiceEnd { since });
-                // What is said over the agent is judged a little later.
-                self.wait(ms(120));
+                // What is said over the agent counts for nothing after a little more silence only.
+                if matches!(self.conversation.floor, Floor::Paused { .. }) {
+                    self.wait(ms(120));
+                }
             }
         }
     }
