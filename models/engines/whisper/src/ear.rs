@@ -1,8 +1,9 @@
 //! Weights, lanes, and one utterance through whisper.cpp.
 //!
 //! Parameters as they were measured: the encoder's context is cut to the sound (a full one costs 30 s of work for 2 s
-//! of speech), but not below 384 frames, where Whisper begins to hear wrongly (`docs/decisions/whisper.md`); one segment, timestamps on, nothing carried over
-//! from earlier utterances, no second try at a higher temperature, and at most as many tokens as a fast talker needs.
+//! of speech), but not below 384 frames, where Whisper begins to hear wrongly (`docs/decisions/whisper.md`); one segment,
+//! timestamps on, nothing carried over from earlier utterances, no second try at a higher temperature, and at most as many
+//! tokens as a fast talker needs.
 
 use std::collections::HashMap;
 use std::path::Path;
