@@ -10,6 +10,7 @@ baresip-core                    baresip, the softphone
 opus-tools                      opusdec, which plays recordings as Opus
 kamailio                        the registrar and proxy that plays the carrier
 asterisk-core-sounds-en-wav     sentences spoken by a person, for the caller to say
+asterisk-core-sounds-en         what is said in each of them
 wrk                             the load of bench-api
 jq                              reads answers in the commands of docs/api.md
 python3                         a client's own server, in tests of the API
