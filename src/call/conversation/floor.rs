@@ -9,7 +9,7 @@ use crate::domain::{DisputeReason, EndOfTurnReason, Verdict, millis};
 /// A nod in so much of the end of a question is the answer to it.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// Whoever has said nothing yet, or a nod, may be in the middle of it: the agent goes on after so much silence at the earliest.
-const SETTLED: Duration = Duration::from_millis(320);
+const SETTLED: Duration = Duration::from_millis(270);
 
 impl Conversation {
     /// When voice over the protected start of the greeting may pause it after all.

@@ -78,8 +78,8 @@ fn who_has_said_nothing_yet_is_given_a_moment_before_the_agent_goes_on() {
         stage.voice(ms(180));
         let job = stage.last_job();
         stage.tell(Input::Heard { job, text: early.into(), stt: ms(40) });
-        stage.wait(ms(100));
-        assert!(!stage.did(&Action::Resume), "300 ms of silence");
+        stage.wait(ms(50));
+        assert!(!stage.did(&Action::Resume), "250 ms of silence");
         stage.voice_start();
         assert!(!stage.did(&Action::Resume), "the pause lasts: they were in the middle of it");
         stage.voice_end();
@@ -91,7 +91,7 @@ fn who_has_said_nothing_yet_is_given_a_moment_before_the_agent_goes_on() {
         stage.voice(ms(180));
         let job = stage.last_job();
         stage.tell(Input::Heard { job, text: early.into(), stt: ms(40) });
-        stage.wait(ms(130));
+        stage.wait(ms(80));
         assert!(stage.did(&Action::Resume) && !stage.did(&Action::Hush));
     }
 }
