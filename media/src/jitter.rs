@@ -15,7 +15,7 @@
 //! The *slack* of a moment is how much later than the base we play. A talk spurt begins when its first packet has the target as slack. Within the
 //! spurt, media time runs with the clock: a packet that is missing while a later one is there is lost, and its time passes
 //! ([`Next::Lost`]); but when nothing is there, the network is late rather than lossy, so media time waits ([`Next::Starved`]) and the slack
-//! grows by as much as was needed. Slack that is no longer needed is taken back by shortening the sound ([`Jitter::excess`]), but never
+//! grows by as much as was needed. When what comes then lies behind a loss, the wait was the beginning of that, and the slack stays. Slack that is no longer needed is taken back by shortening the sound ([`Jitter::excess`]), but never
 //! more than is really held: the base may be out of date. Slack that is needed and not there is gained by lengthening it
 //! ([`Jitter::deficit`]).
 //! As the base is a moving minimum, a sender whose clock is a little faster or slower than ours just shifts the slack, and the same two
@@ -268,9 +268,12 @@ impl Jitter {
             self.starved += wanted as i64;
             return Next::Starved;
         }
+        // What was made up while media time waited stands for the beginning of what is missing, so that its end can be mended from both sides.
+        let waited = std::mem::take(&mut self.starved);
+        let gap = gap - waited;
         let last = gap <= LAST;
         let samples = if last { gap } else { (gap - LAST).min(wanted as i64) };
-        self.next = Some(next + samples);
+        self.next = Some(next + waited + samples);
         Next::Lost { samples: samples as usize, last }
     }
 
@@ -630,5 +633,29 @@ mod tests {
         assert!(lost(80, &[1, 3, 4, 5, 6, 7, 2]) < 0.01, "and was only late");
         assert!((lost(80, &[1, 1_000]) - 8.0).abs() < 0.01, "a long absence is no lossy line");
         assert!((lost(0, &[1, 5, 6, 7, 8, 9]) - 3.0).abs() < 0.05, "each is counted once");
+    }
+
+    #[test]
+    fn a_wait_counts_as_the_beginning_of_a_gap() {
+        let mut jitter = Jitter::new(&JitterConfig::default());
+        let mut at =
+            |packet: i64, now: i64| jitter.insert(now, packet, packet * 160, Codec::Pcmu, &[0xff; 160]);
+        // 4 and 5 are lost, and 6 comes when 4 has been waited for in vain.
+        (1..=3).for_each(|packet| assert_eq!(at(packet, packet * 160), Inserted::Queued));
+        let mut now = 3 * 160 + 80;
+        while let Next::Idle = jitter.next(now, 0, 160) {
+            now += 160;
+        }
+        for _ in 2..=3 {
+            now += 160;
+            assert!(matches!(jitter.next(now, 0, 160), Next::Packet { .. }));
+        }
+        now += 160;
+        assert!(matches!(jitter.next(now, 0, 160), Next::Starved));
+        jitter.insert(now + 10, 6, 6 * 160, Codec::Pcmu, &[0xff; 160]);
+        now += 160;
+        assert!(matches!(jitter.next(now, 0, 160), Next::Lost { samples: 160, last: true }));
+        let Next::Packet { packet, skip: 0 } = jitter.next(now, 160, 160) else { panic!("it is here") };
+        assert_eq!(packet.sequence, 6);
     }
 }
