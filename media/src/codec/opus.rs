@@ -150,8 +150,8 @@ impl Decoder {
         // A copy comes in whole grains; the rest of the last one is dropped.
         let room = units.next_multiple_of(GRAIN).min(LONGEST) * SCALE;
         if self.inner.decode(payload, &mut pcm[..room], copy).is_err() && !payload.is_empty() {
-            // A packet whose inside is not as its head says. Making up cannot fail; silence would be right if it did.
-            let _ = self.inner.decode(&[], &mut pcm[..room], false);
+            // A packet whose inside is not as its head says is as good as lost.
+            return self.conceal(units.min(LONGEST), out);
         }
         out.extend_from_slice(&pcm[..(units * SCALE).min(room)]);
     }
@@ -220,5 +220,18 @@ mod tests {
         decoder.conceal(60, &mut out);
         decoder.decode(&packets[2], &mut out);
         assert_eq!((out.len(), decoder.rest.len()), ((FRAME + 60 + FRAME) * SCALE, 0));
+    }
+
+    #[test]
+    fn a_packet_whose_inside_is_none_counts_as_lost() {
+        let mut decoder = Decoder::new().unwrap();
+        packets().iter().for_each(|packet| decoder.decode(packet, &mut Vec::new()));
+        // Two frames of different lengths (RFC 6716 §3.2.4), the first longer than the packet.
+        let broken = [packets()[0][0] | 2, 200, 1, 2, 3];
+        let units = units_in(&broken);
+        let mut out = Vec::new();
+        decoder.decode(&broken, &mut out);
+        assert_eq!(units, 2 * FRAME);
+        assert_eq!(out, made_up(&[FRAME, FRAME]));
     }
 }
