@@ -46,6 +46,9 @@ const MEMORY: u32 = 100;
 /// After so many searches without a find it is somebody's voice, and one search in so many does: most of what a tick takes while both speak.
 const SURE: u32 = 8;
 const NOW_AND_THEN: u32 = 4;
+/// After two seconds of it, half as many.
+const LONG: u32 = 100;
+const SELDOM: u32 = 8;
 /// A voice is another one after so many ticks without.
 const NEW: u32 = 10;
 /// Energy of a window below which nothing was sent: about −66 dBFS.
@@ -133,7 +136,12 @@ impl Echo {
         if is_new {
             self.misses = 0;
         }
-        let is_left_out = self.misses >= SURE && !self.misses.is_multiple_of(NOW_AND_THEN);
+        let every = match self.misses {
+            ..SURE => 1,
+            SURE..LONG => NOW_AND_THEN,
+            LONG.. => SELDOM,
+        };
+        let is_left_out = !self.misses.is_multiple_of(every);
         if self.sounding == 0 {
             return false;
         }
