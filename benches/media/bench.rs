@@ -17,6 +17,7 @@ mod child;
 mod generate;
 mod reflect;
 mod serve;
+mod sipp;
 mod soak;
 mod speech;
 
@@ -30,6 +31,7 @@ use std::time::{Duration, Instant};
 use child::Child;
 use generate::{Counted, Generator};
 use serve::{Pattern, REFUSED};
+use sipp::Sipp;
 
 /// Ports of the measured engine, and of the reflector: below those that the system gives to the generator's sockets.
 const ENGINE_PORT: u16 = 10_000;
@@ -118,12 +120,23 @@ struct Kind {
     /// The peers are lines of another process of ours, agreed with by offer and answer: the generator only speaks G.711 in clear. Then nobody times
     /// the packets.
     paired: bool,
+    /// The peers are SIPp's. It does not time the packets either.
+    sipp: bool,
 }
 
-const PLAIN: Kind =
-    Kind { name: "pcmu", kind: "pcmu", recorded: false, turns: false, patient: true, paired: false };
+const PLAIN: Kind = Kind {
+    name: "pcmu",
+    kind: "pcmu",
+    recorded: false,
+    turns: false,
+    patient: true,
+    paired: false,
+    sipp: false,
+};
 /// As many at once as want to come.
 const FLOOD: Kind = Kind { name: "flood", patient: false, ..PLAIN };
+/// As many as SIPp can carry beside the engine.
+const SIPP: Kind = Kind { name: "sipp", sipp: true, ..PLAIN };
 const OTHERS: [Kind; 6] = [
     Kind { name: "turns", turns: true, ..PLAIN },
     Kind { name: "recorded", recorded: true, ..PLAIN },
@@ -148,14 +161,16 @@ struct Measured {
     late_ticks: u64,
     skipped: u64,
     longest_us: u64,
-    /// Of what was due in the window, the share that was sent.
+    /// Of what was due in the window, the share that was sent, and that came.
     sent: f64,
+    received: f64,
 }
 
 /// What the lines counted together.
 #[derive(Default)]
 struct Sums {
     sent: u64,
+    received: u64,
     lost: u64,
     /// Came too late, or too many at once.
     late: u64,
@@ -183,6 +198,9 @@ impl Measured {
         count(self.skipped, "ticks skipped");
         if self.sent < 0.995 {
             troubles.push(format!("only {:.1} % of the packets sent", 100.0 * self.sent));
+        }
+        if self.received < 0.99 {
+            troubles.push(format!("only {:.1} % of the packets came", 100.0 * self.received));
         }
         let spacing = self.peers.spacing_ms(990);
         if spacing > SPACING_MS {
@@ -242,6 +260,15 @@ fn measure(wanted: &Wanted) -> Result<(), Box<dyn Error>> {
         let measured = engine(few, kind, wanted, &said)?;
         row(kind.name, &measured);
         others.push((kind.name, measured.per_call()));
+    }
+    let mut by_sipp = Vec::new();
+    for &calls in wanted.calls.iter().filter(|&&calls| calls <= few && wants(SIPP.name)) {
+        let measured = engine(calls, SIPP, wanted, &said)?;
+        row(SIPP.name, &measured);
+        by_sipp.push((calls, measured.per_call()));
+    }
+    if let Some((_, pct)) = by_sipp.into_iter().find(|(calls, _)| *calls == few) {
+        others.push((SIPP.name, pct));
     }
     let most = wanted.calls.iter().copied().max().filter(|_| wants(FLOOD.name));
     let flood = most.map(|calls| engine(calls, FLOOD, wanted, &said)).transpose()?;
@@ -311,15 +338,20 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
         peer = Some(Child::start(&args)?);
     }
     let generator = Generator::start(calls, Arc::clone(said), pattern)?;
+    let mut sipp = if kind.sipp { Some(Sipp::start(calls, said)?) } else { None };
     child.ask("engine")?;
     let empty_kb = child.rss_kb()?;
     let recorded = if kind.recorded { "recorded" } else { "-" };
     let mut numbers = Vec::with_capacity(calls);
     let mut theirs = Vec::new();
     for index in 0..calls {
+        let ringing = sipp.as_mut().map(Sipp::next).transpose()?;
         let order = match kind.paired {
             true => format!("offer {}", kind.kind),
-            false => format!("open {} {} {recorded}", generator.address(index), kind.kind),
+            false => {
+                let peer = ringing.as_ref().map_or(generator.address(index), |ringing| ringing.media);
+                format!("open {peer} {} {recorded}", kind.kind)
+            }
         };
         // Where one had to wait in vain there is no room for the others either.
         let patient = kind.patient && numbers.len() == index;
@@ -327,15 +359,23 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
         let (number, rest) = answer.split_once(' ').ok_or("an odd answer")?;
         if let Some(peer) = &mut peer {
             let answer = peer.ask(&format!("answer {} {rest}", kind.kind))?;
-            let (their_number, answer) = answer.split_once(' ').ok_or("an odd answer")?;
+            let Some((their_number, answer)) = answer.split_once(' ') else {
+                // Theirs has no time for one more, nor for any behind it.
+                child.ask(&format!("close {number}"))?;
+                break;
+            };
             child.ask(&format!("accept {number} {answer}"))?;
             theirs.push(their_number.to_owned());
+        } else if let Some((sipp, ringing)) = sipp.as_ref().zip(ringing) {
+            sipp.answer(&ringing, rest.parse()?)?;
         } else {
             generator.add(index, SocketAddr::from(([127, 0, 0, 1], rest.parse::<u16>()?)));
         }
         numbers.push(number.to_owned());
-        // A hundred in a second.
-        thread::sleep(Duration::from_millis(10));
+        // A hundred in a second; SIPp rings when it likes.
+        if sipp.is_none() {
+            thread::sleep(Duration::from_millis(10));
+        }
     }
     thread::sleep(SETTLED);
     let before = sums(&mut child, &numbers)?;
@@ -371,6 +411,7 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
         peers,
         engine: Sums {
             sent: after.sent - before.sent,
+            received: after.received - before.received,
             lost: after.lost.saturating_sub(before.lost),
             late: after.late - before.late,
             dropped: after.dropped - before.dropped,
@@ -381,6 +422,7 @@ fn engine(calls: usize, kind: Kind, wanted: &Wanted, said: &Arc<[u8]>) -> Result
             - if kind.patient { figure(&engine_before, "skipped") } else { 0 },
         longest_us: figure(&engine_after, "longest_us"),
         sent: (after.sent - before.sent) as f64 / due,
+        received: (after.received - before.received) as f64 / due,
     })
 }
 
@@ -405,6 +447,7 @@ fn sums(child: &mut Child, numbers: &[String]) -> Result<Sums, Box<dyn Error>> {
     for number in numbers {
         let line = child.ask(&format!("stats {number}"))?;
         sums.sent += figure(&line, "sent");
+        sums.received += figure(&line, "received");
         sums.lost += figure(&line, "lost");
         sums.late += figure(&line, "late") + figure(&line, "overflow");
         sums.dropped += figure(&line, "dropped");

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `open ADDRESS KIND RECORDED` | the number of the line and its port, or `refused` where the engine has no time for one more |
 //! | `offer KIND` | the number of the line, and what it offers (SDP, with tabs for its ends of line), or `refused` |
-//! | `answer KIND OFFER` | the number of the line, and its answer |
+//! | `answer KIND OFFER` | the number of the line, and its answer, or `refused` when there is no time for one more within 20 s |
 //! | `accept NUMBER ANSWER` | `ok` |
 //! | `close NUMBER` | the line's figures |
 //! | `stats NUMBER` | the same, while it goes on |
@@ -109,10 +109,14 @@ pub(crate) fn run(first_port: u16, threads: usize, pattern: Pattern) -> Result<(
                 let until = Instant::now() + Duration::from_secs(20);
                 let call = loop {
                     match open(&engine, capabilities_named(kind, number)?, None, &said, number, pattern)? {
-                        Some(call) => break call,
-                        None if Instant::now() > until => Err("the engine of the peers is too busy")?,
-                        None => std::thread::sleep(Duration::from_millis(100)),
+                        None if Instant::now() < until => std::thread::sleep(Duration::from_millis(100)),
+                        other => break other,
                     }
+                };
+                let Some(call) = call else {
+                    writeln!(answers, "{REFUSED}")?;
+                    answers.flush()?;
+                    continue;
                 };
                 let (answer, agreed) = sdp::answer(&sdp_in(&order), &call.capabilities, &here(&call.line))?;
                 runtime.block_on(call.line.configure(agreed))?;
