@@ -26,6 +26,7 @@ mod malformed_messages_are_survived;
 mod one_data_folder_has_one_gateway;
 mod our_own_phone_meets_a_real_one;
 mod sipp_places_two_hundred_calls;
+mod sipp_streams_what_was_said;
 mod somebody_listens_to_a_call;
 mod sound_and_digits_arrive_as_they_were_sent;
 mod sound_is_encrypted;

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use super::place::{Folder, HERE, free_port, free_ports};
 use super::process::Process;
+use super::speech::Wav;
 
 /// Where Debian puts the captures of RTP that SIPp comes with.
 const CAPTURES: &str = "/usr/share/sip-tester";
 
 /// SIPp's own caller with media (`sipp -sd uac_pcap`), but for what it plays.
-const KEYS: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
+const SOUNDS: &str = r#"<?xml version="1.0" encoding="ISO-8859-1" ?>
 <!DOCTYPE scenario SYSTEM "sipp.dtd">
-<scenario name="keys">
+<scenario name="sounds">
   <send retrans="500"><![CDATA[
       INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
       Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
@@ -122,7 +123,23 @@ impl Sipp {
             sounds += &play(&format!("dtmf_2833_{name}"), 500);
         }
         let folder = Folder::new("sipp");
-        let scenario = folder.write("keys.xml", &KEYS.replace("SOUNDS", &sounds)).display().to_string();
+        let scenario = folder.write("keys.xml", &SOUNDS.replace("SOUNDS", &sounds)).display().to_string();
+        Sipp::run_in(folder, &["-sf", &scenario, "-s", number, "-m", "1", &to.to_string()])
+    }
+
+    /// One call that is answered, streams this from a file by SIPp's own clock, as A-law, and hangs up a second after its end.
+    pub(crate) fn stream(to: SocketAddr, number: &str, said: &Wav) -> Sipp {
+        let folder = Folder::new("sipp");
+        let bytes: Vec<u8> = said.samples().iter().map(|&sample| media::g711::encode_alaw(sample)).collect();
+        let ms = bytes.len() / 8 + 1_000;
+        let path = folder.join("said.alaw");
+        std::fs::write(&path, bytes).expect("there is room");
+        let stream = format!(
+            "<nop><action><exec rtp_stream=\"{},1,8,PCMA/8000\"/></action></nop><pause milliseconds=\"{ms}\"/>\n",
+            path.display()
+        );
+        let scenario = SOUNDS.replace("SOUNDS", &stream).replace("auto_media_port", "rtpstream_audio_port");
+        let scenario = folder.write("stream.xml", &scenario).display().to_string();
         Sipp::run_in(folder, &["-sf", &scenario, "-s", number, "-m", "1", &to.to_string()])
     }
 
