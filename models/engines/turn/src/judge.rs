@@ -34,6 +34,8 @@ impl Judge {
                 .with_inter_threads(1)?
                 // A thread that spins takes the core from a call's media.
                 .with_config_entry("session.intra_op.allow_spinning", "0")?
+                // Without VNNI two products of 8 bits are added up in 16, and overflow, unless it is told to take care.
+                .with_config_entry("session.x64quantprecision", "1")?
                 .commit_from_file(model)
         };
         let session = open().map_err(|e| failed(model, &e))?;
