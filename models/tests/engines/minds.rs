@@ -194,6 +194,7 @@ async fn four_calls_at_once_are_one_batch() {
     let mut counts = [0usize; 4];
     let order = order.take();
     let all = order.iter().filter(|&&index| index == 0).count();
+    assert!(all > 8, "the first said {all} pieces");
     for index in order {
         counts[index] += 1;
         let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
@@ -201,6 +202,7 @@ async fn four_calls_at_once_are_one_batch() {
         assert!(*least == 0 || most - least <= all / 4, "{counts:?} of {all}");
         assert!(*least > 0 || *most < all, "one has ended before another began: {counts:?}");
     }
+    assert_eq!(counts, [all; 4], "each says all of it");
     local.supervisors.shutdown().await;
 }
 
