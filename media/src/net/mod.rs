@@ -354,6 +354,7 @@ impl Engine {
             events_lost: 0,
             tape,
             control_in: 0,
+            leaves: false,
         });
         intake::note_arrivals(&seat.rtp);
         intake::note_arrivals(&seat.rtcp);

@@ -1,9 +1,10 @@
 //! One media thread: a clock, and the calls that it ticks.
 //!
 //! Each call ticks every 20 ms, in one of four slots 5 ms apart, so that neither the wire nor a command waits for all calls at once. A tick takes
-//! what has come to the call's socket since the last one, with the kernel's times of arrival; so a packet wakes nobody. Between
-//! slots the thread sleeps. It waits for nobody: what cannot be handed over at once is dropped and counted (frames), or kept for the next
-//! tick (control events, the end of a recording). Each call's work runs under `catch_unwind`, so a panic costs one call.
+//! what has come to the call's socket since the last one, with the kernel's times of arrival; so a packet wakes nobody. The calls of a slot do so
+//! together: many receive, then tick, then send. Between slots the thread sleeps. It waits for nobody: what cannot be handed over at once is dropped
+//! and counted (frames), or kept for the next tick (control events, the end of a recording). Each call's work runs under `catch_unwind`, so a panic
+//! costs one call.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -20,7 +21,7 @@ use super::intake::{Intake, Moment};
 use super::joint::{Joint, Joints};
 use super::load::{Load, Meter};
 use super::recorder::{Job, Tape, Trouble};
-use super::{LineState, Shared};
+use super::{Counters, LineState, Shared};
 use crate::resample::Resampler;
 use crate::sdp::Negotiated;
 use crate::session::{Channel, MediaSession};
@@ -35,6 +36,9 @@ const BACKLOG: usize = 1_024;
 const PERIOD: Duration = Duration::from_millis(TICK_MS as u64);
 /// Calls are spread over so many slots of a period.
 const SLOTS: usize = 4;
+/// Calls of a slot that receive, then tick, then send together. The kernel's code and ours drive one another out of the processor's caches, and so do the
+/// tables that all calls share and what the kernel knows of sockets: one call after the other, a tick fetched twice as much from memory.
+const TOGETHER: usize = 64;
 const SLOT: Duration = Duration::from_millis(TICK_MS as u64 / SLOTS as u64);
 /// A slot that begins later than this counts as late.
 const LATE: Duration = Duration::from_millis(5);
@@ -103,6 +107,8 @@ pub(super) struct Seat {
     pub(super) tape: Option<Tape>,
     /// Ticks until RTCP is looked for.
     pub(super) control_in: u32,
+    /// Its owner has closed it, or it panicked.
+    pub(super) leaves: bool,
 }
 
 pub(super) struct Worker {
@@ -202,24 +208,21 @@ impl Worker {
         if moment.now.saturating_duration_since(due) > LATE {
             counters.late_ticks.fetch_add(1, Ordering::Relaxed);
         }
-        let mut gone = None;
-        for seat in &mut self.slots[slot] {
-            if seat.state.closed.load(Ordering::Acquire) {
-                gone.get_or_insert_with(Vec::new).push(seat.key);
-                continue;
+        let shared = &self.shared;
+        for seats in self.slots[slot].chunks_mut(TOGETHER) {
+            for seat in seats.iter_mut() {
+                seat.leaves = seat.state.closed.load(Ordering::Acquire);
             }
-            let shared = &self.shared;
-            if catch_unwind(AssertUnwindSafe(|| tick(seat, shared, intake, &moment))).is_err() {
-                counters.panics.fetch_add(1, Ordering::Relaxed);
-                gone.get_or_insert_with(Vec::new).push(seat.key);
-            }
+            each(seats, counters, |seat| receive(seat, intake, &moment));
+            each(seats, counters, |seat| tick(seat, shared, &moment));
+            each(seats, counters, |seat| send(seat, shared));
         }
         // Who is told of a frame wakes up for it. All are told in one go: then one waking does for many.
         for seat in &mut self.slots[slot] {
             tell(seat);
         }
-        for key in gone.into_iter().flatten() {
-            self.end(key);
+        while let Some(seat) = self.slots[slot].iter().find(|seat| seat.leaves) {
+            self.end(seat.key);
         }
         self.flush_closing();
         let took = u64::try_from(moment.now.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -320,10 +323,19 @@ impl Worker {
     }
 }
 
-fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) {
+/// Does this for each, and has who panics at it leave.
+fn each(seats: &mut [Box<Seat>], counters: &Counters, mut work: impl FnMut(&mut Seat)) {
+    for seat in seats.iter_mut().filter(|seat| !seat.leaves) {
+        if catch_unwind(AssertUnwindSafe(|| work(seat))).is_err() {
+            counters.panics.fetch_add(1, Ordering::Relaxed);
+            seat.leaves = true;
+        }
+    }
+}
+
+fn tick(seat: &mut Seat, shared: &Shared, moment: &Moment) {
     #[cfg(test)]
     assert!(!seat.state.panic.load(Ordering::Acquire), "asked for by a test");
-    receive(seat, intake, moment);
     let paused = seat.state.paused.load(Ordering::Acquire);
     if paused != seat.paused {
         seat.paused = paused;
@@ -353,6 +365,10 @@ fn tick(seat: &mut Seat, shared: &Shared, intake: &mut Intake, moment: &Moment) 
     }
     seat.session.tick(moment.now);
     seat.joints.pass(&mut seat.session);
+}
+
+/// Sends what the tick has made, and has it recorded.
+fn send(seat: &mut Seat, shared: &Shared) {
     transmit(seat, shared);
     if let (Some(tape), Some(block)) = (&mut seat.tape, seat.session.poll_recording()) {
         tape.paused = seat.state.unrecorded.load(Ordering::Acquire);
