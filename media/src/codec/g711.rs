@@ -1,7 +1,7 @@
 //! G.711: logarithmic PCM at 64 kbit/s, µ-law and A-law.
 //!
 //! Decoding is a table of 256 samples, made by the compiler from the law itself; encoding finds the segment by the position of
-//! the highest bit. Both are tested exhaustively against the definition: each of the 65,536 samples must fall into the interval
+//! the highest bit, which is the exponent of a floating-point number. Both are tested exhaustively against the definition: each of the 65,536 samples must fall into the interval
 //! that the standard's decision values give it.
 
 /// What is added to the magnitude in µ-law before its logarithm is taken, on the 16-bit scale.
@@ -30,24 +30,27 @@ pub fn decode_alaw(byte: u8) -> i16 {
 /// One 16-bit sample to a µ-law byte. The wire carries the bits inverted (G.711 table 2).
 pub fn encode_ulaw(sample: i16) -> u8 {
     let sign: u8 = if sample < 0 { 0x80 } else { 0 };
-    let magnitude = (sample as i32).abs().min(ULAW_CLIP) + ULAW_BIAS;
     // The bias makes bit 7 the lowest that can be highest.
-    let segment = 24 - magnitude.leading_zeros();
-    let mantissa = (magnitude >> (segment + 3)) as u8 & 0x0f;
-    !(sign | (segment as u8) << 4 | mantissa)
+    let magnitude = i32::from(sample).abs().min(ULAW_CLIP) + ULAW_BIAS;
+    !(sign | logarithm(magnitude, 7))
 }
 
 /// One 16-bit sample to an A-law byte. The wire carries the even bits inverted (G.711 table 1).
 pub fn encode_alaw(sample: i16) -> u8 {
     // A-law has 13 bits; a negative sample counts from −1, so that both signs have 4,096 steps.
-    let (sign, magnitude) = if sample >= 0 { (0x80, sample as i32 >> 3) } else { (0, !(sample as i32) >> 3) };
-    let code = if magnitude < 32 {
-        (magnitude >> 1) as u8
-    } else {
-        let segment = 27 - magnitude.leading_zeros();
-        (segment as u8) << 4 | (magnitude >> segment) as u8 & 0x0f
-    };
+    let (sign, magnitude) =
+        if sample >= 0 { (0x80, i32::from(sample) >> 3) } else { (0, !i32::from(sample) >> 3) };
+    // The two lowest segments have the same steps.
+    let code = if magnitude < 32 { (magnitude >> 1) as u8 } else { logarithm(magnitude, 4) };
     (sign | code) ^ 0x55
+}
+
+/// The number of the highest bit, from `lowest` on, and the four bits below it: a floating-point number has both side by side, and the processor makes many of those at a
+/// time, where it counts leading zeroes one by one.
+fn logarithm(magnitude: i32, lowest: u32) -> u8 {
+    const BIAS: u32 = 127;
+    let bits = (magnitude as f32).to_bits() >> (f32::MANTISSA_DIGITS - 1 - 4);
+    bits.wrapping_sub((BIAS + lowest) << 4) as u8
 }
 
 const fn ulaw_table() -> [i16; 256] {

@@ -115,13 +115,17 @@ impl Decoder {
 
     /// Appends `payload`, decoded, to `out`.
     pub(crate) fn decode(&mut self, codec: Codec, payload: &[u8], out: &mut Vec<i16>) {
-        let law = match codec {
-            Codec::Pcmu => g711::decode_ulaw,
-            Codec::Pcma => g711::decode_alaw,
-            Codec::G722 => return self.g722.iter_mut().for_each(|decoder| decoder.decode(payload, out)),
-            Codec::Opus => return self.opus.iter_mut().for_each(|decoder| decoder.decode(payload, out)),
-        };
-        let narrow = payload.iter().map(|&byte| law(byte));
+        match codec {
+            // A law for each loop: one that is called by its address, byte by byte, takes thrice as long.
+            Codec::Pcmu => self.expand(payload.iter().map(|&byte| g711::decode_ulaw(byte)), out),
+            Codec::Pcma => self.expand(payload.iter().map(|&byte| g711::decode_alaw(byte)), out),
+            Codec::G722 => self.g722.iter_mut().for_each(|decoder| decoder.decode(payload, out)),
+            Codec::Opus => self.opus.iter_mut().for_each(|decoder| decoder.decode(payload, out)),
+        }
+    }
+
+    /// Appends G.711's samples at the session's rate.
+    fn expand(&mut self, narrow: impl Iterator<Item = i16>, out: &mut Vec<i16>) {
         match &mut self.up {
             None => out.extend(narrow),
             Some(up) => {
