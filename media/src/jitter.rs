@@ -487,7 +487,8 @@ impl Delays {
             if cost < best.0 {
                 best = (cost, delay);
             }
-            if delay == max {
+            // From here on delay alone costs as much.
+            if delay == max || delay as f32 >= best.0 {
                 break;
             }
         }
