@@ -1,16 +1,21 @@
 //! Filters for one change of the sampling rate, shared by all streams that make it.
 //!
 //! Where `to / from` is a fraction of small numbers, L / M, only L positions between two input samples ever occur. For each there is a filter: a
-//! sinc under a Blackman window around that very position. A bank of them has some ten kilobytes and takes a millisecond to make; so it is made
+//! sinc under a Kaiser window around that very position. A bank of them has some ten kilobytes and takes a millisecond to make; so it is made
 //! once and kept for whoever comes next, and a stream has nothing but its past.
 //!
-//! Taps are integers, as samples are: every x86-64 and ARM multiplies eight pairs of those with one instruction, but only four pairs of floats. What
-//! rounding them to 1/16,384 adds is 71 dB below the sound.
+//! Taps are integers, as samples are: every x86-64 and ARM multiplies eight pairs of those with one instruction, and AVX2 sixteen, but only half as many pairs of
+//! floats. What rounding them to 1/16,384 adds is 71 dB below the sound.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::resample::bessel;
+use crate::widest::{Width, widest};
+
 /// Taps of each filter.
-pub(crate) const TAPS: usize = 128;
+pub(crate) const TAPS: usize = 96;
+/// The Kaiser window's: it leaves 60 dB less of what is beyond the band, where G.711 adds noise 38 dB below the sound. As sharp as a Blackman window of 128 taps.
+const BETA: f64 = 5.65;
 /// Positions up to which there is a filter for each; beyond, others interpolate.
 const MOST: u32 = 512;
 /// The middle of the transition, as a share of the lower of the two bands: the window is so wide that the stop band begins at its edge, nearly.
@@ -29,8 +34,12 @@ pub(crate) struct Bank {
     to: u32,
     /// From one output to the next: whole input samples, and positions.
     step: (usize, usize),
-    filters: Box<[[i16; TAPS]]>,
+    filters: Box<[Filter]>,
 }
+
+/// Begins where a line of the cache does, so that it lies in three of them and not in four.
+#[repr(align(64))]
+struct Filter([i16; TAPS]);
 
 impl Bank {
     /// `None` where it would need too many filters. Looks among those made before; may take a millisecond.
@@ -57,20 +66,20 @@ impl Bank {
         let (positions, stride) = ((to / common) as usize, (from / common) as usize);
         let band = EDGE * (f64::from(to) / f64::from(from)).min(1.0);
         let filters =
-            (0..positions).map(|position| filter(position as f64 / positions as f64, band)).collect();
+            (0..positions).map(|position| Filter(taps(position as f64 / positions as f64, band))).collect();
         Bank { from, to, step: (stride / positions, stride % positions), filters }
     }
 }
 
 /// The filter for what lies so far (0 to 1) behind the middle tap.
-fn filter(position: f64, band: f64) -> [i16; TAPS] {
+fn taps(position: f64, band: f64) -> [i16; TAPS] {
     let mut taps = [0.0; TAPS];
     for (index, tap) in taps.iter_mut().enumerate() {
         let offset = index as f64 - (TAPS / 2 - 1) as f64 - position;
         let x = std::f64::consts::PI * band * offset;
         let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };
-        let turn = std::f64::consts::TAU * offset / TAPS as f64;
-        *tap = sinc * (0.42 + 0.5 * turn.cos() + 0.08 * (2.0 * turn).cos());
+        let from_middle = 2.0 * offset / TAPS as f64;
+        *tap = sinc * bessel(BETA * (1.0 - from_middle * from_middle).max(0.0).sqrt());
     }
     let sum: f64 = taps.iter().sum();
     let mut taps = taps.map(|tap: f64| (tap / sum * f64::from(ONE)).round() as i16);
@@ -111,7 +120,15 @@ impl Stream {
         self.position = 0;
     }
 
-    pub(crate) fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
+    pub(crate) fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
+        widest(
+            #[inline(always)]
+            |width| self.go_through(width, input, out),
+        );
+    }
+
+    #[inline(always)]
+    fn go_through(&mut self, width: Width, mut input: &[i16], out: &mut Vec<i16>) {
         let (whole, part) = self.bank.step;
         while !input.is_empty() {
             let taken = input.len().min(self.samples.len() - self.filled);
@@ -121,7 +138,7 @@ impl Stream {
             self.filled += taken;
             let samples = &self.samples[..self.filled];
             while let Some(window) = samples.get(self.start..).and_then(|from| from.first_chunk()) {
-                out.push(filtered(window, &self.bank.filters[self.position]));
+                out.push(filtered(width, window, &self.bank.filters[self.position].0));
                 self.start += whole;
                 self.position += part;
                 if self.position >= self.bank.filters.len() {
@@ -137,18 +154,10 @@ impl Stream {
     }
 }
 
-/// The sum of products, rounded, and within bounds.
-fn filtered(window: &[i16; TAPS], filter: &[i16; TAPS]) -> i16 {
-    let mut sum = ONE / 2;
-    // In rows of 32, which is what the compiler makes the fewest instructions of.
-    for (samples, taps) in window.as_chunks::<32>().0.iter().zip(filter.as_chunks::<32>().0) {
-        let mut row = 0i32;
-        for lane in 0..32 {
-            // It cannot wrap, and where that is checked at each step there are no steps of eight.
-            row = row.wrapping_add(i32::from(samples[lane]) * i32::from(taps[lane]));
-        }
-        sum = sum.wrapping_add(row);
-    }
+/// The sum of products, rounded, and within bounds. It cannot wrap.
+#[inline(always)]
+fn filtered(width: Width, window: &[i16; TAPS], filter: &[i16; TAPS]) -> i16 {
+    let sum = width.sum_of_products(window, filter) + ONE / 2;
     (sum >> ONE.trailing_zeros()).clamp(i16::MIN.into(), i16::MAX.into()) as i16
 }
 
@@ -173,13 +182,15 @@ mod tests {
     fn the_loudest_sound_does_not_overflow() {
         for (from, to) in [(22_050, 8_000), (192_000, 4_000), (8_000, 22_050), (24_000, 16_000)] {
             let bank = Bank::of(from, to).expect("few positions");
-            for filter in &bank.filters {
+            for Filter(filter) in &bank.filters {
                 assert_eq!(filter.iter().map(|&tap| i32::from(tap)).sum::<i32>(), ONE);
                 let sizes: u32 = filter.iter().map(|tap| u32::from(tap.unsigned_abs())).sum();
                 assert!(sizes < 4 * ONE as u32 - 1, "{from} → {to}: {sizes}");
                 let loudest = filter.map(|tap| if tap < 0 { i16::MIN } else { i16::MAX });
-                assert_eq!(filtered(&loudest, filter), i16::MAX);
-                assert_eq!(filtered(&loudest.map(|sample| !sample), filter), i16::MIN);
+                for width in [Width::Plain, widest(|width| width)] {
+                    assert_eq!(filtered(width, &loudest, filter), i16::MAX);
+                    assert_eq!(filtered(width, &loudest.map(|sample| !sample), filter), i16::MIN);
+                }
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::resample::dot;
+use crate::widest::dot;
 use crate::{FRAME, TICK_MS};
 
 /// Tones of dialling, ringing and faxes lie outside of this, or are two at once, Hz.

@@ -126,7 +126,7 @@ impl Echo {
     pub(crate) fn explains(&mut self) -> bool {
         widest(
             #[inline(always)]
-            || self.search(),
+            |_| self.search(),
         )
     }
 

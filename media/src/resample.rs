@@ -8,6 +8,7 @@
 //! Nothing allocates after construction, except that the caller's output vector may grow.
 
 use crate::bank::{self, Bank};
+use crate::widest::widest;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{
     Async, FixedAsync, Indexing, SincInterpolationParameters, SincInterpolationType, WindowFunction,
@@ -168,7 +169,7 @@ fn half_band() -> &'static [f32; 2 * SIDE] {
 }
 
 /// The modified Bessel function I₀, of which the Kaiser window is made.
-fn bessel(x: f64) -> f64 {
+pub(crate) fn bessel(x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 1..32 {
         term *= (x / (2.0 * f64::from(k))).powi(2);
@@ -197,6 +198,14 @@ impl Double {
     }
 
     pub(crate) fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
+        widest(
+            #[inline(always)]
+            |_| self.go_through(input, out),
+        );
+    }
+
+    #[inline(always)]
+    fn go_through(&mut self, input: &[i16], out: &mut Vec<i16>) {
         for block in input.chunks(BLOCK) {
             for (sample, &fresh) in self.samples[PAST..].iter_mut().zip(block) {
                 *sample = f32::from(fresh);
@@ -204,10 +213,9 @@ impl Double {
             let between = filtered(&self.samples);
             let start = out.len();
             out.resize(start + 2 * block.len(), 0);
-            let pairs = out[start..].chunks_exact_mut(2);
+            let pairs = out[start..].as_chunks_mut().0.iter_mut();
             for ((pair, itself), between) in pairs.zip(&self.samples[SIDE - 1..]).zip(&between) {
-                pair[0] = *itself as i16;
-                pair[1] = round(*between);
+                *pair = [*itself as i16, round(*between)];
             }
             self.samples.copy_within(block.len()..block.len() + PAST, 0);
         }
@@ -216,6 +224,7 @@ impl Double {
 
 /// What the half-band filter makes of each place of a block. In rows of sixteen places that do not wait for one another; its taps are the
 /// same from both ends.
+#[inline(always)]
 fn filtered(samples: &[f32; PAST + BLOCK]) -> [f32; BLOCK] {
     const ROW: usize = 16;
     let taps = half_band();
@@ -250,7 +259,15 @@ impl Halve {
         Halve { even: [0.0; PAST + BLOCK], odd: [0.0; PAST + BLOCK], first: None }
     }
 
-    pub(crate) fn process(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
+    pub(crate) fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
+        widest(
+            #[inline(always)]
+            |_| self.go_through(input, out),
+        );
+    }
+
+    #[inline(always)]
+    fn go_through(&mut self, mut input: &[i16], out: &mut Vec<i16>) {
         while !input.is_empty() {
             let mut pairs = 0;
             while pairs < BLOCK {
@@ -276,21 +293,8 @@ impl Halve {
     }
 }
 
-/// The sum of products, in four lanes so that the compiler may use one instruction for them.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 4];
-    let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a.zip(b) {
-        for lane in 0..4 {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
-}
-
 /// To the nearest, and within bounds: the cast saturates. `f32::round` is a call on processors that we must run on.
-#[inline]
+#[inline(always)]
 pub(crate) fn round(value: f32) -> i16 {
     (value + 0.5f32.copysign(value)) as i16
 }

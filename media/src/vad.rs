@@ -8,7 +8,7 @@ mod network;
 
 use std::time::{Duration, Instant};
 
-use crate::resample::dot;
+use crate::widest::{Width, dot, widest};
 use crate::{FRAME, TICK_MS};
 use network::{Network, WINDOW};
 
@@ -220,6 +220,14 @@ impl Vad {
 /// obey a linear recurrence of four terms; so the best such recurrence is found (least squares over the frame, on every second
 /// sample, which is the line's rate), and what it leaves unexplained is measured.
 fn sinusoidal_gain(pcm: &[i16; FRAME]) -> f32 {
+    widest(
+        #[inline(always)]
+        |width| explained_by_sinusoids(width, pcm),
+    )
+}
+
+#[inline(always)]
+fn explained_by_sinusoids(width: Width, pcm: &[i16; FRAME]) -> f32 {
     const ORDER: usize = 4;
     let mut line = [0.0f32; FRAME / 2];
     for (index, sample) in line.iter_mut().enumerate() {
@@ -229,7 +237,7 @@ fn sinusoidal_gain(pcm: &[i16; FRAME]) -> f32 {
     let length = line.len();
     let mut covariance = [[0.0f64; ORDER + 1]; ORDER + 1];
     for column in 0..=ORDER {
-        let value = f64::from(dot(&line[ORDER..], &line[ORDER - column..length - column]));
+        let value = f64::from(width.dot(&line[ORDER..], &line[ORDER - column..length - column]));
         covariance[0][column] = value;
         covariance[column][0] = value;
     }

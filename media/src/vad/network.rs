@@ -11,17 +11,17 @@
 
 use std::sync::{Arc, OnceLock};
 
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftPlanner};
 
-use crate::widest::widest;
+use crate::widest::{PAIRS, Width, widest};
 
 /// Samples that it takes at a time: 16 ms at 16 kHz.
 pub(super) const WINDOW: usize = 256;
 /// Samples that it looks at: three windows.
 const SPAN: usize = 3 * WINDOW;
-const TRANSFORM: usize = 1_024;
-const SPECTRUM: usize = TRANSFORM / 2 + 1;
+/// Complex numbers of the transform: twice as many samples, of which the last are silence.
+const TRANSFORM: usize = 512;
 const TREBLE: f32 = 0.97;
 const BANDS: usize = 40;
 /// Moments that the convolutions see, and taps of each.
@@ -67,29 +67,32 @@ impl Network {
     pub(super) fn hear(&mut self, window: &[i16; WINDOW]) -> f32 {
         widest(
             #[inline(always)]
-            || self.judge(window),
+            |width| self.judge(width, window),
         )
     }
 
     #[inline(always)]
-    fn judge(&mut self, window: &[i16; WINDOW]) -> f32 {
+    fn judge(&mut self, width: Width, window: &[i16; WINDOW]) -> f32 {
         self.heard.copy_within(WINDOW.., 0);
         self.heard[SPAN + 1 - WINDOW..].copy_from_slice(window);
         self.features.copy_within(1.., 0);
         self.features[TAPS - 1] = self.fixed.bands(&self.heard);
         let inputs = self.fixed.convolve(&self.features);
         let [first, second] = &mut self.cells;
-        recur(&inputs, first, &self.fixed.first);
-        recur(first, second, &self.fixed.second);
+        recur(width, &inputs, first, &self.fixed.first);
+        recur(width, first, second, &self.fixed.second);
         let [of_first, of_second] = &self.fixed.output;
-        let sum = sum(first, of_first).wrapping_add(sum(second, of_second));
+        let sum =
+            width.sum_of_products(first, of_first).wrapping_add(width.sum_of_products(second, of_second));
         1.0 / (1.0 + (-(sum as f32 / (1 << 24) as f32)).exp())
     }
 }
 
 /// All that never changes, made once.
 struct Fixed {
-    transform: Arc<dyn RealToComplex<f32>>,
+    transform: Arc<dyn Fft<f32>>,
+    /// By which the transform's two halves are turned towards one another, the cosines and then the sines.
+    turns: [[f32; TRANSFORM / 2]; 2],
     hann: [f32; SPAN],
     /// Of each band where it begins, and its weights, in rows.
     slopes: Vec<(usize, Vec<[f32; ROW]>)>,
@@ -102,9 +105,27 @@ struct Fixed {
     middle: Layer,
     middle_bias: Channels,
     last: Layer,
-    first: [[i16; INPUTS]; 2 * CELLS],
-    second: [[i16; CELLS]; 2 * CELLS],
+    first: Weights,
+    second: Weights,
     output: [[i16; CELLS]; 2],
+}
+
+/// Of a recurrent layer, once for its cells' values and once for their gates: by pairs of what goes in, those of all cells, two neighbours each.
+type Weights = [Vec<[[i16; PAIRS]; CELLS * 2 / PAIRS]>; 2];
+
+fn by_pairs<const IN: usize>(by_cell: &[[i16; IN]; 2 * CELLS]) -> Weights {
+    let [values, gates] = [&by_cell[..CELLS], &by_cell[CELLS..]].map(|by_cell| {
+        let pairs = (0..IN / 2).map(|pair| {
+            std::array::from_fn(|row| {
+                std::array::from_fn(|place| {
+                    let cell = (row * PAIRS + place) / 2;
+                    by_cell[cell][2 * pair + place % 2]
+                })
+            })
+        });
+        pairs.collect()
+    });
+    [values, gates]
 }
 
 /// A convolution along the bands, channel by channel, and the channels' mixture.
@@ -128,14 +149,19 @@ impl Fixed {
         let bias = rest.floats();
         let (middle, middle_bias) = (Layer::read(&mut rest), rest.floats());
         let last = Layer::read(&mut rest);
-        let first = std::array::from_fn(|_| rest.shorts());
-        let second = std::array::from_fn(|_| rest.shorts());
+        let first = by_pairs(&std::array::from_fn(|_| rest.shorts::<INPUTS>()));
+        let second = by_pairs(&std::array::from_fn(|_| rest.shorts::<CELLS>()));
         let output = std::array::from_fn(|_| rest.shorts());
-        let transform = RealFftPlanner::new().plan_fft_forward(TRANSFORM);
+        let transform = FftPlanner::new().plan_fft_forward(TRANSFORM);
         // Which way it goes depends on the processor. Better to learn it here than in a tick.
-        assert!(transform.get_scratch_len() <= TRANSFORM && rest.0.is_empty());
+        assert!(transform.get_inplace_scratch_len() <= TRANSFORM && rest.0.is_empty());
+        let turn = |k: usize| std::f64::consts::PI * k as f64 / TRANSFORM as f64;
         Fixed {
             transform,
+            turns: [
+                std::array::from_fn(|k| turn(k).cos() as f32),
+                std::array::from_fn(|k| -turn(k).sin() as f32),
+            ],
             hann: std::array::from_fn(|n| {
                 let turn = std::f64::consts::TAU * n as f64 / SPAN as f64;
                 (0.5 - 0.5 * turn.cos()) as f32
@@ -158,20 +184,18 @@ impl Fixed {
     /// The logarithms of the bands' energies, brought to one size.
     #[inline(always)]
     fn bands(&self, heard: &[i16; SPAN + 1]) -> [f32; BANDS] {
-        let mut part = [0.0f32; TRANSFORM];
+        let mut part = [0.0f32; SPAN];
         for (((out, before), now), hann) in part.iter_mut().zip(heard).zip(&heard[1..]).zip(&self.hann) {
             *out = (f32::from(*now) - TREBLE * f32::from(*before)) * hann;
         }
-        let mut spectrum = [Complex::default(); SPECTRUM];
-        let mut scratch = [Complex::default(); TRANSFORM];
-        let scratch = &mut scratch[..self.transform.get_scratch_len()];
-        let done = self.transform.process_with_scratch(&mut part, &mut spectrum, scratch);
-        debug_assert!(done.is_ok(), "the lengths are those that were planned");
-        // Where the spectrum ends there is room for the last row.
-        let mut power = [0.0f32; SPECTRUM];
-        for (power, value) in power.iter_mut().zip(&spectrum) {
-            *power = (value.re * value.re + value.im * value.im) * (1.0 / (1u32 << 30) as f32);
+        let mut spectrum = [Complex::default(); TRANSFORM];
+        for (value, [re, im]) in spectrum.iter_mut().zip(part.as_chunks().0) {
+            *value = Complex::new(*re, *im);
         }
+        let mut scratch = [Complex::default(); TRANSFORM];
+        let scratch = &mut scratch[..self.transform.get_inplace_scratch_len()];
+        self.transform.process_with_scratch(&mut spectrum, scratch);
+        let power = self.power(&spectrum);
         let mut bands = [0.0f32; BANDS];
         for (band, (start, rows)) in bands.iter_mut().zip(&self.slopes) {
             let mut lanes = [0.0f32; ROW];
@@ -180,7 +204,11 @@ impl Fixed {
                     lanes[lane] += row[lane] * power[lane];
                 }
             }
-            *band = (lanes.iter().sum::<f32>() + 1e-20).ln();
+            let [a, b, c, d, e, f, g, h] = lanes;
+            *band = ((a + e) + (b + f)) + ((c + g) + (d + h)) + 1e-20;
+        }
+        for band in &mut bands {
+            *band = ln(*band);
         }
         let squares: f32 = bands.iter().map(|band| band * band).sum();
         let size = (squares / BANDS as f32).sqrt().recip();
@@ -190,13 +218,38 @@ impl Fixed {
         bands
     }
 
+    /// The power of 1,024 real samples at each frequency but the highest, of the transform of 512 complex numbers into which they were put two by two: that of
+    /// the even ones and that of the odd ones are what is even and what is odd in it. The constant part is left out.
+    #[inline(always)]
+    fn power(&self, spectrum: &[Complex<f32>; TRANSFORM]) -> [f32; TRANSFORM] {
+        const HALF: usize = TRANSFORM / 2;
+        const SCALE: f32 = 1.0 / (1u32 << 30) as f32;
+        let mut power = [0.0; TRANSFORM];
+        let [cosines, sines] = &self.turns;
+        let (low, high) = power.split_at_mut(HALF);
+        for k in 1..HALF {
+            let (a, b) = (spectrum[k], spectrum[TRANSFORM - k]);
+            let (even_re, even_im) = (0.5 * (a.re + b.re), 0.5 * (a.im - b.im));
+            let (odd_re, odd_im) = (0.5 * (a.im + b.im), 0.5 * (b.re - a.re));
+            let re = cosines[k] * odd_re - sines[k] * odd_im;
+            let im = cosines[k] * odd_im + sines[k] * odd_re;
+            low[k] = square(even_re + re, even_im + im) * SCALE;
+            high[HALF - k] = square(even_re - re, even_im - im) * SCALE;
+        }
+        high[0] = square(spectrum[HALF].re, spectrum[HALF].im) * SCALE;
+        power
+    }
+
     #[inline(always)]
     fn convolve(&self, features: &[[f32; BANDS]; TAPS]) -> [i16; INPUTS] {
-        let mut sums = [0.0f32; BANDS - 2];
-        for (features, kernel) in features.iter().zip(self.kernel.chunks_exact(TAPS)) {
-            for (tap, weight) in kernel.iter().enumerate() {
-                for (sum, feature) in sums.iter_mut().zip(&features[tap..]) {
-                    *sum += feature * weight;
+        // The last two are of no use; they are made because forty go in whole rows.
+        let mut sums = [0.0f32; BANDS];
+        for (features, kernel) in features.iter().zip(self.kernel.as_chunks::<TAPS>().0) {
+            let mut padded = [0.0; BANDS + ROW];
+            padded[..BANDS].copy_from_slice(features);
+            for tap in 0..TAPS {
+                for lane in 0..BANDS {
+                    sums[lane] += padded[tap + lane] * kernel[tap];
                 }
             }
         }
@@ -261,25 +314,43 @@ impl Layer {
     }
 }
 
-/// One layer of minimal gated units. Numbers are parts of 32,768, weights of 512, so that sums are parts of 16,777,216.
+/// One layer of minimal gated units, `IN` to [`CELLS`]. Numbers are parts of 32,768, weights of 512, so that sums are parts of 16,777,216.
 #[inline(always)]
-fn recur<const IN: usize>(from: &[i16; IN], cells: &mut [i16; CELLS], weights: &[[i16; IN]; 2 * CELLS]) {
-    let mut sums = [0i32; 2 * CELLS];
-    for (out, weights) in sums.iter_mut().zip(weights) {
-        *out = sum(from, weights);
-    }
-    let (values, gates) = sums.split_at(CELLS);
-    for ((cell, value), gate) in cells.iter_mut().zip(values).zip(gates) {
+fn recur<const IN: usize>(
+    width: Width,
+    from: &[i16; IN],
+    cells: &mut [i16; CELLS],
+    [values, gates]: &Weights,
+) {
+    // The weights are such that no sum wraps.
+    let pairs = from.as_chunks().0;
+    let (values, gates) = (width.sums_of_pairs(pairs, values), width.sums_of_pairs(pairs, gates));
+    for ((cell, value), gate) in cells.iter_mut().zip(values.as_flattened()).zip(gates.as_flattened()) {
         let gate = i64::from(gate.wrapping_mul(4)).clamp(0, ONE);
         let mixed = (ONE - gate) * (i64::from(*cell) << 9) + gate * i64::from(*value);
-        *cell = (mixed >> 33).clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16;
+        // In two steps, as the upper half of many at a time is quickly had.
+        let mixed = (mixed >> 32) as i32 >> 1;
+        *cell = mixed.clamp(i16::MIN.into(), i16::MAX.into()) as i16;
     }
 }
 
-/// Sum of the products. The weights are such that it has room; nothing is checked, for then it would be done one by one.
 #[inline(always)]
-fn sum<const N: usize>(a: &[i16; N], b: &[i16; N]) -> i32 {
-    a.iter().zip(b).fold(0, |sum: i32, (a, b)| sum.wrapping_add(i32::from(*a).wrapping_mul(i32::from(*b))))
+fn square(re: f32, im: f32) -> f32 {
+    re * re + im * im
+}
+
+/// The natural logarithm of a normal number above zero, to some 10⁻⁷ of it, many at a time: by the exponent, and the series of the hyperbolic tangent's inverse
+/// for what is left, √½ to √2.
+#[inline(always)]
+fn ln(value: f32) -> f32 {
+    const ROOT: u32 = 0x3f35_04f3;
+    let above = value.to_bits().wrapping_sub(ROOT);
+    let exponent = (above as i32 >> 23) as f32;
+    let left = f32::from_bits((above & 0x7f_ffff).wrapping_add(ROOT));
+    let part = (left - 1.0) / (left + 1.0);
+    let square = part * part;
+    let series = 1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square * (1.0 / 7.0)));
+    exponent * std::f32::consts::LN_2 + 2.0 * part * series
 }
 
 /// As one instruction does it, which `f32::max` is not: it asks for numbers that are none.
@@ -368,6 +439,16 @@ mod tests {
         let line: Vec<i16> =
             narrow.iter().map(|&sample| g711::decode_ulaw(g711::encode_ulaw(sample))).collect();
         resample::convert(&line, 8_000, 16_000)
+    }
+
+    #[test]
+    fn the_logarithm_is_one() {
+        let values = (0..4_000).map(|n| 1e-20f32 * 1.05f32.powi(n % 1_800) * (1.0 + n as f32 / 4_000.0));
+        for value in values.chain([1e-20, 0.5, 1.0, 2.0, std::f32::consts::SQRT_2]) {
+            let exact = f64::from(value).ln();
+            let apart = (f64::from(ln(value)) - exact).abs();
+            assert!(apart < 3e-7 * exact.abs().max(1.0), "{value}: {}, not {exact}", ln(value));
+        }
     }
 
     #[test]
