@@ -17,7 +17,7 @@ mod products;
 use crate::LINE_FRAME;
 use crate::rate::{Rate, Sound};
 use crate::resample::round;
-use crate::widest::widest;
+use crate::widest::{Width, dot, widest};
 use products::Transforms;
 
 /// Samples of one tick at 4 kHz.
@@ -30,6 +30,10 @@ const LONGEST: usize = 24 * TICK;
 const ORDER: usize = 8;
 const HEARD: usize = WINDOW + ORDER;
 const SENT: usize = HEARD + LONGEST;
+/// Places that share the energy by which their products are judged; and how many such there are at all delays and around one, with one beyond the end.
+const GROUP: usize = 4;
+const GROUPS: usize = (LONGEST + WINDOW) / GROUP + 1;
+const GROUPS_AROUND: usize = (4 * BESIDE + WINDOW) / GROUP + 1;
 /// Room for so many ticks more.
 const SPARE: usize = 16 * TICK;
 /// Samples beside the peak that belong to it: 2 ms.
@@ -43,12 +47,11 @@ const HINT: f32 = 0.08;
 const ABOVE: f32 = 2.5;
 /// For so many ticks a path counts as known: 2 s of voice.
 const MEMORY: u32 = 100;
-/// After so many searches without a find it is somebody's voice, and one search in so many does: most of what a tick takes while both speak.
+/// Of the first frames of a voice one in so many is searched. After so many frames without a find it is somebody's voice, and one in so many more does: these searches are
+/// most of what a tick takes while both speak.
+const AT_FIRST: u32 = 2;
 const SURE: u32 = 8;
-const NOW_AND_THEN: u32 = 4;
-/// After two seconds of it, half as many.
-const LONG: u32 = 100;
-const SELDOM: u32 = 8;
+const NOW_AND_THEN: u32 = 8;
 /// A voice is another one after so many ticks without.
 const NEW: u32 = 10;
 /// Energy of a window below which nothing was sent: about −66 dBFS.
@@ -107,11 +110,16 @@ impl Echo {
             self.sent.copy_within(SPARE + TICK.., 0);
             self.end = SENT - TICK;
         }
-        let mut fresh = [0.0; TICK];
-        self.halve_sent.push(pcm, &mut fresh);
-        for (sent, fresh) in self.sent[self.end..].iter_mut().zip(&fresh) {
-            *sent = round(*fresh);
-        }
+        widest(
+            #[inline(always)]
+            |_| {
+                let mut fresh = [0.0; TICK];
+                self.halve_sent.push(pcm, &mut fresh);
+                for (sent, fresh) in self.sent[self.end..].iter_mut().zip(&fresh) {
+                    *sent = round(*fresh);
+                }
+            },
+        );
         self.end += TICK;
     }
 
@@ -119,28 +127,27 @@ impl Echo {
     pub(crate) fn heard(&mut self, pcm: &Sound) {
         self.unasked = self.unasked.saturating_add(1);
         self.heard.copy_within(TICK.., 0);
-        self.halve_heard.push(pcm, &mut self.heard[HEARD - TICK..]);
+        widest(
+            #[inline(always)]
+            |_| self.halve_heard.push(pcm, &mut self.heard[HEARD - TICK..]),
+        );
     }
 
     /// Whether what was heard last is what was sent before. Worth asking only where it sounds like voice.
     pub(crate) fn explains(&mut self) -> bool {
         widest(
             #[inline(always)]
-            |_| self.search(),
+            |width| self.search(width),
         )
     }
 
     #[inline(always)]
-    fn search(&mut self) -> bool {
+    fn search(&mut self, width: Width) -> bool {
         let is_new = std::mem::take(&mut self.unasked) > NEW;
         if is_new {
             self.misses = 0;
         }
-        let every = match self.misses {
-            ..SURE => 1,
-            SURE..LONG => NOW_AND_THEN,
-            LONG.. => SELDOM,
-        };
+        let every = if self.misses < SURE { AT_FIRST } else { NOW_AND_THEN };
         let is_left_out = !self.misses.is_multiple_of(every);
         if self.sounding == 0 {
             return false;
@@ -149,16 +156,16 @@ impl Echo {
             self.misses = self.misses.saturating_add(1);
             return false;
         }
-        let filter = predictor(&self.heard);
+        let filter = predictor(width, &self.heard);
         let mut heard = [0.0; WINDOW];
         whiten(&filter, &self.heard, &mut heard);
-        let energy = energy(&heard);
+        let energy = width.dot(&heard, &heard);
         if energy <= 0.0 {
             return false;
         }
         let mut least = UNKNOWN;
         if let Some(path) = self.path {
-            let found = self.search_around(path.delay, &filter, &heard, energy);
+            let found = self.search_around(width, path.delay, &filter, &heard, energy);
             if found.explained >= CERTAIN {
                 self.found(found.delay);
                 return true;
@@ -172,7 +179,7 @@ impl Echo {
                 least = CERTAIN;
             }
         }
-        let found = (!is_left_out).then(|| self.search_all(&filter, &heard, energy));
+        let found = if is_left_out { None } else { Some(self.search_all(&filter, &heard, energy)) };
         let echo = found.filter(|found| found.explained >= least);
         let is_echo = echo.is_some();
         self.misses = if is_echo { 0 } else { self.misses.saturating_add(1) };
@@ -202,34 +209,44 @@ impl Echo {
 
     /// What of it the echo would be.
     fn expected(&self, path: Path) -> f32 {
-        let window = self.window(path.delay);
         // A tick's worth around its end, for the path is spread and its delay drifts by some samples.
-        let end = window.len();
-        energy(&window[end - TICK..]).max(energy(&window[end - 2 * TICK..end - TICK]) / 4.0) * path.gain
+        let mut sent = [0.0; 2 * TICK];
+        self.copy(self.end - path.delay - sent.len(), &mut sent);
+        let (before, now) = sent.split_at(TICK);
+        energy(now).max(energy(before) / 4.0) * path.gain
     }
 
     fn window(&self, delay: usize) -> [f32; WINDOW] {
         let mut window = [0.0; WINDOW];
-        for (sample, sent) in window.iter_mut().zip(&self.sent[self.end - delay - WINDOW..]) {
+        self.copy(self.end - delay - WINDOW, &mut window);
+        window
+    }
+
+    /// What was sent, from a place on. All of it first, and only then is it looked at: what has just been written can only be read again in the same pieces.
+    #[inline(always)]
+    fn copy(&self, from: usize, to: &mut [f32]) {
+        for (sample, sent) in to.iter_mut().zip(&self.sent[from..]) {
             *sample = f32::from(*sent);
         }
-        window
     }
 
     /// The delay at which what was sent explains the most of `heard`.
     #[inline(always)]
     fn search_all(&self, filter: &[f32; ORDER], heard: &[f32; WINDOW], energy_heard: f32) -> Found {
+        let mut sent = [0.0; SENT];
+        self.copy(self.end - SENT, &mut sent);
         let mut white = [0.0; LONGEST + WINDOW];
-        whiten(filter, &self.sent[self.end - SENT..self.end], &mut white);
+        whiten(filter, &sent, &mut white);
         let mut shares = [0.0; LONGEST + 1];
         self.transforms.products(heard, &white, &mut shares);
-        explained::<{ LONGEST + WINDOW }>(&white, energy_heard, &mut shares, LONGEST)
+        explained::<GROUPS>(&white, energy_heard, &mut shares, LONGEST)
     }
 
     /// The same for delays within 4 ms of one.
     #[inline(always)]
     fn search_around(
         &self,
+        width: Width,
         delay: usize,
         filter: &[f32; ORDER],
         heard: &[f32; WINDOW],
@@ -239,60 +256,73 @@ impl Echo {
         let to = (delay + 2 * BESIDE).min(LONGEST);
         let mut white = [0.0; 4 * BESIDE + WINDOW];
         let white = &mut white[..to - from + WINDOW];
-        let end = self.end - from;
-        whiten(filter, &self.sent[end - white.len() - ORDER..end], white);
+        let mut sent = [0.0; 4 * BESIDE + HEARD];
+        let sent = &mut sent[..white.len() + ORDER];
+        self.copy(self.end - from - sent.len(), sent);
+        whiten(filter, sent, white);
         let mut shares = [0.0; 4 * BESIDE + 1];
         let shares = &mut shares[..=to - from];
         for (share, window) in shares.iter_mut().zip(white.windows(WINDOW)) {
-            *share = dot(heard, window);
+            *share = width.dot(heard, window);
         }
-        explained::<{ 4 * BESIDE + WINDOW }>(white, energy_heard, shares, to)
+        explained::<GROUPS_AROUND>(white, energy_heard, shares, to)
     }
 }
 
 /// Makes of the products of what was heard with what was sent (white) the shares that it explains, place by place, and finds the most of them. The
-/// first place is the longest delay. `MOST`: samples for which there is to be room.
+/// first place is the longest delay.
 #[inline(always)]
-fn explained<const MOST: usize>(
+fn explained<const GROUPS: usize>(
     white: &[f32],
     energy_heard: f32,
     products: &mut [f32],
     longest: usize,
 ) -> Found {
-    let mut energies = [0.0; MOST];
-    let energies = &mut energies[..white.len()];
-    slide::<MOST>(white, energies);
-    for (share, energy) in products.iter_mut().zip(&*energies) {
+    let mut weights = energies::<GROUPS>(white);
+    for weight in &mut weights {
         // Silence explains nothing, and dividing by it explains everything. Dividing comes first, so that there is no branch.
-        let explained = *share * *share / (energy.max(1.0) * energy_heard);
-        *share = if *energy > SOUND / 64.0 { explained } else { 0.0 };
+        let one_of = 1.0 / (weight.max(1.0) * energy_heard);
+        *weight = if *weight > SOUND / 64.0 { one_of } else { 0.0 };
+    }
+    let (fours, last) = products.as_chunks_mut::<GROUP>();
+    for (four, weight) in fours.iter_mut().zip(&weights) {
+        for share in four {
+            *share = *share * *share * weight;
+        }
+    }
+    for share in last {
+        *share = *share * *share * weights[fours.len()];
     }
     let shares = products;
     let most = largest(shares);
-    let place = shares.iter().position(|share| *share >= most).unwrap_or(0);
+    let place = first_of(shares, most);
     let around = &shares[place.saturating_sub(BESIDE)..=(place + BESIDE).min(shares.len() - 1)];
     // What chance alone would explain is taken off.
     let chance = around.len() as f32 / WINDOW as f32;
     Found { delay: longest - place, explained: around.iter().sum::<f32>() - chance }
 }
 
-/// The energy of each window, by its beginning. Not each from the one before, for that would be a chain in which every sum waits for the last; but
-/// those of 4 samples give those of 16, and so on.
+/// The energy of the windows that begin in each group of places: of all that they have together, which is a group more than each has, and never less. Not each from the
+/// one before, for that would be a chain in which every sum waits for the last; but those of 4 samples give those of 16, and so on.
 #[inline(always)]
-fn slide<const MOST: usize>(white: &[f32], energies: &mut [f32]) {
-    const { assert!(WINDOW == 256 + 64) };
-    let mut room = [0.0; MOST];
-    let room = &mut room[..white.len()];
-    for (energy, sample) in energies.iter_mut().zip(white) {
-        *energy = sample * sample;
+fn energies<const GROUPS: usize>(white: &[f32]) -> [f32; GROUPS] {
+    const { assert!(WINDOW == 256 + 64 && GROUP == 4) };
+    let (mut of_4, mut of_16, mut of_64, mut all) =
+        ([0.0; GROUPS], [0.0; GROUPS], [0.0; GROUPS], [0.0; GROUPS]);
+    let (groups, last) = white.as_chunks::<GROUP>();
+    for (sum, [a, b, c, d]) in of_4.iter_mut().zip(groups) {
+        *sum = (a * a + b * b) + (c * c + d * d);
     }
-    fours(energies, 1, room);
-    fours(room, 4, energies);
-    fours(energies, 16, room);
-    fours(room, 64, energies);
-    for (energy, rest) in energies.iter_mut().zip(&room[256..]) {
-        *energy += rest;
+    if let Some(sum) = of_4.get_mut(groups.len()) {
+        *sum = last.iter().map(|sample| sample * sample).sum();
     }
+    fours(&of_4, 1, &mut of_16);
+    fours(&of_16, 4, &mut of_64);
+    fours(&of_64, 16, &mut all);
+    for ((all, rest), beyond) in all.iter_mut().zip(&of_64[256 / GROUP..]).zip(&of_4[WINDOW / GROUP..]) {
+        *all += rest + beyond;
+    }
+    all
 }
 
 /// Of numbers that are not below zero.
@@ -307,6 +337,17 @@ fn largest(values: &[f32]) -> f32 {
         }
     }
     rest.chain(&lanes).fold(0.0, |most, &value| if value > most { value } else { most })
+}
+
+/// Where the first of them stands that is as large; where none is, the last.
+#[inline(always)]
+fn first_of(values: &[f32], most: f32) -> usize {
+    // By rows, as a whole row is compared at once.
+    const ROW: usize = 16;
+    let has = |row: &&[f32]| row.iter().fold(false, |has, value| has | (*value >= most));
+    let before = values.chunks(ROW).take_while(|row| !has(row)).count() * ROW;
+    let within = values.iter().skip(before).position(|value| *value >= most).unwrap_or(0);
+    (before + within).min(values.len() - 1)
 }
 
 /// Sums of four that stand so far apart.
@@ -325,10 +366,10 @@ struct Found {
 
 /// The linear prediction of `pcm` from its own past (autocorrelation, Levinson and Durbin).
 #[inline(always)]
-fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
+fn predictor(width: Width, pcm: &[f32; HEARD]) -> [f32; ORDER] {
     let mut correlation = [0.0f32; ORDER + 1];
     for (lag, value) in correlation.iter_mut().enumerate() {
-        *value = dot(&pcm[lag..], &pcm[..HEARD - lag]);
+        *value = width.dot(&pcm[lag..], &pcm[..HEARD - lag]);
     }
     // A little white noise, 30 dB below: what is far under the loud parts of the spectrum is not blown up.
     let mut left = correlation[0] * 1.001 + 1.0;
@@ -351,19 +392,15 @@ fn predictor(pcm: &[f32; HEARD]) -> [f32; ORDER] {
 
 /// What the prediction does not foresee of `pcm[ORDER..]`.
 #[inline(always)]
-fn whiten<T: Copy + Into<f32>>(filter: &[f32; ORDER], pcm: &[T], out: &mut [f32]) {
+fn whiten(filter: &[f32; ORDER], pcm: &[f32], out: &mut [f32]) {
     const ROW: usize = 16;
     let (mut rows, mut windows) = (out.chunks_exact_mut(ROW), pcm.windows(ORDER + ROW).step_by(ROW));
     for (row, window) in rows.by_ref().zip(windows.by_ref()) {
         // A term for all of a row, then the next: sixteen sums that do not wait for one another.
-        let mut samples = [0.0f32; ORDER + ROW];
-        for (sample, value) in samples.iter_mut().zip(window) {
-            *sample = (*value).into();
-        }
         let mut left = [0.0f32; ROW];
-        left.copy_from_slice(&samples[ORDER..]);
+        left.copy_from_slice(&window[ORDER..]);
         for (index, value) in filter.iter().enumerate() {
-            let past = &samples[ORDER - 1 - index..ORDER - 1 - index + ROW];
+            let past = &window[ORDER - 1 - index..ORDER - 1 - index + ROW];
             for lane in 0..ROW {
                 left[lane] -= value * past[lane];
             }
@@ -373,29 +410,13 @@ fn whiten<T: Copy + Into<f32>>(filter: &[f32; ORDER], pcm: &[T], out: &mut [f32]
     let rest = rows.into_remainder();
     let start = pcm.len() - rest.len() - ORDER;
     for (out, window) in rest.iter_mut().zip(pcm[start..].windows(ORDER + 1)) {
-        let foreseen: f32 =
-            filter.iter().zip(window[..ORDER].iter().rev()).map(|(a, b)| a * (*b).into()).sum();
-        *out = window[ORDER].into() - foreseen;
+        let foreseen: f32 = filter.iter().zip(window[..ORDER].iter().rev()).map(|(a, b)| a * b).sum();
+        *out = window[ORDER] - foreseen;
     }
 }
 
-#[inline(always)]
 fn energy(pcm: &[f32]) -> f32 {
     dot(pcm, pcm)
-}
-
-/// In sixteen sums that do not wait for one another.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let (a, b) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in a.zip(b) {
-        for lane in 0..16 {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    lanes.iter().sum::<f32>() + rest
 }
 
 /// The past of a half-band filter of seven taps.
@@ -409,6 +430,7 @@ struct Halve {
 }
 
 impl Halve {
+    #[inline(always)]
     fn push(&mut self, pcm: &Sound, out: &mut [f32]) {
         let mut line = [0.0f32; LINE_FRAME + PAST];
         match pcm.rate() {
@@ -430,6 +452,7 @@ impl Halve {
 }
 
 /// Halves the rate of `line[PAST..]`; what comes before it is put in, and what will come before the next is kept.
+#[inline(always)]
 fn halve(line: &mut [f32], before: &mut [f32; PAST], out: &mut [f32]) {
     line[..PAST].copy_from_slice(before);
     before.copy_from_slice(&line[line.len() - PAST..]);

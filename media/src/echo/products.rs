@@ -6,8 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use realfft::num_complex::Complex;
-use realfft::{RealFftPlanner, RealToComplex};
+use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
 use super::{LONGEST, WINDOW};
@@ -16,15 +15,11 @@ use super::{LONGEST, WINDOW};
 const STEP: usize = LONGEST / 2;
 /// Samples of a part: 1,280 = 2⁸ · 5, which transforms well.
 const PART: usize = STEP + WINDOW;
-const SPECTRUM: usize = PART / 2 + 1;
-/// Room for what a transform puts aside: it asks for as much at most.
-const SCRATCH: usize = PART;
 
-type Scratch = [Complex<f32>; SCRATCH];
+type Part = [Complex<f32>; PART];
 
 /// Made once; all calls share it.
 pub(super) struct Transforms {
-    short: Arc<dyn RealToComplex<f32>>,
     forward: Arc<dyn Fft<f32>>,
     inverse: Arc<dyn Fft<f32>>,
 }
@@ -33,46 +28,39 @@ impl Transforms {
     pub(super) fn get() -> &'static Transforms {
         static TRANSFORMS: OnceLock<Transforms> = OnceLock::new();
         TRANSFORMS.get_or_init(|| {
-            let short = RealFftPlanner::new().plan_fft_forward(PART);
             let mut planner = FftPlanner::new();
             let (forward, inverse) = (planner.plan_fft_forward(PART), planner.plan_fft_inverse(PART));
             // Which way it goes depends on the processor; no way asks for more. Better to learn it here than in a tick.
-            let asked = [
-                short.get_scratch_len(),
-                forward.get_inplace_scratch_len(),
-                inverse.get_inplace_scratch_len(),
-            ];
-            assert!(asked.into_iter().all(|asked| asked <= SCRATCH));
-            Transforms { short, forward, inverse }
+            assert!(forward.get_inplace_scratch_len().max(inverse.get_inplace_scratch_len()) <= PART);
+            Transforms { forward, inverse }
         })
     }
 
     /// Sums of the products of `short` with what stands at each place of `long`. Needs some 30 kilobytes of stack, and allocates nothing.
+    #[inline(always)]
     pub(super) fn products(
         &self,
         short: &[f32; WINDOW],
         long: &[f32; LONGEST + WINDOW],
         out: &mut [f32; LONGEST + 1],
     ) {
-        let mut scratch = [Complex::default(); SCRATCH];
-        let short = self.spectrum(short, &mut scratch);
+        let mut scratch = [Complex::default(); PART];
+        let mut spectrum = [Complex::default(); PART];
+        for (value, short) in spectrum.iter_mut().zip(short) {
+            // Less the length by which a transform and its inverse multiply.
+            value.re = short / PART as f32;
+        }
+        transform(&*self.forward, &mut spectrum, &mut scratch);
         let mut both = [Complex::default(); PART];
         for ((value, re), im) in both.iter_mut().zip(long).zip(&long[STEP..]) {
             *value = Complex::new(*re, *im);
         }
-        let asked = self.forward.get_inplace_scratch_len();
-        self.forward.process_with_scratch(&mut both, &mut scratch[..asked]);
-        // The sum runs along with the long piece, and not against it: so it is the conjugate of the short one's spectrum, of which the second half
-        // mirrors the first.
-        let (low, high) = both.split_at_mut(SPECTRUM);
-        for (value, short) in low.iter_mut().zip(&short) {
+        transform(&*self.forward, &mut both, &mut scratch);
+        // The sum runs along with the long piece, and not against it: so it is the conjugate of the short one's spectrum.
+        for (value, short) in both.iter_mut().zip(&spectrum) {
             *value *= short.conj();
         }
-        for (value, short) in high.iter_mut().rev().zip(&short[1..]) {
-            *value *= short;
-        }
-        let asked = self.inverse.get_inplace_scratch_len();
-        self.inverse.process_with_scratch(&mut both, &mut scratch[..asked]);
+        transform(&*self.inverse, &mut both, &mut scratch);
         for (out, value) in out.iter_mut().zip(&both[..=STEP]) {
             *out = value.re;
         }
@@ -80,19 +68,10 @@ impl Transforms {
             *out = value.im;
         }
     }
+}
 
-    /// Of the short piece, less the length by which a transform and its inverse multiply.
-    fn spectrum(&self, short: &[f32; WINDOW], scratch: &mut Scratch) -> [Complex<f32>; SPECTRUM] {
-        let mut part = [0.0; PART];
-        for (part, short) in part.iter_mut().zip(short) {
-            *part = short / PART as f32;
-        }
-        let mut spectrum = [Complex::default(); SPECTRUM];
-        let asked = self.short.get_scratch_len();
-        let done = self.short.process_with_scratch(&mut part, &mut spectrum, &mut scratch[..asked]);
-        debug_assert!(done.is_ok(), "the lengths are those that were planned");
-        spectrum
-    }
+fn transform(by: &dyn Fft<f32>, part: &mut Part, scratch: &mut Part) {
+    by.process_with_scratch(part, &mut scratch[..by.get_inplace_scratch_len()]);
 }
 
 #[cfg(test)]
