@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use models::fake::FakeTranscriber;
 use models::local::{Local, LocalConfig, Supervisors};
@@ -224,7 +225,9 @@ async fn the_real_model_writes_a_report_that_can_be_used() {
     let script = format!("listen\nplay {}\nlisten 40s\nhangup", prompt("check-number-dial-again").display());
     Caller::new().await.call(&world, NUMBER, &script).await;
     let (call, _) = world.until_ended().await;
-    world.named("call.report.ready").await;
+    // The brain may take 180 s for each of two answers.
+    let name = "call.report.ready";
+    world.event_within(Duration::from_secs(360), name, |event| event.kind.name() == name).await;
     let report = world.call(&call.id).await.report.unwrap();
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
     assert_eq!(report.status, ReportStatus::Ready, "{:?}", report.reason);

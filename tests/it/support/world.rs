@@ -147,11 +147,21 @@ impl World {
 
     /// The first event that fits, of those seen so far or still to come.
     pub(crate) async fn event(&mut self, what: &str, fits: impl Fn(&Event) -> bool) -> Event {
+        self.event_within(PATIENCE, what, fits).await
+    }
+
+    /// The same for what a real engine thinks about, while other tests have theirs think.
+    pub(crate) async fn event_within(
+        &mut self,
+        patience: Duration,
+        what: &str,
+        fits: impl Fn(&Event) -> bool,
+    ) -> Event {
         if let Some(event) = self.seen.iter().find(|event| fits(event)) {
             return event.clone();
         }
         loop {
-            let event = timeout(PATIENCE, self.events.recv()).await;
+            let event = timeout(patience, self.events.recv()).await;
             let event = event.unwrap_or_else(|_| panic!("no {what} came; seen: {:#?}", self.seen)).unwrap();
             self.seen.push(event.clone());
             if fits(&event) {
