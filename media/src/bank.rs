@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::resample::bessel;
+use crate::resample::kaiser;
 use crate::widest::{Width, widest};
 
 /// Taps of each filter.
@@ -78,8 +78,7 @@ fn taps(position: f64, band: f64) -> [i16; TAPS] {
         let offset = index as f64 - (TAPS / 2 - 1) as f64 - position;
         let x = std::f64::consts::PI * band * offset;
         let sinc = if x.abs() < 1e-9 { 1.0 } else { x.sin() / x };
-        let from_middle = 2.0 * offset / TAPS as f64;
-        *tap = sinc * bessel(BETA * (1.0 - from_middle * from_middle).max(0.0).sqrt());
+        *tap = sinc * kaiser(BETA, 2.0 * offset / TAPS as f64);
     }
     let sum: f64 = taps.iter().sum();
     let mut taps = taps.map(|tap: f64| (tap / sum * f64::from(ONE)).round() as i16);

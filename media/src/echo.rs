@@ -179,6 +179,7 @@ impl Echo {
                 least = CERTAIN;
             }
         }
+        // Not by `then`: what is in a closure that is called is compiled without AVX2.
         let found = if is_left_out { None } else { Some(self.search_all(&filter, &heard, energy)) };
         let echo = found.filter(|found| found.explained >= least);
         let is_echo = echo.is_some();

@@ -159,17 +159,20 @@ fn half_band() -> &'static [f32; 2 * SIDE] {
         for (index, tap) in taps.iter_mut().enumerate() {
             let offset = index as f64 - (length - 1.0) / 2.0;
             let x = std::f64::consts::PI * offset;
-            let window =
-                bessel(BETA * (1.0 - (2.0 * offset / length).powi(2)).max(0.0).sqrt()) / bessel(BETA);
-            *tap = x.sin() / x * window;
+            *tap = x.sin() / x * kaiser(BETA, 2.0 * offset / length);
         }
         let sum: f64 = taps.iter().sum();
         taps.map(|tap| (tap / sum) as f32)
     })
 }
 
-/// The modified Bessel function I₀, of which the Kaiser window is made.
-pub(crate) fn bessel(x: f64) -> f64 {
+/// The Kaiser window, one in the middle; `at` is −1 and 1 at its ends.
+pub(crate) fn kaiser(beta: f64, at: f64) -> f64 {
+    bessel(beta * (1.0 - at.powi(2)).max(0.0).sqrt()) / bessel(beta)
+}
+
+/// The modified Bessel function I₀.
+fn bessel(x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 1..32 {
         term *= (x / (2.0 * f64::from(k))).powi(2);

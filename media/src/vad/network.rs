@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 
+use crate::resample::round;
 use crate::widest::{PAIRS, Width, widest};
 
 /// Samples that it takes at a time: 16 ms at 16 kHz.
@@ -274,7 +275,7 @@ impl Fixed {
         let mut inputs = [0; INPUTS];
         for (input, value) in inputs.iter_mut().zip(third.as_flattened()) {
             // To the nearest, and no further than there are numbers.
-            *input = (value * 32_768.0 + 0.5f32.copysign(*value)) as i16;
+            *input = round(value * 32_768.0);
         }
         inputs
     }
